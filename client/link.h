@@ -1,0 +1,127 @@
+// The client's side of one connection as a state machine over bytes: handshake, window, answers,
+// deliveries, keepalive. Not responsible for sockets, TLS, clocks, timers or reconnecting: bytes and
+// times come in as arguments. What must survive the connection lives in DurableState. Invariants:
+// no event passes in either direction before the handshake is complete and the server's id is
+// saved; unanswered events are sent in the order of the queue; a message id is not reused while live.
+//
+//   awaiting_response --connected--------------------------> connected --> ended
+//          |  \--hello new client--> awaiting_save --saved----^   |
+//          +--refused, violation, silence----------------------------------^
+#pragma once
+
+#include <bitset>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "client/durable_state.h"
+#include "protocol/in_flight_window.h"
+#include "protocol/keepalive.h"
+#include "protocol/output_buffer.h"
+#include "protocol/session.h"
+
+namespace sink::client {
+
+inline constexpr uint16_t kWindowDefault = 1024;
+// Publishes wait in the queue while this much is unsent, so that a slow server costs no copies.
+inline constexpr size_t kOutputHighWater = 1024 * 1024;
+// No more is read while this much is unsent: stops a peer that floods and never reads.
+inline constexpr size_t kOutputStopsInput = 4 * kOutputHighWater;
+
+enum class LinkState : uint8_t { awaiting_response, awaiting_save, connected, ended };
+
+struct LinkOptions {
+  std::string application_version;
+  uint16_t window = kWindowDefault;  // 1 to 4095
+  uint64_t keepalive_ms = protocol::kKeepaliveMs;
+  uint16_t first_message_id = 0;  // random, so that late answers rarely look alive
+};
+
+// What next() reports. Views live until the next call of any Link method.
+struct HelloNewClient {
+  uint32_t server_instance_id = 0;  // make it durable, then call identity_saved()
+};
+struct HandshakeDone {};
+struct LinkRefused {
+  protocol::ResponseCode code = protocol::ResponseCode::instance_id_mismatch;
+  protocol::Bytes machine;  // quarantined only, like human
+  protocol::Bytes human;
+};
+struct PublishAnswered {
+  uint64_t tag = 0;
+  bool acked = false;
+  protocol::Bytes machine;  // NACK only, like human
+  protocol::Bytes human;
+  protocol::Bytes payload;  // the encoded event; protocol::decode_event
+};
+struct EventDelivered {
+  uint16_t message_id = 0;
+  protocol::EventView event;
+  protocol::Bytes payload;
+};
+struct LinkFailed {
+  std::string reason;  // one sentence; the connection must be closed
+};
+using LinkEvent = std::variant<HelloNewClient, HandshakeDone, LinkRefused, PublishAnswered,
+                               EventDelivered, LinkFailed>;
+
+class Link {
+ public:
+  // Puts the CONNECTION REQUEST into output(). `durable` must outlive the link.
+  Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms);
+
+  // Received bytes: lend, next() until nullopt (or until the caller has had enough), settle.
+  void lend(protocol::Bytes input, uint64_t now_ms);
+  [[nodiscard]] std::optional<LinkEvent> next();
+  void settle() { session_.settle(); }
+
+  // After HelloNewClient, once the id is on stable storage. next() then reports HandshakeDone.
+  void identity_saved();
+
+  // Sends what waits in the queue as far as window and output allow. Call after pushing events and
+  // after mark_sent(); does nothing before the handshake is done.
+  void send_queued();
+
+  // Answers a delivery; false (and no effect) unless this link delivered it and it is unanswered.
+  // `human` is cut where the frame ends; `machine` longer than a frame can carry is cut, too.
+  bool ack(uint16_t message_id);
+  bool nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes human);
+
+  // Keepalive: call at deadline_ms() or later; a LinkFailed means that the server is gone.
+  [[nodiscard]] std::optional<LinkFailed> tick(uint64_t now_ms);
+  uint64_t deadline_ms() const { return keepalive_.deadline_ms(); }
+
+  // The connection is being closed in order: nothing is handed out any more, output() still counts.
+  void end();
+
+  const protocol::OutputBuffer& output() const { return output_; }
+  void mark_sent(size_t bytes, uint64_t now_ms);
+  bool wants_input() const {
+    return state_ != LinkState::awaiting_save && output_.size() < kOutputStopsInput;
+  }
+
+  LinkState state() const { return state_; }
+  size_t in_flight() const { return window_.size(); }
+
+ private:
+  std::optional<LinkEvent> on_message(const protocol::ConnectionResponse& response);
+  std::optional<LinkEvent> on_message(const protocol::Publish& publish);
+  std::optional<LinkEvent> on_answer(uint16_t message_id, const protocol::Nack* nack);
+  std::optional<LinkEvent> act_on(const protocol::Message& message);
+  bool may_answer(uint16_t message_id) const;
+  void handshake_complete();
+  LinkFailed fail(std::string reason);
+
+  DurableState& durable_;
+  protocol::Session session_{protocol::Role::client};
+  protocol::InFlightWindow<PublishQueue::Slot> window_;
+  protocol::Keepalive keepalive_;
+  protocol::OutputBuffer output_;
+  std::bitset<protocol::kMessageIds> unanswered_;  // deliveries, by message id
+  LinkState state_ = LinkState::awaiting_response;
+  uint32_t unsaved_server_id_ = 0;  // while awaiting_save
+  bool done_unreported_ = false;
+};
+
+}  // namespace sink::client

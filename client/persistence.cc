@@ -1,0 +1,138 @@
+#include "client/persistence.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+
+namespace sink::client {
+namespace {
+
+constexpr size_t kFileBytesMax = 4096;
+constexpr std::string_view kClientField = "client_instance_id = ";
+constexpr std::string_view kServerField = "server_instance_id = ";
+
+tl::unexpected<std::string> system_error(const std::string& deed, const std::string& path) {
+  return tl::unexpected("cannot " + deed + " " + path + ": " + std::strerror(errno));
+}
+
+tl::unexpected<std::string> damaged(const std::string& path, const std::string& what) {
+  return tl::unexpected(path + " is not a file of instance ids (" + what +
+                        "); restore it, or remove it and have the server's operator adopt this client");
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  bool open() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+bool write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::optional<uint32_t> parse_id(std::string_view text) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// The value behind "field" on the line at the front of `text`, which is removed.
+std::optional<uint32_t> take_line(std::string_view& text, std::string_view field) {
+  const size_t end = text.find('\n');
+  if (end == std::string_view::npos || text.substr(0, field.size()) != field) return std::nullopt;
+  const auto id = parse_id(text.substr(field.size(), end - field.size()));
+  text.remove_prefix(end + 1);
+  return id;
+}
+
+}  // namespace
+
+tl::expected<void, std::string> replace_file(const std::string& path, std::string_view contents) {
+  const std::string fresh = path + ".new";
+  {
+    const Descriptor file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (!file.open()) return system_error("create", fresh);
+    if (!write_all(file.get(), contents)) return system_error("write", fresh);
+    if (::fsync(file.get()) != 0) return system_error("sync", fresh);
+  }
+  if (::rename(fresh.c_str(), path.c_str()) != 0) return system_error("replace", path);
+  const std::string directory = directory_of(path);
+  const Descriptor folder(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.open()) return system_error("open directory", directory);
+  if (::fsync(folder.get()) != 0) return system_error("sync directory", directory);
+  return {};
+}
+
+tl::expected<std::optional<Identity>, std::string> FilePersistence::load() {
+  const Descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) {
+    if (errno == ENOENT) return std::nullopt;
+    return system_error("open", path_);
+  }
+  char buffer[kFileBytesMax];
+  size_t have = 0;
+  for (;;) {
+    const ssize_t n = ::read(file.get(), buffer + have, sizeof buffer - have);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error("read", path_);
+    if (n == 0) break;
+    have += static_cast<size_t>(n);
+    if (have == sizeof buffer) return damaged(path_, "too long");
+  }
+  std::string_view text(buffer, have);
+  const auto client = take_line(text, kClientField);
+  if (!client) return damaged(path_, "no client_instance_id in its first line");
+  Identity identity{*client, std::nullopt};
+  if (text.empty()) return identity;
+  identity.server_instance_id = take_line(text, kServerField);
+  if (!identity.server_instance_id || !text.empty())
+    return damaged(path_, "its second line is not a server_instance_id");
+  return identity;
+}
+
+tl::expected<void, std::string> FilePersistence::save(const Identity& identity) {
+  std::string text;
+  text.append(kClientField).append(std::to_string(identity.client_instance_id)).append("\n");
+  if (identity.server_instance_id)
+    text.append(kServerField).append(std::to_string(*identity.server_instance_id)).append("\n");
+  return replace_file(path_, text);
+}
+
+tl::expected<std::optional<Identity>, std::string> MemoryPersistence::load() {
+  const std::lock_guard lock(mutex_);
+  return identity_;
+}
+
+tl::expected<void, std::string> MemoryPersistence::save(const Identity& identity) {
+  const std::lock_guard lock(mutex_);
+  identity_ = identity;
+  return {};
+}
+
+}  // namespace sink::client

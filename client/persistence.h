@@ -1,0 +1,56 @@
+// Where a client keeps its instance ids between runs. Losing them is being wiped: the server answers
+// "instance id mismatch" until its operator adopts the client. Invariant: whatever save() reported as
+// done is what load() answers after a crash at any later moment.
+#pragma once
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+
+#include "client/identity.h"
+
+namespace sink::client {
+
+// A Connection calls these on a thread of libuv's pool, never two at once for one connection. The
+// error is one sentence with what was wrong, where, and what to do.
+class Persistence {
+ public:
+  virtual ~Persistence() = default;
+  // What was saved last; nullopt if nothing ever was.
+  [[nodiscard]] virtual tl::expected<std::optional<Identity>, std::string> load() = 0;
+  // Returns once the ids would survive a power cut.
+  [[nodiscard]] virtual tl::expected<void, std::string> save(const Identity& identity) = 0;
+};
+
+// A small text file, replaced by rename after fsync. A damaged file is an error, never a new identity.
+class FilePersistence final : public Persistence {
+ public:
+  // The directory must exist; the file need not.
+  explicit FilePersistence(std::string path) : path_(std::move(path)) {}
+  tl::expected<std::optional<Identity>, std::string> load() override;
+  tl::expected<void, std::string> save(const Identity& identity) override;
+
+ private:
+  std::string path_;
+};
+
+// Forgotten with the process: for tests, and for servers that name clients by their instance id.
+class MemoryPersistence final : public Persistence {
+ public:
+  MemoryPersistence() = default;
+  explicit MemoryPersistence(const Identity& identity) : identity_(identity) {}
+  tl::expected<std::optional<Identity>, std::string> load() override;
+  tl::expected<void, std::string> save(const Identity& identity) override;
+
+ private:
+  std::mutex mutex_;
+  std::optional<Identity> identity_;
+};
+
+// Replaces `path` by a file with these contents so that a crash leaves the old or the new one:
+// written beside it, fsynced, renamed, the directory fsynced. Mode 0600.
+[[nodiscard]] tl::expected<void, std::string> replace_file(const std::string& path,
+                                                           std::string_view contents);
+
+}  // namespace sink::client

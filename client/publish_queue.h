@@ -1,0 +1,81 @@
+// Events that were handed over for publishing and have not been ACKed or NACKed yet, in their order.
+// Outlives connections: after rewind() everything is sent again, in the order of push(), with the
+// same ack keys. Not responsible for message ids or for sending. Invariants: every sent event stands
+// before every unsent one; a push() that would exceed events_max changes nothing, and bytes() exceeds
+// bytes_max by at most one event; memory is bounded by the limits and given back when it empties.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/bytes.h"
+#include "protocol/event.h"
+
+namespace sink::client {
+
+class PublishQueue {
+ public:
+  using Slot = uint32_t;  // names one queued event until take()
+  static constexpr Slot kNone = UINT32_MAX;
+
+  struct Limits {
+    size_t events_max = 0;
+    size_t bytes_max = 0;  // of encoded events
+  };
+  struct Taken {
+    uint64_t tag = 0;
+    protocol::Bytes payload;  // valid until the next push()
+  };
+
+  explicit PublishQueue(Limits limits) : limits_(limits) {}
+
+  // Encodes the event behind the last one. False: the queue is full, nothing has changed.
+  [[nodiscard]] bool push(const protocol::EventView& event, uint64_t tag);
+
+  // The oldest event not sent on this connection, or kNone.
+  Slot next_unsent() const { return next_unsent_; }
+  // The encoded event; valid until the next push() or take().
+  protocol::Bytes payload(Slot slot) const;
+  // Marks next_unsent() as sent; true if it had been sent on an earlier connection.
+  bool mark_sent();
+  // Removes an answered event.
+  Taken take(Slot slot);
+  // The connection is gone: whatever is left counts as unsent again.
+  void rewind() { next_unsent_ = oldest_; unsent_ = size_; }
+
+  size_t size() const { return size_; }
+  size_t unsent() const { return unsent_; }
+  size_t bytes() const { return bytes_.size() - dead_bytes_; }
+  bool full() const { return size_ >= limits_.events_max || bytes() >= limits_.bytes_max; }
+  const Limits& limits() const { return limits_; }
+
+ private:
+  struct Entry {
+    size_t at = 0;  // in bytes_
+    uint32_t length = 0;
+    bool sent_before = false;
+    Slot older = kNone;
+    Slot newer = kNone;  // chains the free slots, too
+    uint64_t tag = 0;
+  };
+  static constexpr size_t kDeadBytesKept = 64 * 1024;
+  static constexpr size_t kCapacityKept = 1024 * 1024;
+
+  Slot allocate();
+  void compact();
+
+  Limits limits_;
+  std::vector<Entry> entries_;
+  std::string bytes_;  // payloads in order of age, with holes where answered ones were
+  size_t dead_bytes_ = 0;
+  size_t size_ = 0;
+  size_t unsent_ = 0;
+  Slot oldest_ = kNone;
+  Slot newest_ = kNone;
+  Slot next_unsent_ = kNone;
+  Slot free_ = kNone;
+};
+
+}  // namespace sink::client

@@ -1,0 +1,96 @@
+// One byte stream to a server: name lookup, TCP or unix socket, TLS or none. Not responsible for
+// frames, deadlines or reconnecting. Invariant: after its destructor none of its callbacks reach the
+// owner; what libuv still holds frees itself in the last callback.
+#pragma once
+
+#include <uv.h>
+
+#include <memory>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "client/endpoint.h"
+#include "client/sink_client.h"
+#include "protocol/bytes.h"
+#include "tls/stream.h"
+
+namespace sink::client {
+
+class Transport {
+ public:
+  // Any of these may destroy the transport.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    virtual void on_open() = 0;                       // bytes may flow
+    virtual void on_input(protocol::Bytes bytes) = 0;  // valid during the call
+    virtual void on_writable() = 0;                   // writable() again after a false
+    virtual void on_end(Stage stage, std::string reason) = 0;  // at most once, then nothing more
+  };
+
+  struct Target {
+    Endpoint server;
+    std::shared_ptr<const tls::ClientContext> tls;
+    std::string server_name;
+    size_t rotation = 0;  // which of several addresses to begin with
+  };
+
+  Transport(uv_loop_t* loop, const Target& target, Owner& owner);
+  ~Transport();
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  // Begins; every outcome comes through the owner, at the earliest from within this call.
+  void open();
+
+  // All earlier bytes are with the kernel.
+  bool writable() const;
+  // Takes all of `bytes`; only while writable(). The error says why the stream is of no use any more.
+  [[nodiscard]] tl::expected<void, std::string> write(protocol::Bytes bytes);
+
+  // Our side is done: whatever write() took is followed by an orderly end. Input is still read.
+  void finish();
+
+  void pause_input();
+  void resume_input();
+
+  Stage stage() const { return stage_; }
+  const char* tls_version() const { return stream_ ? stream_->version() : ""; }
+  const char* tls_cipher() const { return stream_ ? stream_->cipher() : ""; }
+
+ private:
+  struct Lookup;
+  struct Socket;
+
+  void look_up();
+  void connect_unix();
+  void start_reading();
+  void connect_next();
+  void on_looked_up(int status, const addrinfo* addresses);
+  void on_connected(int status);
+  void on_read(ssize_t count, const char* bytes);
+  void on_ciphertext(protocol::Bytes bytes);
+  bool advance_handshake();
+  void begin_tls();
+  [[nodiscard]] tl::expected<size_t, std::string> write_now(protocol::Bytes bytes);
+  [[nodiscard]] tl::expected<void, std::string> write_later(std::string bytes);
+  [[nodiscard]] tl::expected<void, std::string> send_ciphertext();
+  void drop_socket();
+  void end(std::string reason);
+
+  uv_loop_t* loop_;
+  Target target_;
+  Owner& owner_;
+  Stage stage_ = Stage::resolving;
+  Lookup* lookup_ = nullptr;
+  Socket* socket_ = nullptr;
+  std::vector<sockaddr_storage> addresses_;
+  size_t addresses_tried_ = 0;
+  std::unique_ptr<tls::Stream> stream_;  // null: plaintext
+  bool paused_ = false;
+  bool finished_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace sink::client

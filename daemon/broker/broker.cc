@@ -1,0 +1,187 @@
+#include "daemon/broker/broker.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace sink::broker {
+namespace {
+
+constexpr uint64_t kTidyMs = 1'000;
+constexpr uint64_t kAlarmKeptMs = 3'600'000;
+constexpr uint64_t kFirstBucketUs = 16;
+
+}  // namespace
+
+Broker::Broker(storage::EventLog& log, State state, Transport& transport, DiskLanes& lanes,
+               const Settings& settings, uint64_t seed)
+    : core_(log, transport, lanes, settings, seed),
+      delivery_(core_),
+      intake_(core_, delivery_),
+      catalog_(core_, delivery_),
+      sessions_(core_, intake_, delivery_, catalog_) {
+  core_.state = std::move(state);
+  log.set_owner(this);
+}
+
+Broker::~Broker() { core_.log.set_owner(nullptr); }
+
+std::vector<std::string> Broker::start(const std::vector<SubscriptionSpec>& specs, Time now) {
+  core_.now = now;
+  for (const auto& tracker : core_.state.trackers) {
+    if (!tracker) continue;
+    tracker->pending.for_each_run([&](Position first, Position end) {
+      for (Position position = first; position < end; ++position)
+        core_.log.add_unsettled(position, 1);
+    });
+    for (const auto& [position, event] : tracker->quarantined)
+      core_.log.add_unsettled(position, 1);
+  }
+  catalog_.rebuild();
+  if (!core_.log.gaps().empty())
+    core_.alarm("gaps", "the log has " + std::to_string(core_.log.gaps().size()) +
+                            " damaged range(s), set aside; see sinkctl log verify");
+  return catalog_.apply(specs);
+}
+
+std::vector<std::string> Broker::reconfigure(const Settings& settings,
+                                             const std::vector<SubscriptionSpec>& specs) {
+  if (settings.commit_linger_ms == 0) intake_.write_all();
+  core_.settings = settings;
+  core_.cache.set_limit(settings.cache_bytes);
+  return catalog_.apply(specs);
+}
+
+// ---- the network edge ------------------------------------------------------------------------
+
+ConnectionId Broker::connect(std::string identity, std::string address) {
+  return sessions_.connect(std::move(identity), std::move(address)).id;
+}
+
+Broker::Input Broker::on_bytes(ConnectionId connection, protocol::Bytes bytes) {
+  Peer* peer = core_.peers.find(connection);
+  if (peer == nullptr) return Input::more;
+  sessions_.on_bytes(*peer, bytes);
+  return peer->input_paused ? Input::pause : Input::more;
+}
+
+protocol::OutputBuffer* Broker::output(ConnectionId connection) {
+  Peer* peer = core_.peers.find(connection);
+  if (peer == nullptr) return nullptr;
+  peer->output_announced = false;
+  return &peer->output;
+}
+
+void Broker::on_writable(ConnectionId connection) {
+  Peer* peer = core_.peers.find(connection);
+  if (peer != nullptr && peer->client != nullptr) delivery_.on_writable(*peer->client);
+}
+
+void Broker::disconnected(ConnectionId connection) {
+  if (Peer* peer = core_.peers.find(connection)) sessions_.disconnected(*peer);
+}
+
+bool Broker::is_connected(ConnectionId connection) {
+  const Peer* peer = core_.peers.find(connection);
+  return peer != nullptr && peer->client != nullptr;
+}
+
+void Broker::close(ConnectionId connection, CloseReason reason) {
+  if (Peer* peer = core_.peers.find(connection)) sessions_.close(*peer, reason);
+}
+
+// ---- the loop --------------------------------------------------------------------------------
+
+bool Broker::turn() {
+  run_timers();
+  sessions_.close_silent();
+  intake_.write_due();
+  sessions_.resume_paused();
+  const bool done = delivery_.pump_all();
+  submit_disk_work();
+  if (core_.now.monotonic_ms >= next_tidy_ms_) tidy();
+  return !done;
+}
+
+void Broker::run_timers() {
+  while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms)) delivery_.on_timer(*timer);
+}
+
+void Broker::submit_disk_work() {
+  if (auto task = core_.log.next_commit(core_.log_time()))
+    core_.lanes.submit(Lane::commit, std::move(*task));
+  if (auto task = core_.log.next_background(core_.log_time()))
+    core_.lanes.submit(Lane::background, std::move(*task));
+}
+
+// Once a second while anything happens: memory that nobody uses goes back, what has retired goes.
+void Broker::tidy() {
+  next_tidy_ms_ = core_.now.monotonic_ms + kTidyMs;
+  catalog_.sweep();
+  const uint64_t delivered = core_.counters.events_delivered + core_.counters.events_redelivered;
+  if (delivered == delivered_at_tidy_) core_.cache.clear();
+  delivered_at_tidy_ = delivered;
+  std::erase_if(core_.alarms, [&](const auto& alarm) {
+    return alarm.second.second + kAlarmKeptMs < core_.now.monotonic_ms;
+  });
+}
+
+std::optional<uint64_t> Broker::deadline_ms() const {
+  std::optional<uint64_t> deadline;
+  for (const auto& candidate :
+       {core_.timers.next_ms(), sessions_.silence_deadline_ms(), intake_.deadline_ms(),
+        delivery_.settlements_deadline_ms(), core_.log.deadline_ms(core_.log_time())})
+    if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);
+  if (core_.cache.bytes() > 0)
+    deadline = std::min(deadline.value_or(UINT64_MAX), next_tidy_ms_);
+  return deadline;
+}
+
+void Broker::drain() {
+  core_.draining = true;
+  intake_.write_all();
+}
+
+bool Broker::drained() const {
+  return !core_.log.has_open_records() && !core_.log.committing() && !intake_.acks_pending() &&
+         !delivery_.settlements_deadline_ms();
+}
+
+void Broker::close_all(CloseReason reason) {
+  core_.peers.for_each([&](Peer& peer) { sessions_.close(peer, reason); });
+}
+
+// ---- the log's owner -------------------------------------------------------------------------
+
+void Broker::before_commit() {
+  const bool anyway = core_.log.has_open_records();
+  if (anyway) intake_.write_progress();
+  if (anyway || delivery_.settlements_due() || core_.draining) delivery_.write_settlements();
+}
+
+void Broker::write_snapshot(storage::SnapshotWriter& writer) {
+  write_fold(core_.state, [this](Tracker& tracker) { return delivery_.collect_moving(tracker); },
+             writer);
+}
+
+std::vector<Position> Broker::unsettled_in(Position first, Position end) {
+  std::vector<Position> all;
+  for (const auto& tracker : core_.state.trackers)
+    if (tracker) delivery_.collect_unsettled(*tracker, first, end, all);
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+void Broker::on_committed(const storage::CommitReceipt& receipt,
+                          std::shared_ptr<const Block> block) {
+  const uint64_t steps = std::bit_width(receipt.write_us / kFirstBucketUs);
+  ++commit_times_.buckets[std::min<uint64_t>(steps, CommitTimes::kBuckets - 1)];
+  ++commit_times_.count;
+  commit_times_.sum_us += receipt.write_us;
+  if (sessions_.connected() > 0) core_.cache.insert(std::move(block));
+  intake_.on_committed(receipt.sequence());
+  delivery_.on_committed(receipt.sequence());
+  sessions_.on_committed(receipt.sequence());
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,51 @@
+#include "daemon/broker/core.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr size_t kAlarmsMax = 100;
+
+}  // namespace
+
+const char* to_string(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::peer_closed: return "closed by the peer";
+    case CloseReason::protocol_error: return "protocol error";
+    case CloseReason::instance_id_mismatch: return "instance id mismatch";
+    case CloseReason::quarantined: return "quarantined";
+    case CloseReason::unsupported_protocol_version: return "unsupported protocol version";
+    case CloseReason::unsupported_application_version: return "unsupported application version";
+    case CloseReason::taken_over: return "taken over by a newer connection of the same client";
+    case CloseReason::takeover_limit: return "too many takeovers of this client";
+    case CloseReason::silent: return "silent for too long";
+    case CloseReason::kicked: return "closed by an operator";
+    case CloseReason::forgotten: return "forgotten by an operator";
+    case CloseReason::draining: return "the server is stopping";
+    case CloseReason::client_limit: return "no room for another client";
+    case CloseReason::unanswered: return "no delivery was answered in time";
+    case CloseReason::revoked: return "certificate no longer valid";
+  }
+  return "unknown";
+}
+
+Subscription* State::find_subscription(std::string_view name) {
+  for (auto& [id, subscription] : subscriptions)
+    if (subscription->spec.name == name) return subscription.get();
+  return nullptr;
+}
+
+void Core::alarm(const std::string& key, std::string text) {
+  const bool raised = alarms.count(key) != 0;
+  if (!raised && alarms.size() >= kAlarmsMax) return;
+  if (!raised) notice(Severity::warning, "alarm", {}, text);
+  alarms[key] = {std::move(text), now.monotonic_ms};
+}
+
+uint64_t Core::random(uint64_t salt) const {
+  uint64_t value = seed ^ (salt + 0x9e3779b97f4a7c15);
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+  return value ^ (value >> 31);
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,127 @@
+// What the parts of the engine share: the folded state, the doors to the outside, the present time.
+// No behaviour of its own beyond the obvious. Owner: Broker. Every part holds a reference.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/broker/application_versions.h"
+#include "daemon/broker/block_cache.h"
+#include "daemon/broker/client_registry.h"
+#include "daemon/broker/counters.h"
+#include "daemon/broker/peers.h"
+#include "daemon/broker/router.h"
+#include "daemon/broker/timers.h"
+#include "daemon/broker/young_events.h"
+#include "storage/event_log.h"
+
+namespace sink::broker {
+
+enum class Unrouted : uint8_t { ack, nack };
+
+// Everything the configuration may tell the engine; all of it may change while it runs.
+struct Settings {
+  std::string server_name = "sinkd";
+  uint64_t keepalive_ms = 60'000;
+  Unrouted unrouted = Unrouted::ack;
+  ApplicationVersions application_versions;
+  uint64_t commit_linger_ms = 0;
+  uint16_t in_flight = 1024;           // per connection
+  size_t output_buffer_bytes = 1 << 20;  // per connection
+  size_t clients_max = 200'000;
+  size_t keys_per_client = 65'536;
+  size_t cache_bytes = 32 << 20;
+};
+
+// Why a connection ended, for the log and the counters.
+enum class CloseReason : uint8_t {
+  peer_closed, protocol_error, instance_id_mismatch, quarantined, unsupported_protocol_version,
+  unsupported_application_version, taken_over, takeover_limit, silent, kicked, forgotten, draining,
+  client_limit, unanswered, revoked,
+};
+inline constexpr int kCloseReasons = 15;
+const char* to_string(CloseReason reason);
+
+// What the engine asks of the network edge. None of these may call back into the broker.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  virtual void output_ready(ConnectionId connection) = 0;  // Broker::output has bytes to send
+  // Send what is there, then close; answered by Broker::disconnected.
+  virtual void close(ConnectionId connection, CloseReason reason) = 0;
+  virtual void resume_input(ConnectionId connection) = 0;  // read from the socket again
+};
+
+// Where disk tasks run. Each lane runs one task at a time, in order, and calls finish() on the loop.
+enum class Lane : uint8_t { commit, background, read };
+class DiskLanes {
+ public:
+  virtual ~DiskLanes() = default;
+  virtual void submit(Lane lane, storage::Task task) = 0;
+};
+
+enum class Severity : uint8_t { debug, info, notice, warning, error };
+struct Notice {
+  Severity severity = Severity::info;
+  std::string event;      // a short stable name, such as "client_connected"
+  std::string client_id;  // may be empty
+  std::string text;       // one sentence; never raw peer bytes
+};
+using Observer = std::function<void(const Notice&)>;
+
+struct Time {
+  uint64_t monotonic_ms = 0;
+  uint64_t wall_ms = 0;
+};
+
+// The state that is folded from the log.
+struct State {
+  ClientRegistry clients;
+  std::map<SubscriptionId, std::unique_ptr<Subscription>> subscriptions;
+  std::vector<std::unique_ptr<Tracker>> trackers{1};  // by id; 0 is none
+  SubscriptionId next_subscription = 1;
+  std::vector<Subscription*> routable;                // rebuilt from subscriptions
+
+  Tracker* tracker(TrackerId id) { return id < trackers.size() ? trackers[id].get() : nullptr; }
+  Subscription* find_subscription(std::string_view name);
+};
+
+struct Core {
+  Core(storage::EventLog& event_log, Transport& to, DiskLanes& disk, const Settings& initial,
+       uint64_t jitter_seed)
+      : log(event_log), transport(to), lanes(disk), settings(initial), seed(jitter_seed),
+        cache(initial.cache_bytes) {}
+
+  storage::EventLog& log;
+  Transport& transport;
+  DiskLanes& lanes;
+  Settings settings;
+  uint64_t seed;  // jitter and first message ids come from it
+  State state;
+  Peers peers;
+  Router router;
+  BlockCache cache;
+  YoungEvents young;
+  Timers timers;
+  Counters counters;
+  Time now;
+  Observer observer;
+  bool draining = false;
+  std::map<std::string, std::pair<std::string, uint64_t>> alarms;  // key -> text, monotonic ms
+
+  storage::LogTime log_time() const { return {now.monotonic_ms, now.wall_ms}; }
+  // Events below may be delivered: what is committed, or everything while events may linger.
+  Position deliverable_end() const {
+    return settings.commit_linger_ms > 0 ? log.next_position() : log.synced_position();
+  }
+  void notice(Severity severity, std::string event, std::string client_id, std::string text) const {
+    if (observer) observer({severity, std::move(event), std::move(client_id), std::move(text)});
+  }
+  void alarm(const std::string& key, std::string text);
+  uint64_t random(uint64_t salt) const;
+};
+
+}  // namespace sink::broker

@@ -1,0 +1,564 @@
+#include "daemon/broker/delivery.h"
+
+#include <algorithm>
+
+#include "protocol/frame.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr int kTurnBudget = 256;           // deliveries of one tracker before the next has its turn
+constexpr int kPumpBudget = 8'192;         // deliveries before the loop is let go
+constexpr uint64_t kSettlementDelayMs = 50;  // an ACK may wait this long to be written with others
+constexpr std::string_view kKeyPlaceholder = "{key}";
+constexpr std::string_view kSourcePlaceholder = "{source}";
+
+}  // namespace
+
+// ---- choosing and sending --------------------------------------------------------------------
+
+void Delivery::add(Tracker& tracker, Position position) {
+  ++tracker.counts.matched;
+  tracker.pending.push_back(position);
+  if (tracker.client == nullptr || tracker.client->connection == 0) {
+    if (tracker.subscription->spec.expire_after_ms > 0) arm_expiry(tracker);
+    return;
+  }
+  if (core_.settings.commit_linger_ms > 0) return wake(tracker);
+  if (tracker.awaits_commit || tracker.queued) return;
+  tracker.awaits_commit = true;
+  await_commit_.push_back(tracker.id);
+}
+
+void Delivery::wake(Tracker& tracker) {
+  if (tracker.queued || tracker.awaits_block || !tracker.has_next()) return;
+  tracker.queued = true;
+  queue_.push_back(tracker.id);
+}
+
+void Delivery::attach(Client& client, Peer& peer) {
+  client.connection = peer.id;
+  for (Tracker* tracker : client.trackers) wake(*tracker);
+}
+
+void Delivery::detach(Client& client, Peer& peer) {
+  peer.window.for_each([&](uint16_t, Flight& flight) {
+    Tracker* tracker = core_.state.tracker(flight.tracker);
+    if (flight.late || tracker == nullptr) return;
+    tracker->ready.emplace(flight.position, true);
+  });
+  peer.window = protocol::InFlightWindow<Flight>(0, 1);
+  if (client.connection == peer.id) client.connection = 0;
+  for (Tracker* tracker : client.trackers) {
+    tracker->in_flight = 0;
+    tracker->first_in_flight = tracker->last_in_flight = kNoMessage;
+    arm_expiry(*tracker);
+  }
+}
+
+Peer* Delivery::peer_of(const Tracker& tracker) {
+  if (tracker.client == nullptr || tracker.client->connection == 0) return nullptr;
+  return core_.peers.find(tracker.client->connection);
+}
+
+// In flight plus settled-but-not-yet-written never exceeds the window: after a crash at most a
+// window's worth is delivered twice (D2).
+bool Delivery::can_send(const Tracker& tracker, Peer& peer) {
+  return !tracker.paused() && !peer.closing && !peer.window.full() &&
+         tracker.in_flight + tracker.unsynced < tracker.subscription->spec.in_flight &&
+         peer.output.size() < core_.settings.output_buffer_bytes;
+}
+
+bool Delivery::pump_all() {
+  for (int budget = kPumpBudget; budget > 0 && !queue_.empty(); budget -= kTurnBudget) {
+    Tracker* tracker = core_.state.tracker(queue_.front());
+    queue_.pop_front();
+    if (tracker == nullptr) continue;
+    tracker->queued = false;
+    if (pump(*tracker, kTurnBudget)) wake(*tracker);
+  }
+  return queue_.empty();
+}
+
+// True: it could go on at once.
+bool Delivery::pump(Tracker& tracker, int budget) {
+  Peer* peer = peer_of(tracker);
+  if (peer == nullptr) return false;
+  for (; budget > 0; --budget) {
+    if (!tracker.has_next() || !can_send(tracker, *peer)) return false;
+    if (deliver_next(tracker, *peer) == Step::blocked) return false;
+  }
+  return true;
+}
+
+Delivery::Step Delivery::deliver_next(Tracker& tracker, Peer& peer) {
+  const bool again = !tracker.ready.empty();
+  if (!again && tracker.stall != Stall::none) return Step::blocked;
+  const Position position = again ? tracker.ready.begin()->first : tracker.pending.front();
+  const bool sent_before = again && tracker.ready.begin()->second;
+  if (position >= core_.deliverable_end()) {
+    if (!tracker.awaits_commit) await_commit_.push_back(tracker.id);
+    tracker.awaits_commit = true;
+    return Step::blocked;
+  }
+  if (expired(tracker, position)) {
+    take_next(tracker, position);
+    settle(tracker, position, Settled::expired);
+    return Step::skipped;
+  }
+  const auto record = find_record(position);
+  if (!record) {
+    request_block(tracker, position);
+    return Step::blocked;
+  }
+  return deliver(tracker, peer, position, sent_before, *record);
+}
+
+Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,
+                                 std::string_view record) {
+  const auto event_record = decode_event_record(record);
+  const auto event = event_record ? protocol::decode_event(event_record->payload)
+                                  : tl::expected<protocol::EventView, protocol::DecodeError>(
+                                        tl::unexpect, protocol::DecodeError::truncated);
+  if (!event) {
+    take_next(tracker, position);
+    quarantine(tracker, {position, 0, "", "the stored event cannot be decoded"}, false);
+    ++core_.counters.events_unreadable;
+    return Step::skipped;
+  }
+  KeyHash key = 0;
+  if (tracker.subscription->spec.order == Order::key) {
+    key = hash_key(event_record->source, event->event_type_id, event->key);
+    const auto held = tracker.held.empty() ? tracker.held.end() : tracker.held.find(key);
+    if (held != tracker.held.end() && held->second.blocker != position) {
+      take_next(tracker, position);
+      held->second.behind.insert(position);
+      ++tracker.behind;
+      update_stall(tracker);
+      return Step::skipped;
+    }
+  }
+  take_next(tracker, position);
+  send(tracker, peer, *event_record, position, key, sent_before);
+  return Step::sent;
+}
+
+void Delivery::take_next(Tracker& tracker, Position position) {
+  if (!tracker.ready.empty() && tracker.ready.begin()->first == position) {
+    tracker.ready.erase(tracker.ready.begin());
+  } else {
+    tracker.pending.pop_front();
+  }
+}
+
+void Delivery::send(Tracker& tracker, Peer& peer, const EventRecord& record, Position position,
+                    KeyHash key, bool sent_before) {
+  const auto id = peer.window.add({position, key, core_.now.monotonic_ms, tracker.id, kNoMessage,
+                                   kNoMessage, false});
+  link(tracker, peer, *id);
+  if (tracker.subscription->spec.key_format == kKeyPlaceholder) {
+    protocol::append_publish(peer.output.tail(), *id, record.payload);
+  } else {
+    append_formatted(peer.output.tail(), *id, tracker, record);
+  }
+  if (!peer.output_announced) {
+    peer.output_announced = true;
+    core_.transport.output_ready(peer.id);
+  }
+  if (sent_before) {
+    ++tracker.counts.redelivered;
+    ++core_.counters.events_redelivered;
+  } else {
+    ++tracker.counts.delivered;
+    ++core_.counters.events_delivered;
+  }
+  if (tracker.timer_armed) return;
+  tracker.timer_armed = true;
+  core_.timers.set({core_.now.monotonic_ms + tracker.subscription->spec.ack_timeout_ms,
+                    TimerKind::ack_timeout, tracker.id, 0});
+}
+
+// The payload with its key rewritten by key_format. An event that no longer fits a frame with the
+// longer key is delivered with its own key: the consumer must get it.
+void Delivery::append_formatted(std::string& out, uint16_t message_id, const Tracker& tracker,
+                                const EventRecord& record) {
+  auto event = protocol::decode_event(record.payload);
+  const Client* source = core_.state.clients.find(record.source);
+  std::string key;
+  std::string_view format = tracker.subscription->spec.key_format;
+  while (!format.empty()) {
+    if (format.starts_with(kKeyPlaceholder)) {
+      key += event->key;
+      format.remove_prefix(kKeyPlaceholder.size());
+    } else if (format.starts_with(kSourcePlaceholder)) {
+      key += source == nullptr ? "?" : source->client_id;
+      format.remove_prefix(kSourcePlaceholder.size());
+    } else {
+      key += format.front();
+      format.remove_prefix(1);
+    }
+  }
+  event->key = key;
+  std::string payload;
+  protocol::append_event(payload, *event);
+  protocol::append_publish(out, message_id,
+                           protocol::event_fits(payload.size()) ? payload : record.payload);
+}
+
+std::optional<std::string_view> Delivery::find_record(Position position) {
+  if (YoungEvent* young = core_.young.find(position)) return young->record;
+  return core_.cache.find(position);
+}
+
+void Delivery::request_block(Tracker& tracker, Position position) {
+  const auto place = core_.log.index().locate(position);
+  if (!place) {
+    lose(tracker, position);
+    return wake(tracker);
+  }
+  tracker.awaits_block = true;
+  const uint64_t where = static_cast<uint64_t>(place->segment) << 40 | place->offset;
+  auto& waits = block_waits_[where];
+  waits.push_back({position, tracker.id});
+  if (waits.size() > 1) return;
+  ++core_.counters.blocks_read;
+  core_.lanes.submit(Lane::read, core_.log.read(position, [this, where](auto block) {
+                       finish_read(where, block);
+                     }));
+}
+
+void Delivery::finish_read(uint64_t where, const std::shared_ptr<const Block>& block) {
+  const auto waiting = std::move(block_waits_[where]);
+  block_waits_.erase(where);
+  core_.cache.insert(block);
+  for (const BlockWait& wait : waiting) {
+    Tracker* tracker = core_.state.tracker(wait.tracker);
+    if (tracker == nullptr) continue;
+    tracker->awaits_block = false;
+    if (!block || !block->find(wait.position)) lose(*tracker, wait.position);
+    wake(*tracker);
+    if (tracker->queued) {  // at once, while the block is surely in the cache
+      tracker->queued = false;
+      std::erase(queue_, tracker->id);
+      if (pump(*tracker, kTurnBudget)) wake(*tracker);
+    }
+  }
+}
+
+// The log cannot give this event back: it is not delivered, it is not forgotten either.
+void Delivery::lose(Tracker& tracker, Position position) {
+  if (tracker.ready.erase(position) == 0 && !tracker.pending.remove(position)) return;
+  ++core_.counters.events_unreadable;
+  const auto mark = tracker.marks.find(position);
+  quarantine(tracker, {position, mark == tracker.marks.end() ? 0 : mark->second.key, "",
+                       "the log is damaged where this event was stored; see sinkctl log verify"},
+             false);
+  core_.alarm("damaged", "the log is damaged: events that cannot be read are in quarantine; "
+                         "see sinkctl event ls and sinkctl log verify");
+}
+
+// ---- the list of deliveries in flight --------------------------------------------------------
+
+void Delivery::link(Tracker& tracker, Peer& peer, uint16_t id) {
+  Flight* flight = peer.window.find(id);
+  flight->previous = tracker.last_in_flight;
+  if (tracker.last_in_flight == kNoMessage) {
+    tracker.first_in_flight = id;
+  } else {
+    peer.window.find(tracker.last_in_flight)->next = id;
+  }
+  tracker.last_in_flight = id;
+  ++tracker.in_flight;
+}
+
+void Delivery::unlink(Tracker& tracker, Peer& peer, const Flight& flight) {
+  if (flight.previous == kNoMessage) {
+    tracker.first_in_flight = flight.next;
+  } else {
+    peer.window.find(flight.previous)->next = flight.next;
+  }
+  if (flight.next == kNoMessage) {
+    tracker.last_in_flight = flight.previous;
+  } else {
+    peer.window.find(flight.next)->previous = flight.previous;
+  }
+  --tracker.in_flight;
+}
+
+// ---- answers ---------------------------------------------------------------------------------
+
+void Delivery::on_ack(Peer& peer, uint16_t message_id) {
+  const bool was_full = peer.window.full();
+  const auto flight = peer.window.take(message_id);
+  if (!flight) {
+    ++core_.counters.answers_ignored;
+    return;
+  }
+  if (was_full && peer.client != nullptr) on_writable(*peer.client);
+  Tracker* tracker = core_.state.tracker(flight->tracker);
+  if (tracker == nullptr) return;
+  if (flight->late) return settle_late(*tracker, flight->position);
+  unlink(*tracker, peer, *flight);
+  ++core_.counters.events_acked;
+  settle(*tracker, flight->position, Settled::acked);
+  wake(*tracker);
+}
+
+void Delivery::on_nack(Peer& peer, uint16_t message_id, std::string_view machine,
+                       std::string_view human) {
+  const bool was_full = peer.window.full();
+  const auto flight = peer.window.take(message_id);
+  if (!flight) {
+    ++core_.counters.answers_ignored;
+    return;
+  }
+  if (was_full && peer.client != nullptr) on_writable(*peer.client);
+  Tracker* tracker = core_.state.tracker(flight->tracker);
+  if (tracker == nullptr || flight->late) return;
+  unlink(*tracker, peer, *flight);
+  ++core_.counters.events_nacked;
+  ++tracker->counts.nacked;
+  fail(*tracker,
+       {flight->position, flight->key, std::string(machine.substr(0, kMachineBytesMax)),
+        std::string(human.substr(0, kHumanBytesMax))},
+       action_for(*tracker, machine));
+  wake(*tracker);
+}
+
+void Delivery::on_writable(Client& client) {
+  for (Tracker* tracker : client.trackers) wake(*tracker);
+}
+
+void Delivery::on_timer(const Timer& timer) {
+  Tracker* tracker = core_.state.tracker(timer.id);
+  if (tracker == nullptr) return;
+  switch (timer.kind) {
+    case TimerKind::retry: return retry_due(*tracker, timer.position);
+    case TimerKind::ack_timeout: return time_out(*tracker);
+    case TimerKind::expiry: return expire_front(*tracker);
+  }
+}
+
+// Everything sent longer ago than ack_timeout counts as refused; its ids stay taken, because the
+// peer may still answer them.
+void Delivery::time_out(Tracker& tracker) {
+  tracker.timer_armed = false;
+  Peer* peer = peer_of(tracker);
+  if (peer == nullptr) return;
+  const uint64_t timeout = tracker.subscription->spec.ack_timeout_ms;
+  while (tracker.first_in_flight != kNoMessage) {
+    Flight* flight = peer->window.find(tracker.first_in_flight);
+    if (flight->sent_ms + timeout > core_.now.monotonic_ms) {
+      tracker.timer_armed = true;
+      core_.timers.set({flight->sent_ms + timeout, TimerKind::ack_timeout, tracker.id, 0});
+      break;
+    }
+    const Flight late = *flight;
+    unlink(tracker, *peer, late);
+    flight->late = true;
+    ++core_.counters.events_timed_out;
+    fail(tracker, {late.position, late.key, "", "no answer within the ack_timeout"},
+         NackAction::retry);
+  }
+  close_if_unanswered(*peer);
+  wake(tracker);
+}
+
+// A peer whose every id is taken by deliveries it never answered can be sent nothing more.
+void Delivery::close_if_unanswered(Peer& peer) {
+  if (!peer.window.full() || peer.closing) return;
+  bool all_late = true;
+  peer.window.for_each([&](uint16_t, const Flight& flight) { all_late = all_late && flight.late; });
+  if (all_late) core_.transport.close(peer.id, CloseReason::unanswered);
+}
+
+// ---- settling --------------------------------------------------------------------------------
+
+void Delivery::settle(Tracker& tracker, Position position, Settled how) {
+  switch (how) {
+    case Settled::acked: ++tracker.counts.acked; break;
+    case Settled::expired:
+      ++tracker.counts.expired;
+      ++core_.counters.events_expired;
+      break;
+    case Settled::dropped:
+      ++tracker.counts.dropped;
+      ++core_.counters.events_dropped;
+      break;
+  }
+  YoungEvent* young = core_.young.find(position);
+  if (young != nullptr && young->written_in == 0) {
+    std::erase(young->unsettled, &tracker);
+    if (young->unsettled.empty() && on_young_settled) on_young_settled(*young);
+  } else {
+    auto& positions = how == Settled::acked     ? tracker.acked_positions
+                      : how == Settled::expired ? tracker.expired_positions
+                                                : tracker.dropped_positions;
+    positions.push_back(position);
+    ++tracker.unsynced;
+    queue_settlement(tracker);
+  }
+  resolve(tracker, position);
+}
+
+// Whatever waited for this event to be resolved may go on.
+void Delivery::resolve(Tracker& tracker, Position position) {
+  if (tracker.marks.empty()) return;
+  const auto mark = tracker.marks.find(position);
+  if (mark == tracker.marks.end()) return;
+  const KeyHash key = mark->second.key;
+  stop_waiting(tracker, mark->second);
+  tracker.marks.erase(mark);
+  const auto held = tracker.held.find(key);
+  if (held != tracker.held.end() && held->second.blocker == position) release_key(tracker, key);
+  update_stall(tracker);
+}
+
+// An ACK that came after its delivery had timed out still settles the event, if it is not under way
+// again.
+void Delivery::settle_late(Tracker& tracker, Position position) {
+  const auto mark = tracker.marks.find(position);
+  if (mark == tracker.marks.end()) {
+    ++core_.counters.answers_ignored;
+    return;
+  }
+  const bool unsent = mark->second.waiting || tracker.ready.erase(position) > 0 ||
+                      remove_behind(tracker, mark->second.key, position);
+  if (!unsent) {
+    ++core_.counters.answers_ignored;
+    return;
+  }
+  ++core_.counters.answers_late;
+  ++core_.counters.events_acked;
+  settle(tracker, position, Settled::acked);
+  wake(tracker);
+}
+
+void Delivery::queue_settlement(Tracker& tracker) {
+  if (settlement_queue_.empty()) oldest_settlement_ms_ = core_.now.monotonic_ms;
+  if (!tracker.settlement_queued) settlement_queue_.push_back(tracker.id);
+  tracker.settlement_queued = true;
+  if (tracker.unsynced * 2 >= tracker.subscription->spec.in_flight) settlement_pressure_ = true;
+}
+
+bool Delivery::settlements_due() const {
+  return !settlement_queue_.empty() &&
+         (settlement_pressure_ ||
+          core_.now.monotonic_ms >= oldest_settlement_ms_ + kSettlementDelayMs);
+}
+
+std::optional<uint64_t> Delivery::settlements_deadline_ms() const {
+  if (settlement_queue_.empty()) return std::nullopt;
+  return oldest_settlement_ms_ + kSettlementDelayMs;
+}
+
+void Delivery::write_settlements() {
+  for (const TrackerId id : std::exchange(settlement_queue_, {})) {
+    Tracker* tracker = core_.state.tracker(id);
+    if (tracker == nullptr) continue;
+    tracker->settlement_queued = false;
+    write_settlement(*tracker, Settled::acked, tracker->acked_positions);
+    write_settlement(*tracker, Settled::expired, tracker->expired_positions);
+    write_settlement(*tracker, Settled::dropped, tracker->dropped_positions);
+  }
+  settlement_pressure_ = false;
+}
+
+void Delivery::write_settlement(Tracker& tracker, Settled how, std::vector<Position>& positions) {
+  if (positions.empty()) return;
+  std::sort(positions.begin(), positions.end());
+  SettlementRecord record{tracker.id, how, {}};
+  for (const Position position : positions) {
+    if (!record.ranges.empty() && record.ranges.back().second == position) {
+      ++record.ranges.back().second;
+    } else {
+      record.ranges.emplace_back(position, position + 1);
+    }
+  }
+  core_.log.append(kinds::settlement, encode(record));
+  for (const auto& [first, end] : record.ranges) core_.log.note_settled(first, end);
+  syncing_.push_back(
+      {core_.log.open_sequence(), tracker.id, static_cast<uint32_t>(positions.size())});
+  positions.clear();
+}
+
+void Delivery::on_committed(storage::Sequence sequence) {
+  while (!syncing_.empty() && syncing_.front().sequence <= sequence) {
+    const Syncing& done = syncing_.front();
+    if (Tracker* tracker = core_.state.tracker(done.tracker)) {
+      tracker->unsynced -= std::min(tracker->unsynced, done.count);
+      wake(*tracker);
+    }
+    syncing_.pop_front();
+  }
+  for (const TrackerId id : std::exchange(await_commit_, {})) {
+    Tracker* tracker = core_.state.tracker(id);
+    if (tracker == nullptr) continue;
+    tracker->awaits_commit = false;
+    wake(*tracker);
+  }
+}
+
+// ---- expiry ----------------------------------------------------------------------------------
+// Age counts while the broker runs, on the monotonic clock: a jump of the wall clock expires
+// nothing (I11).
+
+bool Delivery::expired(const Tracker& tracker, Position position) const {
+  const uint64_t limit = tracker.subscription->spec.expire_after_ms;
+  if (limit == 0) return false;
+  const auto accepted = core_.log.time_of(position);
+  return accepted && core_.log.broker_ms(core_.log_time()) >
+                         accepted->broker_ms + storage::SegmentIndex::kAnchorMs + limit;
+}
+
+void Delivery::arm_expiry(Tracker& tracker) {
+  const uint64_t limit = tracker.subscription->spec.expire_after_ms;
+  if (limit == 0 || tracker.expiry_armed || !tracker.has_next()) return;
+  tracker.expiry_armed = true;
+  const Position oldest =
+      tracker.ready.empty() ? tracker.pending.front() : tracker.ready.begin()->first;
+  const auto accepted = core_.log.time_of(oldest);
+  const uint64_t age = accepted ? core_.log.broker_ms(core_.log_time()) - accepted->broker_ms : 0;
+  const uint64_t wait = limit > age ? limit - age : 0;
+  core_.timers.set({core_.now.monotonic_ms + wait + storage::SegmentIndex::kAnchorMs + 1,
+                    TimerKind::expiry, tracker.id, 0});
+}
+
+void Delivery::expire_front(Tracker& tracker) {
+  tracker.expiry_armed = false;
+  for (int budget = kPumpBudget; budget > 0 && tracker.has_next(); --budget) {
+    const Position position =
+        tracker.ready.empty() ? tracker.pending.front() : tracker.ready.begin()->first;
+    if (position >= core_.log.synced_position() || !expired(tracker, position)) break;
+    take_next(tracker, position);
+    settle(tracker, position, Settled::expired);
+  }
+  arm_expiry(tracker);
+}
+
+std::vector<Position> Delivery::collect_moving(Tracker& tracker) {
+  std::vector<Position> moving;
+  for (const auto& [position, sent] : tracker.ready) moving.push_back(position);
+  for (const auto& [position, mark] : tracker.marks)
+    if (mark.waiting) moving.push_back(position);
+  for (const auto& [key, held] : tracker.held)
+    moving.insert(moving.end(), held.behind.begin(), held.behind.end());
+  Peer* peer = peer_of(tracker);
+  for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
+    const Flight* flight = peer->window.find(id);
+    moving.push_back(flight->position);
+    id = flight->next;
+  }
+  return moving;
+}
+
+void Delivery::collect_unsettled(Tracker& tracker, Position first, Position end,
+                                 std::vector<Position>& out) {
+  tracker.pending.collect(first, end, out);
+  for (const Position position : collect_moving(tracker))
+    if (position >= first && position < end) out.push_back(position);
+  for (const auto& [position, event] : tracker.quarantined)
+    if (position >= first && position < end) out.push_back(position);
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,146 @@
+// Moves events through the trackers: sends them, takes the answers, retries, holds keys, quarantines,
+// expires, and writes down what is settled. Not responsible for accepting events (Intake) or for
+// connections (Sessions). Invariants: I2, I3, S1 to S6; see tracker.h for the states.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/broker/core.h"
+#include "daemon/broker/record_codec.h"
+
+namespace sink::broker {
+
+class Delivery {
+ public:
+  // What is kept of a NACK's messages; the protocol allows a whole frame.
+  static constexpr size_t kMachineBytesMax = 255;
+  static constexpr size_t kHumanBytesMax = 4'096;
+
+  explicit Delivery(Core& core) : core_(core) {}
+
+  // Called when a young event has been settled by everyone: its publisher is due an ACK.
+  std::function<void(const YoungEvent&)> on_young_settled;
+
+  // Writes a young event before any record speaks of it; wired to Intake.
+  std::function<void(Position)> ensure_written;
+
+  // A newly accepted event matched this tracker.
+  void add(Tracker& tracker, Position position);
+  // The client's deliveries go to `peer` from now on; or to nobody.
+  void attach(Client& client, Peer& peer);
+  void detach(Client& client, Peer& peer);
+
+  // Answers of a consumer. Unknown ids are counted and change nothing (S2).
+  void on_ack(Peer& peer, uint16_t message_id);
+  void on_nack(Peer& peer, uint16_t message_id, std::string_view machine, std::string_view human);
+
+  void on_timer(const Timer& timer);
+  void on_committed(storage::Sequence sequence);
+  void on_writable(Client& client);
+  void wake(Tracker& tracker);
+
+  // Sends what may be sent, in fair turns. False: there is more to do at once.
+  bool pump_all();
+
+  // Settlement records: when they must be written even if nothing else is, and writing them.
+  bool settlements_due() const;
+  std::optional<uint64_t> settlements_deadline_ms() const;
+  void write_settlements();
+
+  // The operator's hand. False: no such quarantined event.
+  bool release(Tracker& tracker, Position position);
+  bool drop(Tracker& tracker, Position position);
+  // Settles everything unsettled as dropped; returns how many.
+  uint64_t drop_all(Tracker& tracker);
+  void resume(Subscription& subscription);
+  void pause(Subscription& subscription, std::string reason);
+  void record_subscription(const Subscription& subscription);
+
+  // After recovery: marks, holds and timers from what the fold left in the tracker.
+  void restore(Tracker& tracker);
+  void arm_expiry(Tracker& tracker);
+  // Unsettled positions that are neither pending nor quarantined, not sorted.
+  std::vector<Position> collect_moving(Tracker& tracker);
+  // Every unsettled position of the tracker in [first, end), not sorted.
+  void collect_unsettled(Tracker& tracker, Position first, Position end,
+                         std::vector<Position>& out);
+  // The record of an event that is in memory.
+  std::optional<std::string_view> find_record(Position position);
+  // Sets a source in quarantine (NACK policy quarantine-client); wired to Sessions.
+  std::function<void(ClientNumber, std::string_view machine, std::string_view human)>
+      quarantine_source;
+
+ private:
+  struct Syncing {
+    storage::Sequence sequence = 0;
+    TrackerId tracker = 0;
+    uint32_t count = 0;
+  };
+  struct BlockWait {
+    Position position = 0;
+    TrackerId tracker = 0;
+  };
+  enum class Step : uint8_t { sent, skipped, blocked };
+
+  Peer* peer_of(const Tracker& tracker);
+  bool can_send(const Tracker& tracker, Peer& peer);
+  bool pump(Tracker& tracker, int budget);
+  Step deliver_next(Tracker& tracker, Peer& peer);
+  Step deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,
+               std::string_view record);
+  void send(Tracker& tracker, Peer& peer, const EventRecord& record, Position position,
+            KeyHash key, bool sent_before);
+  void append_formatted(std::string& out, uint16_t message_id, const Tracker& tracker,
+                        const EventRecord& record);
+  void take_next(Tracker& tracker, Position position);
+  bool expired(const Tracker& tracker, Position position) const;
+  void expire_front(Tracker& tracker);
+  void request_block(Tracker& tracker, Position position);
+  void finish_read(uint64_t where, const std::shared_ptr<const Block>& block);
+  void lose(Tracker& tracker, Position position);
+
+  void link(Tracker& tracker, Peer& peer, uint16_t id);
+  void unlink(Tracker& tracker, Peer& peer, const Flight& flight);
+  void time_out(Tracker& tracker);
+  void close_if_unanswered(Peer& peer);
+
+  void settle(Tracker& tracker, Position position, Settled how);
+  void resolve(Tracker& tracker, Position position);
+  void settle_late(Tracker& tracker, Position position);
+  void queue_settlement(Tracker& tracker);
+  void write_settlement(Tracker& tracker, Settled how, std::vector<Position>& positions);
+
+  // delivery_failure.cc: what happens to an event that was refused or not answered.
+  struct Failure {
+    Position position = 0;
+    KeyHash key = 0;
+    std::string machine;
+    std::string human;
+  };
+  NackAction action_for(const Tracker& tracker, std::string_view machine) const;
+  void fail(Tracker& tracker, Failure failure, NackAction action);
+  void retry(Tracker& tracker, const Failure& failure, bool counted);
+  void quarantine(Tracker& tracker, const Failure& failure, bool hold);
+  void hold_back(Tracker& tracker, Position position, Mark& mark);
+  void wait_for_retry(Tracker& tracker, Position position, Mark& mark);
+  void release_key(Tracker& tracker, KeyHash key);
+  void retry_due(Tracker& tracker, Position position);
+  bool remove_behind(Tracker& tracker, KeyHash key, Position position);
+  void stop_waiting(Tracker& tracker, Mark& mark);
+  void update_stall(Tracker& tracker);
+  bool quarantined_holder(const Tracker& tracker, KeyHash key, Position& position) const;
+
+  Core& core_;
+  std::deque<TrackerId> queue_;
+  std::vector<TrackerId> await_commit_;
+  std::vector<TrackerId> settlement_queue_;
+  std::deque<Syncing> syncing_;
+  std::unordered_map<uint64_t, std::vector<BlockWait>> block_waits_;  // by file offset and segment
+  uint64_t oldest_settlement_ms_ = 0;
+  bool settlement_pressure_ = false;
+};
+
+}  // namespace sink::broker

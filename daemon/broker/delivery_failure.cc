@@ -1,0 +1,330 @@
+// Delivery's answer to a refusal or a silence: policy, retry, held keys, quarantine.
+#include <algorithm>
+
+#include "daemon/broker/delivery.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr uint64_t kJitterPercent = 20;
+
+}  // namespace
+
+NackAction Delivery::action_for(const Tracker& tracker, std::string_view machine) const {
+  for (const NackRule& rule : tracker.subscription->spec.on_nack)
+    if (rule.any || rule.machine == machine) return rule.action;
+  return NackAction::retry;
+}
+
+// The event has just left the list in flight.
+void Delivery::fail(Tracker& tracker, Failure failure, NackAction action) {
+  switch (action) {
+    case NackAction::retry: return retry(tracker, failure, true);
+    case NackAction::retry_uncounted: return retry(tracker, failure, false);
+    case NackAction::hold: return quarantine(tracker, failure, true);
+    case NackAction::quarantine:
+    case NackAction::quarantine_client: {
+      const auto record = find_record(failure.position);
+      const auto event = record ? decode_event_record(*record) : std::nullopt;
+      quarantine(tracker, failure,
+                 tracker.subscription->spec.after_quarantine == AfterQuarantine::hold_key);
+      if (action == NackAction::quarantine_client && event && quarantine_source)
+        quarantine_source(event->source, failure.machine, failure.human);
+      return;
+    }
+    case NackAction::drop: return settle(tracker, failure.position, Settled::dropped);
+    case NackAction::pause:
+      tracker.ready.emplace(failure.position, true);
+      return pause(*tracker.subscription,
+                   "a consumer refused an event with the machine message that means pause");
+  }
+}
+
+void Delivery::retry(Tracker& tracker, const Failure& failure, bool counted) {
+  const SubscriptionSpec& spec = tracker.subscription->spec;
+  Mark& mark = tracker.marks[failure.position];
+  mark.key = failure.key;
+  mark.machine = failure.machine;
+  mark.human = failure.human;
+  if (counted) {
+    ++mark.failures;
+    if (spec.max_deliveries > 0 && mark.failures >= spec.max_deliveries) {
+      if (tracker.quarantined.size() < spec.quarantine_max)
+        return quarantine(tracker, failure, spec.after_quarantine == AfterQuarantine::hold_key);
+      update_stall(tracker);  // no room in quarantine: it waits and is tried again
+    }
+    if (ensure_written) ensure_written(failure.position);
+    core_.log.append(kinds::attempt,
+                     encode(AttemptRecord{tracker.id, failure.position, mark.key, mark.failures,
+                                          mark.machine, mark.human}));
+  }
+  uint64_t backoff = 0;
+  if (!spec.retry_ms.empty()) {
+    const size_t step = mark.failures > 0 ? mark.failures - 1 : 0;
+    backoff = spec.retry_ms[std::min(step, spec.retry_ms.size() - 1)];
+  }
+  const uint64_t jitter = backoff * kJitterPercent / 100;
+  if (jitter > 0)
+    backoff = backoff - jitter + core_.random(failure.position * 31 + mark.failures) % (2 * jitter);
+  mark.due_ms = core_.now.monotonic_ms + backoff;
+  if (spec.order == Order::none) {
+    wait_for_retry(tracker, failure.position, mark);
+  } else {
+    hold_back(tracker, failure.position, mark);
+  }
+  update_stall(tracker);
+}
+
+void Delivery::wait_for_retry(Tracker& tracker, Position position, Mark& mark) {
+  if (!mark.waiting) ++tracker.waiting;
+  mark.waiting = true;
+  core_.timers.set({mark.due_ms, TimerKind::retry, tracker.id, position});
+}
+
+void Delivery::stop_waiting(Tracker& tracker, Mark& mark) {
+  if (mark.waiting) --tracker.waiting;
+  mark.waiting = false;
+}
+
+// Makes the oldest unresolved event of the key its blocker; later ones line up behind it.
+void Delivery::hold_back(Tracker& tracker, Position position, Mark& mark) {
+  const auto [entry, fresh] = tracker.held.try_emplace(mark.key);
+  HeldKey& held = entry->second;
+  if (!fresh && held.blocker < position) {
+    if (held.behind.insert(position).second) ++tracker.behind;
+    return;
+  }
+  const Position former = std::exchange(held.blocker, position);
+  wait_for_retry(tracker, position, mark);
+  if (fresh || former == position) return;
+  const auto other = tracker.marks.find(former);
+  if (other == tracker.marks.end()) return;  // a quarantined holder: found again by release_key
+  const bool idle = other->second.waiting || tracker.ready.erase(former) > 0;
+  stop_waiting(tracker, other->second);
+  if (idle && held.behind.insert(former).second) ++tracker.behind;
+}
+
+bool Delivery::remove_behind(Tracker& tracker, KeyHash key, Position position) {
+  const auto held = tracker.held.find(key);
+  if (held == tracker.held.end() || held->second.behind.erase(position) == 0) return false;
+  --tracker.behind;
+  return true;
+}
+
+// The oldest quarantined event that still holds this key.
+bool Delivery::quarantined_holder(const Tracker& tracker, KeyHash key, Position& position) const {
+  for (const auto& [at, event] : tracker.quarantined) {
+    if (!event.holds_key || event.key != key) continue;
+    position = at;
+    return true;
+  }
+  return false;
+}
+
+// The key's blocker is resolved: let the later events go, up to the next one that must be resolved
+// itself first.
+void Delivery::release_key(Tracker& tracker, KeyHash key) {
+  const auto entry = tracker.held.find(key);
+  if (entry == tracker.held.end()) return;
+  HeldKey& held = entry->second;
+  Position holder = 0;
+  const bool has_holder = quarantined_holder(tracker, key, holder);
+  while (!held.behind.empty()) {
+    const Position next = *held.behind.begin();
+    if (has_holder && holder < next) break;
+    held.behind.erase(held.behind.begin());
+    --tracker.behind;
+    const auto mark = tracker.marks.find(next);
+    if (mark == tracker.marks.end()) {
+      tracker.ready.emplace(next, false);
+      continue;
+    }
+    held.blocker = next;
+    if (mark->second.due_ms > core_.now.monotonic_ms) {
+      wait_for_retry(tracker, next, mark->second);
+    } else {
+      tracker.ready.emplace(next, true);
+    }
+    return wake(tracker);
+  }
+  if (has_holder) {
+    held.blocker = holder;
+  } else {
+    tracker.held.erase(entry);
+  }
+  wake(tracker);
+}
+
+void Delivery::retry_due(Tracker& tracker, Position position) {
+  const auto mark = tracker.marks.find(position);
+  if (mark == tracker.marks.end() || !mark->second.waiting) return;
+  if (mark->second.due_ms > core_.now.monotonic_ms) return;  // set again since, with its own timer
+  stop_waiting(tracker, mark->second);
+  tracker.ready.emplace(position, true);
+  wake(tracker);
+}
+
+void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
+  uint32_t attempts = 1;
+  const auto mark = tracker.marks.find(failure.position);
+  if (mark != tracker.marks.end()) {
+    attempts = std::max<uint32_t>(mark->second.failures, 1);
+    stop_waiting(tracker, mark->second);
+  }
+  const bool ordered = tracker.subscription->spec.order == Order::key;
+  QuarantinedEvent event{failure.key, attempts, hold && ordered, core_.now.wall_ms,
+                         failure.machine, failure.human};
+  if (ensure_written) ensure_written(failure.position);
+  core_.log.append(kinds::quarantined,
+                   encode(QuarantinedRecord{tracker.id, failure.position, event}));
+  ++core_.counters.events_quarantined;
+  core_.notice(Severity::warning, "event_quarantined", tracker.consumer,
+               "position " + std::to_string(failure.position) + " of subscription " +
+                   tracker.subscription->spec.name + " is in quarantine after " +
+                   std::to_string(attempts) + " attempt(s); see sinkctl event show " +
+                   std::to_string(failure.position));
+  tracker.quarantined[failure.position] = std::move(event);
+  if (mark != tracker.marks.end()) tracker.marks.erase(mark);
+  const auto held = tracker.held.find(failure.key);
+  if (hold && ordered) {
+    if (held == tracker.held.end()) tracker.held[failure.key].blocker = failure.position;
+  } else if (held != tracker.held.end() && held->second.blocker == failure.position) {
+    release_key(tracker, failure.key);
+  }
+  update_stall(tracker);
+}
+
+void Delivery::update_stall(Tracker& tracker) {
+  const SubscriptionSpec& spec = tracker.subscription->spec;
+  const Stall before = tracker.stall;
+  if (tracker.quarantined.size() >= spec.quarantine_max) {
+    tracker.stall = Stall::quarantine_full;
+  } else if (tracker.waiting + tracker.behind >= spec.held_max) {
+    tracker.stall = Stall::held_full;
+  } else {
+    tracker.stall = Stall::none;
+  }
+  if (tracker.stall == before) return;
+  if (tracker.stall == Stall::none) return wake(tracker);
+  const char* what = tracker.stall == Stall::quarantine_full
+                         ? "its quarantine is full; release or drop events with sinkctl event"
+                         : "too many of its events wait for a retry or behind a held key";
+  core_.alarm("stall/" + std::to_string(tracker.id),
+              "subscription " + spec.name + " sends nothing new to " + tracker.consumer + ": " + what);
+}
+
+// ---- the operator's hand ---------------------------------------------------------------------
+
+// Back into delivery, in the order of its key: it becomes the key's blocker, or lines up.
+bool Delivery::release(Tracker& tracker, Position position) {
+  const auto found = tracker.quarantined.find(position);
+  if (found == tracker.quarantined.end()) return false;
+  const KeyHash key = found->second.key;
+  tracker.quarantined.erase(found);
+  core_.log.append(kinds::released, encode(ReleasedRecord{tracker.id, position}));
+  update_stall(tracker);
+  Mark& mark = tracker.marks[position];
+  mark = Mark{};
+  mark.key = key;
+  if (tracker.subscription->spec.order == Order::none || key == 0) {
+    tracker.ready.emplace(position, true);
+  } else {
+    hold_back(tracker, position, mark);
+    if (mark.waiting) {
+      stop_waiting(tracker, mark);
+      tracker.ready.emplace(position, true);
+    }
+  }
+  wake(tracker);
+  return true;
+}
+
+bool Delivery::drop(Tracker& tracker, Position position) {
+  const auto found = tracker.quarantined.find(position);
+  if (found == tracker.quarantined.end()) return false;
+  const KeyHash key = found->second.key;
+  tracker.quarantined.erase(found);
+  settle(tracker, position, Settled::dropped);
+  const auto held = tracker.held.find(key);
+  if (held != tracker.held.end() && held->second.blocker == position) release_key(tracker, key);
+  update_stall(tracker);
+  return true;
+}
+
+uint64_t Delivery::drop_all(Tracker& tracker) {
+  if (Peer* peer = peer_of(tracker)) {
+    while (tracker.first_in_flight != kNoMessage) {
+      Flight* flight = peer->window.find(tracker.first_in_flight);
+      const Flight taken = *flight;
+      unlink(tracker, *peer, taken);
+      flight->late = true;
+      tracker.ready.emplace(taken.position, true);
+    }
+  }
+  std::vector<Position> all;
+  collect_unsettled(tracker, 0, UINT64_MAX, all);
+  std::sort(all.begin(), all.end());
+  tracker.pending = PendingRuns();
+  tracker.ready.clear();
+  tracker.marks.clear();
+  tracker.held.clear();
+  tracker.quarantined.clear();
+  tracker.behind = tracker.waiting = 0;
+  for (const Position position : all) settle(tracker, position, Settled::dropped);
+  update_stall(tracker);
+  return all.size();
+}
+
+void Delivery::record_subscription(const Subscription& subscription) {
+  core_.log.append(kinds::subscription,
+                   encode(SubscriptionRecord{subscription.id, subscription.origin,
+                                             subscription.retiring, subscription.paused,
+                                             subscription.pause_reason, subscription.spec}));
+}
+
+void Delivery::pause(Subscription& subscription, std::string reason) {
+  if (subscription.paused) return;
+  subscription.paused = true;
+  subscription.pause_reason = std::move(reason);
+  record_subscription(subscription);
+  core_.notice(Severity::notice, "subscription_paused", {},
+               "subscription " + subscription.spec.name + " is paused: " +
+                   subscription.pause_reason + "; sinkctl sub resume starts it again");
+}
+
+void Delivery::resume(Subscription& subscription) {
+  subscription.paused = false;
+  subscription.pause_reason.clear();
+  record_subscription(subscription);
+  for (Tracker* tracker : subscription.trackers) wake(*tracker);
+}
+
+// After a restart every event that had failed is tried at once, its key held until it is resolved.
+void Delivery::restore(Tracker& tracker) {
+  const bool ordered = tracker.subscription->spec.order == Order::key;
+  for (const auto& [position, event] : tracker.quarantined) {
+    if (!event.holds_key || !ordered) continue;
+    const auto [held, fresh] = tracker.held.try_emplace(event.key);
+    if (fresh || position < held->second.blocker) held->second.blocker = position;
+  }
+  std::vector<Position> marked;
+  for (const auto& [position, mark] : tracker.marks) marked.push_back(position);
+  std::sort(marked.begin(), marked.end());
+  for (const Position position : marked) {
+    Mark& mark = tracker.marks[position];
+    if (!tracker.pending.remove(position)) {
+      tracker.marks.erase(position);
+      continue;
+    }
+    if (ordered) {
+      hold_back(tracker, position, mark);
+      if (!mark.waiting) continue;
+      stop_waiting(tracker, mark);
+    }
+    tracker.ready.emplace(position, true);
+  }
+  update_stall(tracker);
+  arm_expiry(tracker);
+}
+
+}  // namespace sink::broker

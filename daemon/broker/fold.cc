@@ -1,0 +1,291 @@
+#include "daemon/broker/fold.h"
+
+#include <algorithm>
+
+#include "daemon/broker/catalog.h"
+#include "protocol/frame.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr size_t kAnyNumberOfKeys = SIZE_MAX;  // the limit is applied when events are accepted
+
+}  // namespace
+
+void Fold::on_snapshot_record(RecordKind kind, std::string_view payload) {
+  if (!apply(kind, payload)) ++strange_;
+}
+
+void Fold::on_record(RecordKind kind, std::string_view payload) {
+  if (!apply(kind, payload)) ++strange_;
+}
+
+void Fold::on_event(Position position, std::string_view payload) {
+  const auto record = decode_event_record(payload);
+  const auto event = record ? protocol::decode_event(record->payload)
+                            : tl::expected<protocol::EventView, protocol::DecodeError>(
+                                  tl::unexpect, protocol::DecodeError::truncated);
+  if (!event) {
+    ++strange_;
+    return;
+  }
+  for (const TrackerId id : decode_tracker_ids(record->tracker_bytes)) {
+    Tracker* tracker = state_.tracker(id);
+    if (tracker == nullptr) continue;
+    ++tracker->counts.matched;
+    tracker->pending.push_back(position);
+  }
+  Client* source = state_.clients.find(record->source);
+  if (source == nullptr) return;
+  source->progress.record(event->event_type_id, event->key, event->offset, kAnyNumberOfKeys);
+  auto& newest = source->freshness[event->event_type_id];
+  newest = std::max(newest, event->timestamp);
+  if (source->freshness.size() > Client::kFreshnessMax)
+    source->freshness.erase(event->event_type_id);
+}
+
+bool Fold::apply(RecordKind kind, std::string_view payload) {
+  if (kind == kinds::settlement) return settlement(payload);
+  if (kind == kinds::attempt) return attempt(payload);
+  if (kind == kinds::quarantined) return quarantined(payload);
+  if (kind == kinds::released) return released(payload);
+  if (kind == kinds::progress) return progress(payload);
+  if (kind == kinds::client) return client(payload);
+  if (kind == kinds::client_forgotten) return client_forgotten(payload);
+  if (kind == kinds::client_quarantine) return client_quarantine(payload);
+  if (kind == kinds::client_state) return client_state(payload);
+  if (kind == kinds::subscription) return subscription(payload);
+  if (kind == kinds::subscription_removed) return subscription_removed(payload);
+  if (kind == kinds::tracker) return tracker(payload);
+  if (kind == kinds::tracker_removed) return tracker_removed(payload);
+  if (kind == kinds::tracker_state) return tracker_state(payload);
+  return false;
+}
+
+bool Fold::client(std::string_view payload) {
+  const auto record = decode_client(payload);
+  if (!record || record->number == 0) return false;
+  Client* client = state_.clients.find(record->number);
+  if (client == nullptr) client = &state_.clients.add(record->client_id, record->number);
+  client->instance_id = record->instance_id;
+  if (record->new_history) client->progress.clear();
+  return true;
+}
+
+bool Fold::client_forgotten(std::string_view payload) {
+  const auto record = decode_released(payload);
+  if (!record) return false;
+  state_.clients.remove(record->tracker);
+  state_.clients.reserve_numbers(record->tracker + 1);
+  return true;
+}
+
+bool Fold::client_quarantine(std::string_view payload) {
+  const auto record = decode_client_quarantine(payload);
+  Client* client = record ? state_.clients.find(record->number) : nullptr;
+  if (client == nullptr) return false;
+  client->quarantine = record->quarantine;
+  return true;
+}
+
+bool Fold::client_state(std::string_view payload) {
+  const auto record = decode_client_state(payload);
+  Client* client = record ? state_.clients.find(record->number) : nullptr;
+  if (client == nullptr || !client->progress.decode(record->progress)) return false;
+  client->application_version = record->application_version;
+  client->address = record->address;
+  client->last_seen_ms = record->last_seen_ms;
+  for (const auto& [type, timestamp] : record->freshness) client->freshness[type] = timestamp;
+  return true;
+}
+
+bool Fold::subscription(std::string_view payload) {
+  auto record = decode_subscription(payload);
+  if (!record || record->id == 0) return false;
+  auto& slot = state_.subscriptions[record->id];
+  if (!slot) slot = std::make_unique<Subscription>();
+  slot->id = record->id;
+  slot->origin = record->origin;
+  slot->retiring = record->retiring;
+  slot->paused = record->paused;
+  slot->pause_reason = record->pause_reason;
+  slot->spec = std::move(record->spec);
+  slot->is_template = is_template_consumer(slot->spec.consumer);
+  state_.next_subscription = std::max(state_.next_subscription, record->id + 1);
+  return true;
+}
+
+bool Fold::subscription_removed(std::string_view payload) {
+  const auto record = decode_released(payload);
+  if (!record) return false;
+  state_.subscriptions.erase(record->tracker);
+  state_.next_subscription = std::max(state_.next_subscription, record->tracker + 1);
+  return true;
+}
+
+bool Fold::tracker(std::string_view payload) {
+  const auto record = decode_tracker(payload);
+  if (!record || record->id == 0) return false;
+  const auto owner = state_.subscriptions.find(record->subscription);
+  if (owner == state_.subscriptions.end()) return false;
+  if (record->id >= state_.trackers.size()) state_.trackers.resize(record->id + 1);
+  auto& slot = state_.trackers[record->id];
+  if (!slot) {
+    slot = std::make_unique<Tracker>();
+    slot->id = record->id;
+    slot->subscription = owner->second.get();
+    slot->consumer = record->consumer;
+    owner->second->trackers.push_back(slot.get());
+  }
+  slot->retiring = record->retiring;
+  return true;
+}
+
+bool Fold::tracker_removed(std::string_view payload) {
+  const auto record = decode_released(payload);
+  if (!record) return false;
+  if (record->tracker >= state_.trackers.size()) state_.trackers.resize(record->tracker + 1);
+  auto& slot = state_.trackers[record->tracker];
+  if (slot) std::erase(slot->subscription->trackers, slot.get());
+  slot.reset();
+  return true;
+}
+
+bool Fold::tracker_state(std::string_view payload) {
+  const auto record = decode_tracker_state(payload);
+  Tracker* tracker = record ? state_.tracker(record->id) : nullptr;
+  if (tracker == nullptr || !tracker->pending.decode(record->runs)) return false;
+  tracker->counts = record->counts;
+  return true;
+}
+
+bool Fold::settlement(std::string_view payload) {
+  const auto record = decode_settlement(payload);
+  Tracker* tracker = record ? state_.tracker(record->tracker) : nullptr;
+  if (tracker == nullptr) return record.has_value();  // of a tracker removed since
+  uint64_t& count = record->how == Settled::acked     ? tracker->counts.acked
+                    : record->how == Settled::expired ? tracker->counts.expired
+                                                      : tracker->counts.dropped;
+  for (const auto& [first, end] : record->ranges) {
+    count += tracker->pending.remove_range(first, end);
+    if (tracker->marks.empty() && tracker->quarantined.empty()) continue;
+    for (Position position = first; position < end; ++position) {
+      tracker->marks.erase(position);
+      count += tracker->quarantined.erase(position);
+    }
+  }
+  return true;
+}
+
+bool Fold::attempt(std::string_view payload) {
+  const auto record = decode_attempt(payload);
+  if (!record) return false;
+  Tracker* tracker = state_.tracker(record->tracker);
+  if (tracker == nullptr) return true;
+  Mark& mark = tracker->marks[record->position];
+  mark.key = record->key;
+  mark.failures = record->failures;
+  mark.machine = record->machine;
+  mark.human = record->human;
+  return true;
+}
+
+bool Fold::quarantined(std::string_view payload) {
+  const auto record = decode_quarantined(payload);
+  if (!record) return false;
+  Tracker* tracker = state_.tracker(record->tracker);
+  if (tracker == nullptr) return true;
+  tracker->pending.remove(record->position);
+  tracker->marks.erase(record->position);
+  tracker->quarantined[record->position] = record->event;
+  return true;
+}
+
+// The position goes back among the unsettled, with a mark, so that its key waits for it.
+bool Fold::released(std::string_view payload) {
+  const auto record = decode_released(payload);
+  if (!record) return false;
+  Tracker* tracker = state_.tracker(record->tracker);
+  if (tracker == nullptr) return true;
+  const auto found = tracker->quarantined.find(record->position);
+  if (found == tracker->quarantined.end()) return false;
+  Mark& mark = tracker->marks[record->position];
+  mark = Mark{};
+  mark.key = found->second.key;
+  tracker->quarantined.erase(found);
+  tracker->pending.insert(record->position);
+  return true;
+}
+
+bool Fold::progress(std::string_view payload) {
+  const auto record = decode_progress(payload);
+  Client* client = record ? state_.clients.find(record->source) : nullptr;
+  if (client == nullptr) return record.has_value();
+  client->progress.record(record->event_type_id, record->key, record->offset, kAnyNumberOfKeys);
+  return true;
+}
+
+namespace {
+
+void write_client(Client& client, storage::SnapshotWriter& writer) {
+  if (!client.instance_id && !client.quarantine) return;  // only met in a mismatch
+  writer.add(kinds::client,
+             encode(ClientRecord{client.number, client.client_id, client.instance_id, false}));
+  if (client.quarantine)
+    writer.add(kinds::client_quarantine,
+               encode(ClientQuarantineRecord{client.number, client.quarantine}));
+  ClientStateRecord state{client.number, client.application_version, client.address,
+                          client.last_seen_ms, {}, {}};
+  state.freshness.assign(client.freshness.begin(), client.freshness.end());
+  client.progress.append_encoded(state.progress);
+  writer.add(kinds::client_state, encode(state));
+}
+
+void write_tracker(Tracker& tracker, std::vector<Position> unsettled,
+                   storage::SnapshotWriter& writer) {
+  writer.add(kinds::tracker, encode(TrackerRecord{tracker.id, tracker.subscription->id,
+                                                  tracker.consumer, tracker.retiring}));
+  TrackerStateRecord state{tracker.id, tracker.counts, {}};
+  PendingRuns front;
+  std::sort(unsettled.begin(), unsettled.end());
+  for (const Position position : unsettled) front.push_back(position);
+  tracker.pending.for_each_run(
+      [&](Position first, Position end) { front.push_back_run(first, end); });
+  std::string runs;
+  front.append_encoded(runs);
+  protocol::Cursor cursor(runs);
+  std::string_view inner;
+  if (cursor.chunk(inner)) state.runs = inner;
+  writer.add(kinds::tracker_state, encode(state));
+  for (const auto& [position, event] : tracker.quarantined)
+    writer.add(kinds::quarantined, encode(QuarantinedRecord{tracker.id, position, event}));
+  for (const auto& [position, mark] : tracker.marks)
+    writer.add(kinds::attempt, encode(AttemptRecord{tracker.id, position, mark.key, mark.failures,
+                                                    mark.machine, mark.human}));
+}
+
+}  // namespace
+
+// Numbers that were given out once are never given out again: where the last one is gone by now, a
+// removal record keeps its place.
+void write_fold(State& state, const std::function<std::vector<Position>(Tracker&)>& collect,
+                storage::SnapshotWriter& writer) {
+  const ClientNumber last_client = state.clients.next_number() - 1;
+  if (last_client > 0 && state.clients.find(last_client) == nullptr)
+    writer.add(kinds::client_forgotten, encode(ReleasedRecord{last_client, 0}));
+  state.clients.for_each([&](Client& client) { write_client(client, writer); });
+  if (state.next_subscription > 1 && state.subscriptions.count(state.next_subscription - 1) == 0)
+    writer.add(kinds::subscription_removed, encode(ReleasedRecord{state.next_subscription - 1, 0}));
+  for (const auto& [id, subscription] : state.subscriptions)
+    writer.add(kinds::subscription,
+               encode(SubscriptionRecord{id, subscription->origin, subscription->retiring,
+                                         subscription->paused, subscription->pause_reason,
+                                         subscription->spec}));
+  if (!state.trackers.back() && state.trackers.size() > 1)
+    writer.add(kinds::tracker_removed,
+               encode(ReleasedRecord{static_cast<TrackerId>(state.trackers.size() - 1), 0}));
+  for (const auto& tracker : state.trackers)
+    if (tracker) write_tracker(*tracker, collect(*tracker), writer);
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,206 @@
+#include "daemon/broker/intake.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr uint64_t kYoungBytesMax = 16u << 20;
+constexpr size_t kProgressMax = 1'024;
+constexpr size_t kRecordOverhead = storage::kRecordHeaderBytes + storage::kPositionBytes;
+
+const char* text_of(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::storage_full: return "storage full; send it again later";
+    case Refusal::offset_regressed:
+      return "offset went backwards for this key; a wiped device needs a new instance id";
+    case Refusal::unrouted: return "matched no subscription";
+    case Refusal::too_large: return "event too large for the store";
+  }
+  return "refused";
+}
+
+}  // namespace
+
+Intake::Intake(Core& core, Delivery& delivery) : core_(core), delivery_(delivery) {
+  delivery_.on_young_settled = [this](const YoungEvent& event) { on_settled(event); };
+  delivery_.ensure_written = [this](Position position) {
+    write_while([position](const YoungEvent& event) { return event.position <= position; });
+  };
+}
+
+bool Intake::busy() const { return core_.log.busy() || young_bytes_ > kYoungBytesMax; }
+
+void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
+  Client& client = *peer.client;
+  const protocol::EventView& event = publish.event;
+  ++core_.counters.events_received;
+  switch (client.progress.check(event.event_type_id, event.key, event.offset)) {
+    case OffsetVerdict::duplicate:
+      ++core_.counters.events_duplicate;
+      return ack_when_committed(peer, publish.message_id);
+    case OffsetVerdict::regressed:
+      ++core_.counters.events_refused_offset;
+      return refuse(peer, publish.message_id, Refusal::offset_regressed);
+    case OffsetVerdict::fresh: break;
+  }
+  note_freshness(client, event);
+  const auto& matched =
+      core_.router.route(client, event.event_type_id, event.key, core_.state.routable);
+  if (matched.empty()) {
+    ++core_.counters.events_unrouted;
+    if (core_.settings.unrouted == Unrouted::nack)
+      return refuse(peer, publish.message_id, Refusal::unrouted);
+    return send_ack({peer.id, publish.message_id});
+  }
+  accept(peer, client, publish, matched);
+}
+
+// The payload as it will be delivered: a peer may pad its varints, we never send them so.
+protocol::Bytes Intake::canonical(const protocol::Publish& publish) {
+  if (publish.payload.size() == protocol::event_bytes(publish.event)) return publish.payload;
+  payload_.clear();
+  protocol::append_event(payload_, publish.event);
+  return payload_;
+}
+
+void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish,
+                    const std::vector<Tracker*>& matched) {
+  prefix_.clear();
+  append_event_prefix(prefix_, client.number, matched);
+  const protocol::Bytes payload = canonical(publish);
+  const uint64_t bytes = prefix_.size() + payload.size() + kRecordOverhead;
+  if (bytes > core_.log.record_bytes_max())
+    return refuse(peer, publish.message_id, Refusal::too_large);
+  if (!core_.log.accepts(young_bytes_ + bytes)) {
+    ++core_.counters.events_refused_storage_full;
+    return refuse(peer, publish.message_id, Refusal::storage_full);
+  }
+  const Position position = core_.log.take_position();
+  if (core_.settings.commit_linger_ms > 0) {
+    YoungEvent young{position, core_.now.monotonic_ms, client.number, prefix_, prefix_.size(),
+                     matched, {peer.id, publish.message_id}, 0};
+    young.record += payload;
+    young_bytes_ += young.record.size();
+    core_.young.add(std::move(young));
+  } else {
+    core_.log.append_event(position, prefix_, payload, static_cast<uint32_t>(matched.size()));
+    acks_.push_back({core_.log.open_sequence(), {peer.id, publish.message_id}});
+  }
+  client.progress.record(publish.event.event_type_id, publish.event.key, publish.event.offset,
+                         core_.settings.keys_per_client);
+  ++core_.counters.events_accepted;
+  for (Tracker* tracker : matched) delivery_.add(*tracker, position);
+}
+
+void Intake::refuse(Peer& peer, uint16_t message_id, Refusal refusal) {
+  ++core_.counters.events_refused;
+  const char machine = static_cast<char>(refusal);
+  protocol::append_nack(peer.output.tail(), message_id, {&machine, 1}, text_of(refusal));
+  announce(peer);
+}
+
+void Intake::announce(Peer& peer) {
+  if (peer.output_announced) return;
+  peer.output_announced = true;
+  core_.transport.output_ready(peer.id);
+}
+
+void Intake::note_freshness(Client& client, const protocol::EventView& event) {
+  const auto known = client.freshness.find(event.event_type_id);
+  if (known != client.freshness.end()) {
+    known->second = std::max(known->second, event.timestamp);
+  } else if (client.freshness.size() < Client::kFreshnessMax) {
+    client.freshness.emplace(event.event_type_id, event.timestamp);
+  }
+}
+
+// Everything accepted so far, the original of a republished event included, is safe by then.
+void Intake::ack_when_committed(Peer& peer, uint16_t message_id) {
+  if (!core_.young.empty()) write_all();
+  const storage::Sequence needed =
+      core_.log.has_open_records() ? core_.log.open_sequence() : core_.log.last_sequence();
+  if (needed <= committed_ || (!core_.log.has_open_records() && !core_.log.committing()))
+    return send_ack({peer.id, message_id});
+  acks_.push_back({needed, {peer.id, message_id}});
+}
+
+void Intake::send_ack(const AckTarget& target) {
+  Peer* peer = core_.peers.find(target.connection);
+  if (peer == nullptr || peer->closing) return;
+  protocol::append_ack(peer->output.tail(), target.message_id);
+  announce(*peer);
+}
+
+void Intake::on_committed(storage::Sequence sequence) {
+  committed_ = sequence;
+  while (!acks_.empty() && acks_.front().sequence <= sequence) {
+    send_ack(acks_.front().target);
+    acks_.pop_front();
+  }
+  drop_finished(sequence);
+}
+
+// ---- events younger than commit_linger -------------------------------------------------------
+
+// Everyone has settled it: its publisher is acknowledged now, and it is never written.
+void Intake::on_settled(const YoungEvent& event) {
+  send_ack(event.ack);
+  young_bytes_ -= event.record.size();
+  core_.counters.bytes_avoided += event.record.size() + kRecordOverhead;
+  const auto stored = protocol::decode_event(std::string_view(event.record).substr(event.payload_at));
+  if (stored)
+    progress_.push_back({event.source, stored->event_type_id, std::string(stored->key),
+                         stored->offset});
+}
+
+template <class Predicate>
+void Intake::write_while(Predicate predicate) {
+  for (; young_written_ < core_.young.size(); ++young_written_) {
+    YoungEvent& event = core_.young.begin()[static_cast<ptrdiff_t>(young_written_)];
+    if (event.unsettled.empty()) continue;
+    if (!predicate(event)) break;
+    prefix_.clear();
+    append_event_prefix(prefix_, event.source, event.unsettled);
+    core_.log.append_event(event.position, prefix_,
+                           std::string_view(event.record).substr(event.payload_at),
+                           static_cast<uint32_t>(event.unsettled.size()));
+    event.written_in = core_.log.open_sequence();
+    young_bytes_ -= event.record.size();
+    acks_.push_back({event.written_in, event.ack});
+  }
+  drop_finished(committed_);
+}
+
+void Intake::write_all() {
+  write_while([](const YoungEvent&) { return true; });
+}
+
+void Intake::write_due() {
+  const uint64_t linger = core_.settings.commit_linger_ms;
+  write_while([&](const YoungEvent& event) {
+    return event.accepted_ms + linger <= core_.now.monotonic_ms;
+  });
+  if (progress_.size() >= kProgressMax) write_progress();
+}
+
+std::optional<uint64_t> Intake::deadline_ms() const {
+  if (young_written_ >= core_.young.size()) return std::nullopt;
+  return core_.young.begin()[static_cast<ptrdiff_t>(young_written_)].accepted_ms +
+         core_.settings.commit_linger_ms;
+}
+
+void Intake::drop_finished(storage::Sequence committed) {
+  while (!core_.young.empty() && young_written_ > 0) {
+    const YoungEvent& front = core_.young.front();
+    const bool never_written = front.written_in == 0;
+    if (!never_written && front.written_in > committed) return;
+    core_.young.pop_front();
+    --young_written_;
+  }
+}
+
+void Intake::write_progress() {
+  for (const ProgressRecord& record : progress_) core_.log.append(kinds::progress, encode(record));
+  progress_.clear();
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,72 @@
+// Takes events in: knows republished ones, routes, gives positions, hands them to the log and
+// acknowledges the publisher when the event is safe. Not responsible for delivering.
+// Invariant (I1, P1, P2): an ACK leaves only with a CommitReceipt that reaches the event's batch, or
+// when every matching tracker has settled the event.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "daemon/broker/core.h"
+#include "daemon/broker/delivery.h"
+#include "protocol/frame.h"
+
+namespace sink::broker {
+
+// Machine messages of the broker's own NACKs: one byte. Sent over the wire: never renumber.
+enum class Refusal : uint8_t {
+  storage_full = 1,
+  offset_regressed = 2,
+  unrouted = 3,
+  too_large = 4,
+};
+
+class Intake {
+ public:
+  Intake(Core& core, Delivery& delivery);
+
+  // True: publishers must wait, the commit buffer is full.
+  bool busy() const;
+  // The peer is connected; the intake is not busy() and the broker is not draining.
+  void on_publish(Peer& peer, const protocol::Publish& publish);
+  void on_committed(storage::Sequence sequence);
+
+  // Hands young events to the log whose linger is over.
+  void write_due();
+  void write_all();
+  std::optional<uint64_t> deadline_ms() const;
+  // Records that ride along with a commit that happens anyway.
+  void write_progress();
+  bool acks_pending() const { return !acks_.empty() || !core_.young.empty(); }
+
+ private:
+  struct PendingAck {
+    storage::Sequence sequence = 0;
+    AckTarget target;
+  };
+
+  void refuse(Peer& peer, uint16_t message_id, Refusal refusal);
+  void accept(Peer& peer, Client& client, const protocol::Publish& publish,
+              const std::vector<Tracker*>& matched);
+  protocol::Bytes canonical(const protocol::Publish& publish);
+  void note_freshness(Client& client, const protocol::EventView& event);
+  void ack_when_committed(Peer& peer, uint16_t message_id);
+  void send_ack(const AckTarget& target);
+  void announce(Peer& peer);
+  void on_settled(const YoungEvent& event);
+  template <class Predicate>
+  void write_while(Predicate predicate);
+  void drop_finished(storage::Sequence committed);
+
+  Core& core_;
+  Delivery& delivery_;
+  std::deque<PendingAck> acks_;  // by sequence, ascending
+  std::string prefix_;   // scratch
+  std::string payload_;  // scratch
+  size_t young_written_ = 0;     // at the front of core_.young
+  uint64_t young_bytes_ = 0;     // not yet written
+  storage::Sequence committed_ = 0;
+  std::vector<ProgressRecord> progress_;  // of events that were never written
+};
+
+}  // namespace sink::broker

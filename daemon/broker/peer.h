@@ -1,0 +1,46 @@
+// One connection as the broker sees it: protocol session, window of deliveries, bytes to send.
+// Not responsible for sockets or TLS (daemon/net). Lives from Broker::connect to
+// Broker::disconnected. Invariant: `client` is set only while the handshake has succeeded and no
+// later connection has taken over.
+#pragma once
+
+#include <string>
+
+#include "daemon/broker/tracker.h"
+#include "protocol/in_flight_window.h"
+#include "protocol/output_buffer.h"
+#include "protocol/session.h"
+
+namespace sink::broker {
+
+// One delivery that awaits its answer.
+struct Flight {
+  Position position = 0;
+  KeyHash key = 0;
+  uint64_t sent_ms = 0;  // monotonic
+  TrackerId tracker = 0;
+  uint16_t previous = kNoMessage;  // in the tracker's list
+  uint16_t next = kNoMessage;
+  bool late = false;               // timed out; the id stays taken until the answer comes
+};
+
+struct Peer {
+  Peer(ConnectionId connection, uint16_t first_message_id, uint16_t window_size)
+      : id(connection), session(protocol::Role::server), window(first_message_id, window_size) {}
+
+  ConnectionId id;
+  protocol::Session session;
+  protocol::InFlightWindow<Flight> window;
+  protocol::OutputBuffer output;
+  std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
+  std::string address;
+  Client* client = nullptr;
+  uint64_t last_heard_ms = 0;
+  Peer* quieter = nullptr;  // neighbours in the list by last_heard_ms
+  Peer* louder = nullptr;
+  bool input_paused = false;
+  bool closing = false;
+  bool output_announced = false;
+};
+
+}  // namespace sink::broker

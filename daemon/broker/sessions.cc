@@ -1,0 +1,404 @@
+#include "daemon/broker/sessions.h"
+
+#include <algorithm>
+
+#include "protocol/keepalive.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr uint32_t kTakeoverBurst = 5;
+constexpr uint64_t kTakeoverRefillMs = 2'000;
+constexpr uint32_t kTakeoverAlarm = 3;
+constexpr size_t kDecidingBytesMax = 65'536;  // pipelined behind a request that is being decided
+constexpr size_t kVersionBytesMax = 255;      // of the application version that is kept and shown
+
+CloseReason reason_of(protocol::ResponseCode code) {
+  switch (code) {
+    case protocol::ResponseCode::instance_id_mismatch: return CloseReason::instance_id_mismatch;
+    case protocol::ResponseCode::quarantined: return CloseReason::quarantined;
+    case protocol::ResponseCode::unsupported_protocol_version:
+      return CloseReason::unsupported_protocol_version;
+    case protocol::ResponseCode::unsupported_application_version:
+      return CloseReason::unsupported_application_version;
+    case protocol::ResponseCode::connected:
+    case protocol::ResponseCode::hello_new_client: break;
+  }
+  return CloseReason::peer_closed;
+}
+
+void count(Counters& counters, protocol::ResponseCode code) {
+  switch (code) {
+    case protocol::ResponseCode::connected: ++counters.handshakes_connected; break;
+    case protocol::ResponseCode::hello_new_client: ++counters.handshakes_hello; break;
+    case protocol::ResponseCode::instance_id_mismatch: ++counters.handshakes_mismatch; break;
+    case protocol::ResponseCode::quarantined: ++counters.handshakes_quarantined; break;
+    case protocol::ResponseCode::unsupported_protocol_version:
+      ++counters.handshakes_protocol_version;
+      break;
+    case protocol::ResponseCode::unsupported_application_version:
+      ++counters.handshakes_application_version;
+      break;
+  }
+}
+
+// What a peer wrote, fit for a log line and a table.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text.substr(0, kVersionBytesMax))
+    out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+  return out;
+}
+
+}  // namespace
+
+Sessions::Sessions(Core& core, Intake& intake, Delivery& delivery, Catalog& catalog)
+    : core_(core), intake_(intake), delivery_(delivery), catalog_(catalog) {
+  delivery_.quarantine_source = [this](ClientNumber source, std::string_view machine,
+                                       std::string_view human) {
+    if (Client* client = core_.state.clients.find(source))
+      quarantine(*client, {std::string(machine), std::string(human), core_.now.wall_ms, 0});
+  };
+}
+
+Peer& Sessions::connect(std::string identity, std::string address) {
+  const auto first_id =
+      static_cast<uint16_t>(core_.random(core_.now.monotonic_ms + core_.peers.size()) %
+                            protocol::kMessageIds);
+  Peer& peer = core_.peers.add(first_id, core_.settings.in_flight);
+  peer.identity = std::move(identity);
+  peer.address = std::move(address);
+  peer.last_heard_ms = core_.now.monotonic_ms;
+  return peer;
+}
+
+// ---- bytes in --------------------------------------------------------------------------------
+
+void Sessions::on_bytes(Peer& peer, protocol::Bytes bytes) {
+  if (peer.closing) return;
+  if (peer.client != nullptr) heard(peer);
+  peer.session.lend(bytes);
+  process(peer);
+  peer.session.settle();
+}
+
+void Sessions::process(Peer& peer) {
+  while (!peer.closing) {
+    if (peer.session.state() == protocol::SessionState::deciding) {
+      peer.input_paused = peer.input_paused || peer.session.buffered() > kDecidingBytesMax;
+      return;
+    }
+    if (peer.session.peek() == protocol::MessageType::publish && peer.session.connected() &&
+        (intake_.busy() || core_.draining)) {
+      if (!peer.input_paused) paused_.push_back(peer.id);
+      peer.input_paused = true;
+      return;
+    }
+    const auto message = peer.session.next();
+    if (!message) return violate(peer, message.error());
+    if (!*message) return;
+    handle(peer, **message);
+  }
+}
+
+void Sessions::handle(Peer& peer, const protocol::Message& message) {
+  if (const auto* publish = std::get_if<protocol::Publish>(&message)) {
+    intake_.on_publish(peer, *publish);
+  } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
+    delivery_.on_ack(peer, ack->message_id);
+  } else if (const auto* nack = std::get_if<protocol::Nack>(&message)) {
+    delivery_.on_nack(peer, nack->message_id, nack->machine, nack->human);
+  } else if (std::holds_alternative<protocol::Ping>(message)) {
+    ++core_.counters.pings_received;
+    protocol::append_pong(peer.output.tail());
+    announce(peer);
+  } else if (const auto* request = std::get_if<protocol::ConnectionRequest>(&message)) {
+    on_request(peer, *request);
+  }
+}
+
+void Sessions::resume_paused() {
+  if (paused_.empty() || intake_.busy() || core_.draining) return;
+  for (const ConnectionId id : std::exchange(paused_, {})) {
+    Peer* peer = core_.peers.find(id);
+    if (peer == nullptr || peer->closing) continue;
+    peer->input_paused = false;
+    on_bytes(*peer, {});
+    if (!peer->input_paused) core_.transport.resume_input(id);
+  }
+}
+
+void Sessions::violate(Peer& peer, const protocol::Violation& violation) {
+  ++core_.counters.protocol_errors;
+  std::string what = violation.inadmissible ? "a message that is not allowed in this state"
+                                            : protocol::to_string(violation.error);
+  if (violation.type) what = std::string(protocol::to_string(*violation.type)) + ": " + what;
+  core_.notice(Severity::warning, "protocol_error", peer.client ? peer.client->client_id : peer.identity,
+               what + " from " + peer.address);
+  close(peer, CloseReason::protocol_error);
+}
+
+// ---- handshake -------------------------------------------------------------------------------
+
+void Sessions::on_request(Peer& peer, const protocol::ConnectionRequest& request) {
+  if (peer.identity.empty())
+    peer.identity = "instance-" + std::to_string(request.client_instance_id);
+  Client* client = core_.state.clients.find(peer.identity);
+  protocol::HandshakeFacts facts;
+  facts.server_instance_id = core_.log.identity().server_instance_id;
+  if (client != nullptr) {
+    facts.recorded_client_instance_id = client->instance_id;
+    facts.quarantined = is_quarantined(*client);
+  }
+  facts.application_version_accepted =
+      core_.settings.application_versions.accepts(request.application_version);
+  const auto decision = protocol::decide_handshake(facts, request);
+  count(core_.counters, decision.code);
+  const bool rejected = decision.code != protocol::ResponseCode::connected &&
+                        decision.code != protocol::ResponseCode::hello_new_client;
+  if (rejected) return reject(peer, client, decision.code, request);
+  if (client == nullptr) client = admit_client(peer, peer.identity);
+  if (client == nullptr) return;
+  client->application_version = printable(request.application_version);
+  if (decision.record_client) {
+    client->instance_id = request.client_instance_id;
+    record_client(*client, false);
+  }
+  if (decision.code == protocol::ResponseCode::hello_new_client &&
+      (core_.log.has_open_records() || core_.log.committing())) {
+    const storage::Sequence needed =
+        core_.log.has_open_records() ? core_.log.open_sequence() : core_.log.last_sequence();
+    hellos_.push_back({needed, peer.id});
+    return;
+  }
+  welcome(peer, *client, decision.code);
+}
+
+Client* Sessions::admit_client(Peer& peer, const std::string& identity) {
+  if (core_.state.clients.size() < core_.settings.clients_max)
+    return &core_.state.clients.add(identity);
+  core_.alarm("clients", "no room for another client (limits.clients); forget old ones with "
+                         "sinkctl client forget or raise the limit");
+  close(peer, CloseReason::client_limit);
+  return nullptr;
+}
+
+void Sessions::reject(Peer& peer, Client* client, protocol::ResponseCode code,
+                      const protocol::ConnectionRequest& request) {
+  protocol::ConnectionResponse response;
+  response.code = code;
+  if (code == protocol::ResponseCode::quarantined) {
+    response.machine = client->quarantine->machine;
+    response.human = client->quarantine->human;
+  }
+  if (code == protocol::ResponseCode::instance_id_mismatch) {
+    if (client == nullptr) client = admit_client(peer, peer.identity);
+    if (client == nullptr) return;
+    client->presented_instance_id = request.client_instance_id;
+    client->application_version = printable(request.application_version);
+    client->address = peer.address;
+    client->last_seen_ms = core_.now.wall_ms;
+  }
+  respond(peer, response);
+  core_.notice(Severity::warning, "client_rejected", peer.identity,
+               std::string(protocol::to_string(code)) + ", from " + peer.address);
+  close(peer, reason_of(code));
+}
+
+void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) {
+  if (!take_over(peer, client)) return;
+  peer.client = &client;
+  ++client.epoch;
+  client.address = peer.address;
+  client.last_seen_ms = core_.now.wall_ms;
+  client.presented_instance_id.reset();
+  ++connected_;
+  ++core_.counters.connections_accepted;
+  protocol::ConnectionResponse response;
+  response.code = code;
+  response.server_instance_id = core_.log.identity().server_instance_id;
+  respond(peer, response);
+  peer.session.accept();
+  heard(peer);
+  catalog_.on_new_client(client);
+  delivery_.attach(client, peer);
+  core_.notice(Severity::info, "client_connected", client.client_id,
+               std::string(protocol::to_string(code)) + ", from " + peer.address +
+                   ", application version " + client.application_version);
+  const bool was_paused = std::exchange(peer.input_paused, false);
+  if (was_paused) core_.transport.resume_input(peer.id);
+}
+
+// The older connection is fenced here and now: nothing it says later changes anything.
+bool Sessions::take_over(Peer& peer, Client& client) {
+  Peer* older = core_.peers.find(client.connection);
+  if (older == nullptr || older == &peer) return true;
+  if (!may_take_over(client)) {
+    close(peer, CloseReason::takeover_limit);
+    return false;
+  }
+  ++core_.counters.connections_taken_over;
+  close(*older, CloseReason::taken_over);
+  return true;
+}
+
+bool Sessions::may_take_over(Client& client) {
+  const uint64_t elapsed = core_.now.monotonic_ms - client.takeover_tokens_at_ms;
+  if (client.takeover_tokens_at_ms == 0 || elapsed >= kTakeoverBurst * kTakeoverRefillMs) {
+    client.takeover_tokens = kTakeoverBurst;
+    client.takeovers_recent = 0;
+    client.takeover_tokens_at_ms = core_.now.monotonic_ms;
+  } else {
+    const auto refill = static_cast<uint32_t>(elapsed / kTakeoverRefillMs);
+    client.takeover_tokens = std::min(kTakeoverBurst, client.takeover_tokens + refill);
+    client.takeover_tokens_at_ms += refill * kTakeoverRefillMs;
+  }
+  if (++client.takeovers_recent >= kTakeoverAlarm)
+    core_.alarm("identity/" + client.client_id,
+                "two peers alternate on the identity " + client.client_id +
+                    ": one certificate is in use on two devices; revoke it and issue new ones");
+  if (client.takeover_tokens == 0) return false;
+  --client.takeover_tokens;
+  return true;
+}
+
+void Sessions::on_committed(storage::Sequence sequence) {
+  while (!hellos_.empty() && hellos_.front().sequence <= sequence) {
+    Peer* peer = core_.peers.find(hellos_.front().connection);
+    hellos_.pop_front();
+    if (peer == nullptr || peer->closing) continue;
+    Client* client = core_.state.clients.find(peer->identity);
+    if (client == nullptr) {
+      close(*peer, CloseReason::forgotten);
+      continue;
+    }
+    welcome(*peer, *client, protocol::ResponseCode::hello_new_client);
+    if (!peer->closing) on_bytes(*peer, {});  // what it sent behind the request
+  }
+}
+
+void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response) {
+  protocol::append_response(peer.output.tail(), response);
+  announce(peer);
+}
+
+void Sessions::announce(Peer& peer) {
+  if (peer.output_announced) return;
+  peer.output_announced = true;
+  core_.transport.output_ready(peer.id);
+}
+
+void Sessions::record_client(const Client& client, bool new_history) {
+  core_.log.append(kinds::client, encode(ClientRecord{client.number, client.client_id,
+                                                      client.instance_id, new_history}));
+}
+
+// ---- endings ---------------------------------------------------------------------------------
+
+void Sessions::close(Peer& peer, CloseReason reason) {
+  if (peer.closing) return;
+  peer.closing = true;
+  peer.session.close();
+  if (peer.client != nullptr)
+    core_.notice(Severity::info, "client_disconnected", peer.client->client_id, to_string(reason));
+  leave(peer);
+  core_.transport.close(peer.id, reason);
+}
+
+void Sessions::leave(Peer& peer) {
+  if (peer.client == nullptr) return;
+  unlink_heard(peer);
+  --connected_;
+  peer.client->last_seen_ms = core_.now.wall_ms;
+  delivery_.detach(*peer.client, peer);
+  peer.client = nullptr;
+}
+
+void Sessions::disconnected(Peer& peer) {
+  if (peer.client != nullptr)
+    core_.notice(Severity::info, "client_disconnected", peer.client->client_id,
+                 to_string(CloseReason::peer_closed));
+  leave(peer);
+  core_.peers.remove(peer.id);
+}
+
+// Connected peers in order of their last byte, so that only the quietest need be looked at.
+void Sessions::heard(Peer& peer) {
+  peer.last_heard_ms = core_.now.monotonic_ms;
+  if (loudest_ == &peer) return;
+  unlink_heard(peer);
+  peer.quieter = loudest_;
+  if (loudest_ != nullptr) loudest_->louder = &peer;
+  loudest_ = &peer;
+  if (quietest_ == nullptr) quietest_ = &peer;
+}
+
+void Sessions::unlink_heard(Peer& peer) {
+  if (peer.quieter != nullptr) peer.quieter->louder = peer.louder;
+  if (peer.louder != nullptr) peer.louder->quieter = peer.quieter;
+  if (quietest_ == &peer) quietest_ = peer.louder;
+  if (loudest_ == &peer) loudest_ = peer.quieter;
+  peer.quieter = peer.louder = nullptr;
+}
+
+std::optional<uint64_t> Sessions::silence_deadline_ms() const {
+  if (quietest_ == nullptr) return std::nullopt;
+  return quietest_->last_heard_ms + protocol::give_up_after_ms(core_.settings.keepalive_ms);
+}
+
+void Sessions::close_silent() {
+  const uint64_t limit = protocol::give_up_after_ms(core_.settings.keepalive_ms);
+  while (quietest_ != nullptr && quietest_->last_heard_ms + limit <= core_.now.monotonic_ms)
+    close(*quietest_, CloseReason::silent);
+}
+
+// ---- client quarantine, adoption, forgetting ---------------------------------------------------
+
+bool Sessions::is_quarantined(Client& client) {
+  if (!client.quarantine) return false;
+  if (client.quarantine->until_ms == 0 || core_.now.wall_ms < client.quarantine->until_ms)
+    return true;
+  release(client);
+  return false;
+}
+
+void Sessions::quarantine(Client& client, ClientQuarantine quarantine) {
+  client.quarantine = std::move(quarantine);
+  core_.log.append(kinds::client_quarantine,
+                   encode(ClientQuarantineRecord{client.number, client.quarantine}));
+  core_.notice(Severity::warning, "client_quarantined", client.client_id,
+               "may not connect until released; see sinkctl client show");
+  if (Peer* peer = core_.peers.find(client.connection)) close(*peer, CloseReason::quarantined);
+}
+
+void Sessions::release(Client& client) {
+  client.quarantine.reset();
+  core_.log.append(kinds::client_quarantine,
+                   encode(ClientQuarantineRecord{client.number, std::nullopt}));
+  core_.notice(Severity::notice, "client_released", client.client_id, "may connect again");
+}
+
+// The presented instance becomes the client's; what the old instance published is another history.
+bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped) {
+  if (!client.presented_instance_id) return false;
+  client.instance_id = std::exchange(client.presented_instance_id, std::nullopt);
+  client.progress.clear();
+  record_client(client, true);
+  if (drop_backlog)
+    for (Tracker* tracker : client.trackers) dropped += delivery_.drop_all(*tracker);
+  core_.notice(Severity::notice, "client_adopted", client.client_id,
+               "instance " + std::to_string(*client.instance_id) + " is now the client's");
+  return true;
+}
+
+uint64_t Sessions::forget(Client& client) {
+  if (Peer* peer = core_.peers.find(client.connection)) close(*peer, CloseReason::forgotten);
+  const uint64_t dropped = catalog_.forget_consumer(client);
+  core_.log.append(kinds::client_forgotten, encode(ReleasedRecord{client.number, 0}));
+  core_.notice(Severity::notice, "client_forgotten", client.client_id, "is unknown from now on");
+  core_.state.clients.remove(client.number);
+  core_.router.forget_decisions();
+  return dropped;
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,81 @@
+// Connections and clients: handshake, takeover, silence, client quarantine, adopt and forget.
+// Not responsible for events. Invariants: I9 (nothing but a CONNECTION REQUEST is looked at before
+// the handshake has succeeded), N1 (one live connection per client; the old one is fenced before the
+// new one gets data). A hello leaves only after the client's record is committed.
+#pragma once
+
+#include <deque>
+#include <string>
+
+#include "daemon/broker/catalog.h"
+#include "daemon/broker/core.h"
+#include "daemon/broker/delivery.h"
+#include "daemon/broker/intake.h"
+#include "protocol/handshake.h"
+
+namespace sink::broker {
+
+class Sessions {
+ public:
+  Sessions(Core& core, Intake& intake, Delivery& delivery, Catalog& catalog);
+
+  // A connection whose transport is ready; `identity` is the client_id that its certificate proves,
+  // empty where the client is known by its instance id (plaintext).
+  Peer& connect(std::string identity, std::string address);
+  void on_bytes(Peer& peer, protocol::Bytes bytes);
+  // The transport is gone: the connection's last word.
+  void disconnected(Peer& peer);
+
+  void on_committed(storage::Sequence sequence);
+  void close_silent();
+  std::optional<uint64_t> silence_deadline_ms() const;
+
+  void close(Peer& peer, CloseReason reason);
+  // Takes up input again that was left lying while the commit buffer was full.
+  void resume_paused();
+
+  // The operator's hand, and the NACK policy's.
+  void quarantine(Client& client, ClientQuarantine quarantine);
+  void release(Client& client);
+  // Records the presented instance as the client's. False: nothing has been presented.
+  bool adopt(Client& client, bool drop_backlog, uint64_t& dropped);
+  uint64_t forget(Client& client);
+
+  size_t connected() const { return connected_; }
+
+ private:
+  struct PendingHello {
+    storage::Sequence sequence = 0;
+    ConnectionId connection = 0;
+  };
+
+  void process(Peer& peer);
+  void handle(Peer& peer, const protocol::Message& message);
+  void on_request(Peer& peer, const protocol::ConnectionRequest& request);
+  void reject(Peer& peer, Client* client, protocol::ResponseCode code,
+              const protocol::ConnectionRequest& request);
+  void welcome(Peer& peer, Client& client, protocol::ResponseCode code);
+  bool take_over(Peer& peer, Client& client);
+  bool may_take_over(Client& client);
+  Client* admit_client(Peer& peer, const std::string& identity);
+  void violate(Peer& peer, const protocol::Violation& violation);
+  void respond(Peer& peer, const protocol::ConnectionResponse& response);
+  void announce(Peer& peer);
+  void leave(Peer& peer);
+  bool is_quarantined(Client& client);
+  void record_client(const Client& client, bool new_history);
+  void heard(Peer& peer);
+  void unlink_heard(Peer& peer);
+
+  Core& core_;
+  Intake& intake_;
+  Delivery& delivery_;
+  Catalog& catalog_;
+  std::deque<PendingHello> hellos_;
+  std::vector<ConnectionId> paused_;
+  Peer* quietest_ = nullptr;
+  Peer* loudest_ = nullptr;
+  size_t connected_ = 0;
+};
+
+}  // namespace sink::broker

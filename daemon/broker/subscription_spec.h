@@ -1,0 +1,61 @@
+// What an operator writes about one subscription, as plain data with the shipped defaults.
+// Responsible for nothing but holding the values; daemon/config fills it, the router and the
+// trackers read it. Invariant: a spec that reached the broker has passed config validation.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sink::broker {
+
+// What happens to an event after a NACK (DESIGN 7). Persisted: never renumber.
+enum class NackAction : uint8_t {
+  retry = 0,             // again after the backoff; counts towards max_deliveries
+  retry_uncounted = 1,   // again after the backoff; never counts
+  hold = 2,              // to quarantine, and the later events of its key wait for the operator
+  quarantine = 3,        // to quarantine; after_quarantine decides about the key
+  drop = 4,              // settled as dropped, counted
+  quarantine_client = 5, // the event to quarantine, and its source may not connect any more
+  pause = 6,             // the event goes back to the front; the subscription stops until resumed
+};
+
+enum class Order : uint8_t { key = 0, none = 1 };
+enum class AfterQuarantine : uint8_t { continue_key = 0, hold_key = 1 };
+
+// Inclusive range of event type ids.
+struct EventTypeRange {
+  uint64_t first = 0;
+  uint64_t last = UINT64_MAX;
+  bool operator==(const EventTypeRange&) const = default;
+};
+
+// One [[subscription.on_nack]] row; rows are tried in the order written, first match wins.
+struct NackRule {
+  bool any = false;     // machine = "*"
+  std::string machine;  // raw bytes (decoded from hex); compared whole
+  NackAction action = NackAction::retry;
+  bool operator==(const NackRule&) const = default;
+};
+
+struct SubscriptionSpec {
+  std::string name;
+  std::string consumer;  // a client_id, or a glob: then one tracker per matching client
+  std::vector<std::string> sources = {"*"};
+  std::vector<EventTypeRange> event_types = {{}};  // default: all
+  std::vector<std::string> keys = {"*"};           // "{consumer}" stands for the consumer's client_id
+  std::string key_format = "{key}";                // "{key}" and "{source}" are replaced
+  Order order = Order::key;
+  uint32_t in_flight = 256;                        // per tracker; 1 to 4095
+  uint64_t ack_timeout_ms = 30'000;
+  uint32_t max_deliveries = 5;                     // 0: no limit
+  std::vector<uint64_t> retry_ms = {1'000, 5'000, 30'000};  // the last one repeats
+  AfterQuarantine after_quarantine = AfterQuarantine::continue_key;
+  uint64_t expire_after_ms = 0;                    // 0: never
+  uint32_t held_max = 10'000;                      // events waiting for a retry or behind a held key
+  uint32_t quarantine_max = 1'000;                 // quarantined events before the subscription stops
+  std::vector<NackRule> on_nack;
+  bool operator==(const SubscriptionSpec&) const = default;
+};
+
+}  // namespace sink::broker

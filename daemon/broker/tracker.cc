@@ -1,0 +1,27 @@
+#include "daemon/broker/tracker.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
+
+uint64_t mix(uint64_t value) {
+  value ^= value >> 32;
+  value *= 0xd6e8feb86659fd93;
+  value ^= value >> 32;
+  return value;
+}
+
+}  // namespace
+
+// Persisted with attempts and quarantined events: the function must never change.
+KeyHash hash_key(ClientNumber source, uint64_t event_type_id, std::string_view key) {
+  uint64_t hash = mix(source * kMultiplier + event_type_id);
+  size_t at = 0;
+  for (; at + 8 <= key.size(); at += 8) hash = mix(hash ^ storage::get_u64(key, at)) * kMultiplier;
+  uint64_t last = key.size();
+  for (; at < key.size(); ++at) last = last << 8 | static_cast<uint8_t>(key[at]);
+  return mix(hash ^ last);
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,21 @@
+#include "protocol/session.h"
+
+namespace sink::protocol {
+
+tl::expected<std::optional<Message>, Violation> Session::next() {
+  for (;;) {
+    if (state_ == SessionState::deciding) return std::nullopt;
+    const auto frame = splitter_.next();
+    if (!frame) return std::nullopt;
+    if (state_ == SessionState::closing) continue;
+    const auto type = type_of(*frame);
+    if (type && admit(role_, state_, *type) == Admission::violation)
+      return tl::unexpected(Violation{{}, true, type, state_});
+    auto message = decode_frame(*frame);
+    if (!message) return tl::unexpected(Violation{message.error(), false, type, state_});
+    if (state_ == SessionState::awaiting_request) state_ = SessionState::deciding;
+    return std::optional<Message>(*message);
+  }
+}
+
+}  // namespace sink::protocol

@@ -1,0 +1,193 @@
+"""The log seen from outside: a full disk, few writes, and space that comes back."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import sink_v0
+from daemon_fixture import SystemTest, events, subscription
+from sink_peer import PATIENCE, wait_until
+
+MIB = 1 << 20
+EVENT_DATA = os.urandom(8_000)
+
+
+class FullDisk(SystemTest):
+    def small_disk(self, mib):
+        """A tmpfs of this size, gone after the test."""
+        path = tempfile.mkdtemp(prefix="sinkd-disk-")
+        self.addCleanup(shutil.rmtree, path, ignore_errors=True)
+        if os.geteuid() != 0:
+            self.skipTest("a small tmpfs can be mounted by root only")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs",
+                               path], capture_output=True, text=True)
+        if done.returncode != 0:
+            self.skipTest(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", path], check=True)
+        return pathlib.Path(path)
+
+    def fill(self, meter, limit):
+        """Publishes until the broker refuses; the ACKed events and the first refusal."""
+        acked, first = [], 1
+        while first < limit:
+            batch = events(64, b"bulk", first=first, data=EVENT_DATA)
+            for event, answer in zip(batch, meter.publish_all(batch)):
+                if isinstance(answer, sink_v0.Nack):
+                    return acked, answer
+                acked.append(event)
+            first += 64
+        self.fail(f"{limit} events of 8 kB were all accepted")
+
+    def assert_refuses_then_recovers(self, daemon, limit):
+        meter = self.client(daemon, "meter-1")
+        acked, refusal = self.fill(meter, limit)
+        self.assert_nacked(refusal, sink_v0.STORAGE_FULL)
+        self.assertIn(b"full", refusal.human.lower())
+        daemon.assert_running()
+        self.assertTrue(daemon.ctl("sub", "ls", "--json").stdout, "the operator still sees")
+        backend = self.client(daemon, "backend")
+        self.wait_delivered(backend, b"bulk", [event.offset for event in acked])
+        self.wait_resumed(meter, acked[-1].offset + 1_000_000)
+        before = len(backend.deliveries)
+        self.assert_acked(meter.publish_all(events(50, b"after")))
+        backend.wait_deliveries(before + 50)
+        self.wait_settled(daemon, "readings")
+        self.assertEqual(daemon.tracker("readings")["dropped"], 0)
+
+    def wait_resumed(self, meter, first):
+        offsets = iter(range(first, first + 1_000_000))
+
+        def accepted():
+            answer = meter.publish(sink_v0.Event(1, b"bulk", next(offsets))).wait()
+            if isinstance(answer, sink_v0.Ack):
+                return True
+            self.assertEqual(answer.machine, sink_v0.STORAGE_FULL)
+            return False
+        wait_until(accepted, "the broker accepts again", 4 * PATIENCE, interval=0.5)
+
+    def test_a_full_file_system(self):
+        disk = self.small_disk(64)
+        daemon = self.daemon(data_dir=disk / "data", subscriptions=[subscription()])
+        self.assert_refuses_then_recovers(daemon, 10 * 64 * MIB // 8_000)
+
+    def test_max_size(self):
+        daemon = self.daemon(store={"max_size": "48MiB"}, subscriptions=[subscription()])
+        self.assert_refuses_then_recovers(daemon, 10 * 48 * MIB // 8_000)
+        self.assertLessEqual(daemon.status()["store"]["bytes"], 64 * MIB)
+
+    def test_space_taken_and_given_back_by_someone_else(self):
+        disk = self.small_disk(96)
+        daemon = self.daemon(data_dir=disk / "data", subscriptions=[subscription()])
+        hog = disk / "hog"
+        with open(hog, "wb") as file:
+            try:
+                while True:
+                    file.write(bytes(MIB))
+                    file.flush()
+            except OSError:
+                pass  # full: what was wanted
+        meter = self.client(daemon, "meter-1")
+        acked, refusal = self.fill(meter, 10 * 96 * MIB // 8_000)
+        self.assert_nacked(refusal, sink_v0.STORAGE_FULL)
+        hog.unlink()
+        self.wait_resumed(meter, 1_000_000)
+        backend = self.client(daemon, "backend")
+        self.wait_delivered(backend, b"bulk", [event.offset for event in acked])
+
+    def test_what_was_accepted_on_a_full_disk_survives_a_crash(self):
+        disk = self.small_disk(64)
+        daemon = self.daemon(data_dir=disk / "data", subscriptions=[subscription()])
+        acked, _ = self.fill(self.client(daemon, "meter-1"), 10 * 64 * MIB // 8_000)
+        daemon.crash_and_restart()
+        backend = self.client(daemon, "backend")
+        self.wait_delivered(backend, b"bulk", [event.offset for event in acked])
+
+
+class FewWrites(SystemTest):
+    def publish_rounds(self, meter, rounds=20):
+        """In rounds no larger than a window, each ACKed before the next."""
+        for number in range(rounds):
+            self.assert_acked(meter.publish_all(
+                events(50, first=1 + 50 * number, data=b"w" * 1_000)))
+
+    def test_a_linger_avoids_writing_while_everyone_is_online(self):
+        daemon = self.daemon(store={"commit_linger": "2s"}, subscriptions=[subscription()])
+        backend, meter = self.client(daemon, "backend"), self.client(daemon, "meter-1")
+        before = daemon.status()["store"]
+        self.publish_rounds(meter)
+        backend.wait_deliveries(1_000)
+        self.wait_settled(daemon, "readings")
+        wait_until(lambda: daemon.status()["store"]["bytes_avoided"] >=
+                   before["bytes_avoided"] + 1_000_000, "a million bytes not written")
+        written = daemon.status()["store"]["bytes_written"] - before["bytes_written"]
+        self.assertLess(written, 100_000, "event data went to the disk after all")
+
+    def test_with_a_consumer_away_everything_is_written(self):
+        daemon = self.daemon(store={"commit_linger": "100ms"}, subscriptions=[subscription()])
+        meter = self.client(daemon, "meter-1")
+        before = daemon.status()["store"]
+        self.publish_rounds(meter, 4)
+        after = daemon.status()["store"]
+        self.assertGreaterEqual(after["bytes_written"] - before["bytes_written"], 200_000)
+        daemon.crash_and_restart()
+        backend = self.client(daemon, "backend")
+        backend.wait_deliveries(200)
+        self.assertEqual([d.event.offset for d in backend.deliveries], list(range(1, 201)))
+
+    def test_an_acked_event_survives_a_crash_with_a_linger(self):
+        daemon = self.daemon(store={"commit_linger": "500ms"}, subscriptions=[
+            subscription(), subscription("slow", "archive")])
+        backend, meter = self.client(daemon, "backend"), self.client(daemon, "meter-1")
+        self.publish_rounds(meter, 2)
+        daemon.crash_and_restart()
+        archive = self.client(daemon, "archive")
+        archive.wait_deliveries(100)
+        self.assertEqual([d.event.offset for d in archive.deliveries], list(range(1, 101)))
+        backend.wait_end()
+
+
+class Space(SystemTest):
+    def bytes_on_disk(self, daemon):
+        files = [path for path in daemon.data_dir.rglob("*") if path.is_file()]
+        return sum(path.stat().st_blocks * 512 for path in files)
+
+    def publish_megabytes(self, meter, megabytes):
+        for number in range(megabytes * 2):
+            self.assert_acked(meter.publish_all(
+                events(64, first=1 + 64 * number, data=EVENT_DATA)))
+
+    def test_settled_segments_are_trimmed(self):
+        daemon = self.daemon(store={"segment_size": "1MiB"}, subscriptions=[subscription()])
+        meter = self.client(daemon, "meter-1")
+        self.publish_megabytes(meter, 20)
+        full = daemon.status()["store"]
+        self.assertGreaterEqual(full["segments"], 20)
+        backend = self.client(daemon, "backend")
+        backend.wait_deliveries(20 * 2 * 64)
+        self.wait_settled(daemon, "readings")
+        wait_until(lambda: daemon.status()["store"]["segments"] <= 5,
+                   lambda: f"few segments: {daemon.status()['store']}", 4 * PATIENCE)
+        wait_until(lambda: daemon.status()["store"]["bytes"] < full["bytes"] // 2, "fewer bytes")
+        daemon.crash_and_restart()
+        self.assertEqual(daemon.tracker("readings")["pending"], 0)
+
+    def test_one_unsettled_event_does_not_pin_everything(self):
+        daemon = self.daemon(store={"segment_size": "1MiB"}, subscriptions=[
+            subscription(), subscription("rare", "archive", event_types=[9])])
+        backend, meter = self.client(daemon, "backend"), self.client(daemon, "meter-1")
+        kept = sink_v0.Event(9, b"kept", 1, 0, b"keep me")
+        self.assert_acked([meter.publish(kept).wait()])
+        self.publish_megabytes(meter, 20)
+        backend.wait_deliveries(20 * 2 * 64)
+        wait_until(lambda: daemon.status()["store"]["segments"] <= 6,
+                   lambda: f"few segments: {daemon.status()['store']}", 4 * PATIENCE)
+        daemon.crash_and_restart()
+        archive = self.client(daemon, "archive")
+        self.assertEqual(archive.wait_deliveries(1)[0].event, kept)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,207 @@
+#include "tools/sinkctl/json_rows.h"
+
+#include <string>
+
+#include "tools/sinkctl/text_forms.h"
+
+namespace sink::tools {
+namespace {
+
+// Unix time 0 stands for "never" or "not set".
+Json time_or_null(uint64_t unix_ms) {
+  return unix_ms == 0 ? Json() : Json(rfc3339(unix_ms));
+}
+
+template <typename Number>
+Json number_or_null(const std::optional<Number>& number) {
+  return number ? Json(*number) : Json();
+}
+
+Json to_json(const admin::EventCounts& events) {
+  return {
+      {"received", events.received},       {"accepted", events.accepted},
+      {"duplicate", events.duplicate},     {"unrouted", events.unrouted},
+      {"refused", events.refused},         {"delivered", events.delivered},
+      {"redelivered", events.redelivered}, {"acked", events.acked},
+      {"nacked", events.nacked},           {"quarantined", events.quarantined},
+      {"expired", events.expired},         {"dropped", events.dropped},
+  };
+}
+
+}  // namespace
+
+std::string_view word_of(admin::ClientState state) {
+  switch (state) {
+    case admin::ClientState::disconnected:
+      return "disconnected";
+    case admin::ClientState::connected:
+      return "connected";
+    case admin::ClientState::quarantined:
+      return "quarantined";
+    case admin::ClientState::mismatch:
+      return "mismatch";
+  }
+  return "unknown";
+}
+
+std::string_view word_of(admin::SubscriptionState state) {
+  switch (state) {
+    case admin::SubscriptionState::active:
+      return "active";
+    case admin::SubscriptionState::offline:
+      return "offline";
+    case admin::SubscriptionState::paused:
+      return "paused";
+    case admin::SubscriptionState::retiring:
+      return "retiring";
+    case admin::SubscriptionState::stalled:
+      return "stalled";
+  }
+  return "unknown";
+}
+
+Json to_json(const admin::StoreStatus& store) {
+  return {
+      {"next_position", store.next_position},
+      {"synced_position", store.synced_position},
+      {"bytes", store.bytes},
+      {"bytes_max", store.bytes_max},
+      {"bytes_written", store.bytes_written},
+      {"bytes_avoided", store.bytes_avoided},
+      {"segments", store.segments},
+      {"gaps", store.gaps},
+      {"full", store.full},
+      {"failed", store.failed},
+  };
+}
+
+Json to_json(const admin::Status& status) {
+  return {
+      {"name", status.name},
+      {"version", status.version},
+      {"instance_id", status.instance_id},
+      {"uptime_seconds", status.uptime_seconds},
+      {"ready", status.ready},
+      {"draining", status.draining},
+      {"connections", status.connections},
+      {"connections_unauthenticated", status.connections_unauthenticated},
+      {"clients", status.clients},
+      {"clients_quarantined", status.clients_quarantined},
+      {"clients_mismatch", status.clients_mismatch},
+      {"subscriptions", status.subscriptions},
+      {"backlog", status.backlog},
+      {"events", to_json(status.events)},
+      {"store", to_json(status.store)},
+      {"alarms", status.alarms},
+  };
+}
+
+Json to_json(const admin::ClientRow& client) {
+  Json freshness = Json::array();
+  for (const admin::Freshness& each : client.freshness) {
+    freshness.push_back({{"event_type_id", each.event_type_id}, {"timestamp", each.timestamp}});
+  }
+  Json row = {
+      {"client_id", client.client_id},
+      {"state", word_of(client.state)},
+      {"instance_id", number_or_null(client.instance_id)},
+      {"presented_instance_id", number_or_null(client.presented_instance_id)},
+      {"application_version", client.application_version},
+      {"address", client.address},
+      {"last_seen", time_or_null(client.last_seen_ms)},
+      {"in_flight", client.in_flight},
+      {"output_bytes", client.output_bytes},
+      {"quarantine_machine", to_hex(client.quarantine_machine)},
+      {"quarantine_human", client.quarantine_human},
+      {"quarantine_until", time_or_null(client.quarantine_until_ms)},
+  };
+  if (!freshness.empty()) row["freshness"] = std::move(freshness);
+  return row;
+}
+
+Json to_json(const admin::EventRow& event, DataEncoding encoding) {
+  Json row = {
+      {"position", event.position},
+      {"subscription", event.subscription},
+      {"consumer", event.consumer},
+      {"source", event.source},
+      {"event_type_id", event.event_type_id},
+      {"schema_version", event.schema_version},
+      {"key", event.key},
+      {"key_hex", to_hex(event.key)},
+      {"offset", event.offset},
+      {"timestamp", event.timestamp},
+      {"attempts", event.attempts},
+      {"machine", to_hex(event.machine)},
+      {"human", event.human},
+      {"since", time_or_null(event.since_ms)},
+      {"holds_key", event.holds_key},
+  };
+  if (event.event_data) {
+    const bool hex = encoding == DataEncoding::hex;
+    row["event_data"] = hex ? to_hex(*event.event_data) : to_base64(*event.event_data);
+    row["event_data_encoding"] = hex ? "hex" : "base64";
+  }
+  return row;
+}
+
+Json to_json(const admin::SubscriptionRow& sub) {
+  Json row = {
+      {"name", sub.name},
+      {"consumer", sub.consumer},
+      {"template_consumer", sub.template_consumer},
+      {"state", word_of(sub.state)},
+      {"reason", sub.reason},
+      {"matched", sub.matched},
+      {"pending", sub.pending},
+      {"in_flight", sub.in_flight},
+      {"held", sub.held},
+      {"quarantined", sub.quarantined},
+      {"acked", sub.acked},
+      {"expired", sub.expired},
+      {"dropped", sub.dropped},
+      {"nacked", sub.nacked},
+      {"redelivered", sub.redelivered},
+      {"oldest_age_seconds", sub.oldest_age_seconds},
+  };
+  if (!sub.toml.empty()) row["toml"] = sub.toml;
+  return row;
+}
+
+Json to_json(const admin::SegmentRow& segment) {
+  return {
+      {"segment_id", segment.segment_id},
+      {"file", segment.file},
+      {"first_position", segment.first_position},
+      {"last_position", segment.last_position},
+      {"bytes", segment.bytes},
+      {"unsettled", segment.unsettled},
+      {"sealed", segment.sealed},
+  };
+}
+
+Json to_json(const admin::ConfigRow& config) {
+  return {
+      {"key", config.key},   {"value", config.value}, {"note", config.note},
+      {"file", config.file}, {"line", config.line},   {"column", config.column},
+  };
+}
+
+Json to_json(const admin::CertificateRow& certificate) {
+  return {
+      {"listener", certificate.listener},
+      {"file", certificate.file},
+      {"role", certificate.role},
+      {"subject", certificate.subject},
+      {"issuer", certificate.issuer},
+      {"serial", certificate.serial},
+      {"not_before", time_or_null(certificate.not_before_ms)},
+      {"not_after", time_or_null(certificate.not_after_ms)},
+  };
+}
+
+void print_line(std::ostream& out, const Json& value) {
+  out << value.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
+}  // namespace sink::tools
