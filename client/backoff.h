@@ -13,8 +13,8 @@ inline constexpr uint64_t kRetryJitterPercent = 20;  // of the nominal delay, to
 
 class Backoff {
  public:
-  // The delay before the next attempt; doubles from call to call. `random` spreads the reconnects of
-  // many clients that lost one server at the same moment: any 32 evenly distributed bits.
+  // The delay before the next attempt; doubles from call to call. `random` spreads the reconnects
+  // of many clients that lost one server at the same moment: any 32 evenly distributed bits.
   uint64_t next_delay_ms(uint32_t random) {
     const uint64_t nominal = nominal_ms_;
     nominal_ms_ = std::min(nominal_ms_ * 2, kRetryMaxMs);

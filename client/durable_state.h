@@ -1,5 +1,6 @@
-// What of a client outlives its connections: its ids, its unanswered publishes, its patience and its
-// counts. Owned by the Connection, lent to one Link at a time. Not responsible for anything else.
+// What of a client outlives its connections: its ids, its unanswered publishes, its patience and
+// its counts. Owned by the Connection, lent to one Link at a time. Not responsible for anything
+// else.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,10 @@ namespace sink::client {
 
 // Since the client was made. Monotonic.
 struct Counters {
-  uint64_t handshakes = 0;       // completed
-  uint64_t publishes = 0;        // PUBLISH frames sent
-  uint64_t republishes = 0;      // of those, sent before on an earlier connection
-  uint64_t acked = 0;            // our events
+  uint64_t handshakes = 0;   // completed
+  uint64_t publishes = 0;    // PUBLISH frames sent
+  uint64_t republishes = 0;  // of those, sent before on an earlier connection
+  uint64_t acked = 0;        // our events
   uint64_t nacked = 0;
   uint64_t unknown_answers = 0;  // ACKs and NACKs for ids that were not in flight, ignored
   uint64_t deliveries = 0;       // events the server sent

@@ -1,4 +1,5 @@
-// Where a server is: "HOST:PORT", "[IPV6]:PORT" or "unix:PATH". Not responsible for looking names up.
+// Where a server is: "HOST:PORT", "[IPV6]:PORT" or "unix:PATH". Not responsible for looking names
+// up.
 #pragma once
 
 #include <string>

@@ -74,7 +74,8 @@ std::optional<LinkEvent> Link::on_message(const protocol::ConnectionResponse& re
     case ResponseCode::instance_id_mismatch:
     case ResponseCode::quarantined:
     case ResponseCode::unsupported_protocol_version:
-    case ResponseCode::unsupported_application_version: break;
+    case ResponseCode::unsupported_application_version:
+      break;
   }
   end();
   return LinkRefused{response.code, response.machine, response.human};
@@ -158,7 +159,8 @@ bool Link::nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes hu
 std::optional<LinkFailed> Link::tick(uint64_t now_ms) {
   if (state_ == LinkState::ended) return std::nullopt;
   switch (keepalive_.due(now_ms)) {
-    case protocol::Keepalive::Action::none: break;
+    case protocol::Keepalive::Action::none:
+      break;
     case protocol::Keepalive::Action::ping:
       keepalive_.on_pinged(now_ms);
       if (state_ == LinkState::connected) protocol::append_ping(output_.tail());

@@ -1,8 +1,9 @@
 // The client's side of one connection as a state machine over bytes: handshake, window, answers,
-// deliveries, keepalive. Not responsible for sockets, TLS, clocks, timers or reconnecting: bytes and
-// times come in as arguments. What must survive the connection lives in DurableState. Invariants:
-// no event passes in either direction before the handshake is complete and the server's id is
-// saved; unanswered events are sent in the order of the queue; a message id is not reused while live.
+// deliveries, keepalive. Not responsible for sockets, TLS, clocks, timers or reconnecting: bytes
+// and times come in as arguments. What must survive the connection lives in DurableState.
+// Invariants: no event passes in either direction before the handshake is complete and the server's
+// id is saved; unanswered events are sent in the order of the queue; a message id is not reused
+// while live.
 //
 //   awaiting_response --connected--------------------------> connected --> ended
 //          |  \--hello new client--> awaiting_save --saved----^   |

@@ -20,8 +20,9 @@ tl::unexpected<std::string> system_error(const std::string& deed, const std::str
 }
 
 tl::unexpected<std::string> damaged(const std::string& path, const std::string& what) {
-  return tl::unexpected(path + " is not a file of instance ids (" + what +
-                        "); restore it, or remove it and have the server's operator adopt this client");
+  return tl::unexpected(
+      path + " is not a file of instance ids (" + what +
+      "); restore it, or remove it and have the server's operator adopt this client");
 }
 
 class Descriptor {

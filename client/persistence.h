@@ -1,6 +1,6 @@
-// Where a client keeps its instance ids between runs. Losing them is being wiped: the server answers
-// "instance id mismatch" until its operator adopts the client. Invariant: whatever save() reported as
-// done is what load() answers after a crash at any later moment.
+// Where a client keeps its instance ids between runs. Losing them is being wiped: the server
+// answers "instance id mismatch" until its operator adopts the client. Invariant: whatever save()
+// reported as done is what load() answers after a crash at any later moment.
 #pragma once
 
 #include <mutex>
@@ -23,7 +23,8 @@ class Persistence {
   [[nodiscard]] virtual tl::expected<void, std::string> save(const Identity& identity) = 0;
 };
 
-// A small text file, replaced by rename after fsync. A damaged file is an error, never a new identity.
+// A small text file, replaced by rename after fsync. A damaged file is an error, never a new
+// identity.
 class FilePersistence final : public Persistence {
  public:
   // The directory must exist; the file need not.

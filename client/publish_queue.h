@@ -1,8 +1,9 @@
-// Events that were handed over for publishing and have not been ACKed or NACKed yet, in their order.
-// Outlives connections: after rewind() everything is sent again, in the order of push(), with the
-// same ack keys. Not responsible for message ids or for sending. Invariants: every sent event stands
-// before every unsent one; a push() that would exceed events_max changes nothing, and bytes() exceeds
-// bytes_max by at most one event; memory is bounded by the limits and given back when it empties.
+// Events that were handed over for publishing and have not been ACKed or NACKed yet, in their
+// order. Outlives connections: after rewind() everything is sent again, in the order of push(),
+// with the same ack keys. Not responsible for message ids or for sending. Invariants: every sent
+// event stands before every unsent one; a push() that would exceed events_max changes nothing, and
+// bytes() exceeds bytes_max by at most one event; memory is bounded by the limits and given back
+// when it empties.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +44,10 @@ class PublishQueue {
   // Removes an answered event.
   Taken take(Slot slot);
   // The connection is gone: whatever is left counts as unsent again.
-  void rewind() { next_unsent_ = oldest_; unsent_ = size_; }
+  void rewind() {
+    next_unsent_ = oldest_;
+    unsent_ = size_;
+  }
 
   size_t size() const { return size_; }
   size_t unsent() const { return unsent_; }

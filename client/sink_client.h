@@ -1,12 +1,13 @@
-// The SDK's front door: a durable connection to a Sink server on the caller's libuv loop. It connects,
-// shakes hands, publishes, delivers, keeps alive and reconnects for ever. Not responsible for what
-// events mean, nor for keeping unanswered events over a restart of the process. Invariant: an event
-// that publish() took is answered exactly once by Listener::on_answer, for as long as the
+// The SDK's front door: a durable connection to a Sink server on the caller's libuv loop. It
+// connects, shakes hands, publishes, delivers, keeps alive and reconnects for ever. Not responsible
+// for what events mean, nor for keeping unanswered events over a restart of the process. Invariant:
+// an event that publish() took is answered exactly once by Listener::on_answer, for as long as the
 // connection is not closed; meanwhile it is sent again after every reconnect, in its order and
 // with its ack key.
 //
 // Threads: everything happens on the loop's thread; Persistence is called on libuv's pool.
-// Callbacks may call any method of the connection, and may destroy it.
+// Callbacks may call any method of the connection, and may destroy it. The process must ignore
+// SIGPIPE (libuv writes without MSG_NOSIGNAL): the SDK leaves signals to it.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +41,8 @@ struct Options {
   uint64_t connect_timeout_ms = 30'000;  // from the name lookup to the end of the handshake
 };
 
-// One of our events was answered. Views are valid until the callback returns or publish() is called,
-// whichever is first.
+// One of our events was answered. Views are valid until the callback returns or publish() is
+// called, whichever is first.
 struct Answer {
   uint64_t tag = 0;  // as given to publish()
   bool acked = false;
@@ -114,6 +115,8 @@ enum class PublishResult : uint8_t {
 
 enum class ConnectionState : uint8_t { idle, connecting, connected, waiting, closing, closed };
 
+class ConnectionCore;
+
 class Connection {
  public:
   // Nothing happens before start(). The loop must outlive the connection and be run until on_closed
@@ -150,8 +153,7 @@ class Connection {
   const Identity& identity() const;  // zero until loaded
 
  private:
-  class Core;
-  Core* core_;  // deletes itself when its last handle has closed
+  ConnectionCore* core_;  // deletes itself when its last handle has closed
 };
 
 }  // namespace sink::client

@@ -1,5 +1,5 @@
-// Implements transport.h. Requests and handles live in heap objects of their own (Lookup, Socket) that
-// know their transport only until it lets go of them.
+// Implements transport.h. Requests and handles live in heap objects of their own (Lookup, Socket)
+// that know their transport only until it lets go of them.
 #include "client/transport.h"
 
 #include <algorithm>
@@ -126,11 +126,11 @@ void Transport::connect_next() {
   }
   socket_->handle.data = socket_;
   socket_->connect.data = socket_;
-  status = uv_tcp_connect(&socket_->connect, &socket_->tcp, address, [](uv_connect_t* request,
-                                                                       int outcome) {
-    auto* socket = static_cast<Socket*>(request->data);
-    if (socket->owner != nullptr) socket->owner->on_connected(outcome);
-  });
+  status = uv_tcp_connect(&socket_->connect, &socket_->tcp, address,
+                          [](uv_connect_t* request, int outcome) {
+                            auto* socket = static_cast<Socket*>(request->data);
+                            if (socket->owner != nullptr) socket->owner->on_connected(outcome);
+                          });
   if (status != 0) on_connected(status);
 }
 
@@ -203,8 +203,7 @@ void Transport::on_read(ssize_t count, const char* bytes) {
 
 void Transport::begin_tls() {
   stage_ = Stage::securing;
-  const std::string& name =
-      target_.server_name.empty() ? target_.server.host : target_.server_name;
+  const std::string& name = target_.server_name.empty() ? target_.server.host : target_.server_name;
   auto stream = tls::Stream::connect(*target_.tls, name);
   if (!stream) return end(stream.error().message);
   stream_ = std::move(*stream);
@@ -250,7 +249,9 @@ void Transport::on_ciphertext(protocol::Bytes bytes) {
   stream_->settle();
 }
 
-bool Transport::writable() const { return socket_ != nullptr && socket_->writing.empty(); }
+bool Transport::writable() const {
+  return socket_ != nullptr && socket_->writing.empty();
+}
 
 tl::expected<void, std::string> Transport::write(protocol::Bytes bytes) {
   if (stream_ != nullptr) {

@@ -1,6 +1,6 @@
 // One byte stream to a server: name lookup, TCP or unix socket, TLS or none. Not responsible for
-// frames, deadlines or reconnecting. Invariant: after its destructor none of its callbacks reach the
-// owner; what libuv still holds frees itself in the last callback.
+// frames, deadlines or reconnecting. Invariant: after its destructor none of its callbacks reach
+// the owner; what libuv still holds frees itself in the last callback.
 #pragma once
 
 #include <uv.h>
@@ -23,9 +23,9 @@ class Transport {
   class Owner {
    public:
     virtual ~Owner() = default;
-    virtual void on_open() = 0;                       // bytes may flow
-    virtual void on_input(protocol::Bytes bytes) = 0;  // valid during the call
-    virtual void on_writable() = 0;                   // writable() again after a false
+    virtual void on_open() = 0;                                // bytes may flow
+    virtual void on_input(protocol::Bytes bytes) = 0;          // valid during the call
+    virtual void on_writable() = 0;                            // writable() again after a false
     virtual void on_end(Stage stage, std::string reason) = 0;  // at most once, then nothing more
   };
 
@@ -46,7 +46,8 @@ class Transport {
 
   // All earlier bytes are with the kernel.
   bool writable() const;
-  // Takes all of `bytes`; only while writable(). The error says why the stream is of no use any more.
+  // Takes all of `bytes`; only while writable(). The error says why the stream is of no use any
+  // more.
   [[nodiscard]] tl::expected<void, std::string> write(protocol::Bytes bytes);
 
   // Our side is done: whatever write() took is followed by an orderly end. Input is still read.

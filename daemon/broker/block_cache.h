@@ -1,5 +1,6 @@
 // Events in memory: what was just committed and what was read back, by position, bounded in bytes.
-// Not responsible for reading. Invariant: bytes() <= the limit after every insert.
+// Not responsible for reading. Invariant: after every insert bytes() is within the limit, or only the
+// newest block is left.
 #pragma once
 
 #include <list>
@@ -23,8 +24,10 @@ class BlockCache {
     if (!block || block->slots.empty()) return;
     const Position first = block->slots.front().position;
     erase(first);
+    erase_covered(*block);
     bytes_ += block->memory();
     by_age_.push_back(first);
+    last_ = block.get();  // whoever read it back looks for it next
     blocks_[first] = {std::move(block), std::prev(by_age_.end())};
     while (bytes_ > bytes_max_ && by_age_.size() > 1) erase(by_age_.front());
   }
@@ -34,7 +37,7 @@ class BlockCache {
     if (last_ != nullptr)
       if (auto found = last_->find(position)) return found;
     auto it = blocks_.upper_bound(position);
-    // Blocks read back may overlap: a few neighbours to the left may hold it too.
+    // Blocks may overlap at their ends: a few neighbours to the left may hold it too.
     for (int tries = 0; it != blocks_.begin() && tries < 4; ++tries) {
       --it;
       if (auto found = it->second.block->find(position)) {
@@ -59,6 +62,17 @@ class BlockCache {
     std::shared_ptr<const Block> block;
     std::list<Position>::iterator age;
   };
+
+  // Small blocks over a large one would hide it from find().
+  void erase_covered(const Block& by) {
+    auto it = blocks_.lower_bound(by.slots.front().position);
+    while (it != blocks_.end() && it->first <= by.slots.back().position) {
+      const Block& block = *it->second.block;
+      const Position first = it->first;
+      ++it;
+      if (by.find(first) && by.find(block.slots.back().position)) erase(first);
+    }
+  }
 
   void erase(Position first) {
     const auto it = blocks_.find(first);

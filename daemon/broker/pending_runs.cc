@@ -11,14 +11,18 @@ using protocol::Cursor;
 
 void PendingRuns::push_back_run(Position first, Position end) {
   if (first >= end) return;
-  const bool only_head = chunks_.empty() && tail_.empty();
-  Run& last = only_head ? head_ : tail_;
   if (size_ == 0) {
     head_ = {first, end};
-  } else if (last.end == first) {
-    last.end = end;
+  } else if (!tail_.empty()) {
+    if (tail_.end == first) {
+      tail_.end = end;
+    } else {
+      seal_tail();
+      tail_ = {first, end};
+    }
+  } else if (chunks_.empty() && head_.end == first) {
+    head_.end = end;
   } else {
-    if (!only_head) seal_tail();
     tail_ = {first, end};
   }
   size_ += end - first;
@@ -70,14 +74,17 @@ std::vector<PendingRuns::Run> PendingRuns::decode_chunk(const Chunk& chunk) {
   return runs;
 }
 
-PendingRuns::Chunk PendingRuns::encode_chunk(const std::vector<Run>& runs) {
-  Chunk chunk{runs.front().first, runs.front().first, 0, {}};
+std::vector<PendingRuns::Chunk> PendingRuns::encode_chunks(const std::vector<Run>& runs) {
+  std::vector<Chunk> chunks;
   for (const Run& run : runs) {
+    if (chunks.empty() || chunks.back().bytes.size() >= kChunkBytes)
+      chunks.push_back({run.first, run.first, 0, {}});
+    Chunk& chunk = chunks.back();
     append_varint(chunk.bytes, run.first - chunk.end);
     append_varint(chunk.bytes, run.end - run.first - 1);
     chunk.end = run.end;
   }
-  return chunk;
+  return chunks;
 }
 
 void PendingRuns::for_each_run(const std::function<void(Position, Position)>& visit) const {
@@ -125,65 +132,59 @@ bool PendingRuns::contains(Position position) const {
 bool PendingRuns::remove(Position position) { return remove_range(position, position + 1) == 1; }
 
 uint64_t PendingRuns::remove_range(Position first, Position end) {
-  if (size_ == 0) return 0;
-  if (first <= head_.first && end > head_.first && end < head_.end) {  // the front, the usual case
-    const uint64_t count = end - head_.first;
-    head_.first = end;
-    size_ -= count;
-    return count;
+  if (size_ == 0 || first >= end) return 0;
+  const uint64_t before = size_;
+  const bool split = first > head_.first && end < head_.end;
+  const Run behind{end, head_.end};
+  remove_from(head_, first, end);
+  if (split) {
+    chunks_.push_front(encode_chunks({behind}).front());
+  } else {
+    remove_from_chunks(first, end);
+    remove_from_tail(first, end);
   }
-  uint64_t removed = 0;
-  for (Position position = first; position < end && size_ > 0; ++position) {
-    if (position >= head_.first && position < head_.end) {
-      if (position != head_.first) {
-        // Split: what lies behind the hole becomes a chunk of its own.
-        const Run behind{position + 1, head_.end};
-        if (!behind.empty()) chunks_.push_front(encode_chunk({behind}));
-        head_.end = position;
-        --size_;
-      } else {
-        pop_front();
-      }
-      ++removed;
-    } else if (!tail_.empty() && position >= tail_.first && position < tail_.end) {
-      const Run behind{position + 1, tail_.end};
-      tail_.end = position;
-      if (!tail_.empty() && !behind.empty()) {
-        seal_tail();
-        tail_ = behind;
-      } else if (tail_.empty()) {
-        tail_ = behind;
-      }
-      --size_;
-      ++removed;
-    } else if (remove_from_chunks(position)) {
-      ++removed;
-    }
-  }
-  return removed;
+  if (head_.empty() && size_ > 0) refill_head();
+  return before - size_;
 }
 
-bool PendingRuns::remove_from_chunks(Position position) {
-  const auto it = std::partition_point(chunks_.begin(), chunks_.end(),
-                                       [&](const Chunk& chunk) { return chunk.end <= position; });
-  if (it == chunks_.end() || position < it->base) return false;
-  std::vector<Run> runs = decode_chunk(*it);
-  for (size_t i = 0; i < runs.size(); ++i) {
-    if (position < runs[i].first || position >= runs[i].end) continue;
-    const Run before{runs[i].first, position};
-    const Run behind{position + 1, runs[i].end};
-    runs.erase(runs.begin() + static_cast<ptrdiff_t>(i));
-    if (!behind.empty()) runs.insert(runs.begin() + static_cast<ptrdiff_t>(i), behind);
-    if (!before.empty()) runs.insert(runs.begin() + static_cast<ptrdiff_t>(i), before);
-    --size_;
-    if (runs.empty()) {
-      chunks_.erase(it);
-    } else {
-      *it = encode_chunk(runs);
-    }
-    return true;
+// Leaves of `run` what lies before the range, or, if nothing does, what lies behind it.
+void PendingRuns::remove_from(Run& run, Position first, Position end) {
+  const Position from = std::max(first, run.first);
+  const Position to = std::min(end, run.end);
+  if (from >= to) return;
+  size_ -= to - from;
+  if (from == run.first) {
+    run.first = to;
+  } else {
+    run.end = from;
   }
-  return false;
+}
+
+void PendingRuns::remove_from_tail(Position first, Position end) {
+  const bool split = first > tail_.first && end < tail_.end;
+  const Run behind{end, tail_.end};
+  remove_from(tail_, first, end);
+  if (tail_.empty()) tail_ = {};
+  if (!split) return;
+  seal_tail();
+  tail_ = behind;
+}
+
+void PendingRuns::remove_from_chunks(Position first, Position end) {
+  auto it = std::partition_point(chunks_.begin(), chunks_.end(),
+                                 [&](const Chunk& chunk) { return chunk.end <= first; });
+  while (it != chunks_.end() && it->base < end) {
+    std::vector<Run> kept;
+    for (const Run& run : decode_chunk(*it)) {
+      const Run before{run.first, std::max(run.first, std::min(run.end, first))};
+      const Run behind{std::min(run.end, std::max(run.first, end)), run.end};
+      if (!before.empty()) kept.push_back(before);
+      if (!behind.empty()) kept.push_back(behind);
+      size_ -= behind.first - before.end;
+    }
+    it = chunks_.erase(it);
+    for (Chunk& chunk : encode_chunks(kept)) it = std::next(chunks_.insert(it, std::move(chunk)));
+  }
 }
 
 void PendingRuns::append_encoded(std::string& out) const {

@@ -58,8 +58,10 @@ class PendingRuns {
   void seal_tail();
   void refill_head();
   static std::vector<Run> decode_chunk(const Chunk& chunk);
-  static Chunk encode_chunk(const std::vector<Run>& runs);
-  bool remove_from_chunks(Position position);
+  static std::vector<Chunk> encode_chunks(const std::vector<Run>& runs);
+  void remove_from(Run& run, Position first, Position end);
+  void remove_from_chunks(Position first, Position end);
+  void remove_from_tail(Position first, Position end);
 
   Run head_;                  // decoded front
   std::deque<Chunk> chunks_;  // encoded middle

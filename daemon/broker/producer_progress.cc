@@ -122,6 +122,7 @@ bool ProducerProgress::decode(std::string_view bytes) {
     Entry entry{std::string(name), {}, {}};
     for (; runs > 0; --runs) {
       if (!cursor.varint(gap) || !cursor.varint(length)) return false;
+      if (gap > UINT64_MAX - at || length > UINT64_MAX - at - gap) return false;
       const Run run{at + gap, at + gap + length};
       if (runs == 1) {
         entry.newest = run;
@@ -132,7 +133,10 @@ bool ProducerProgress::decode(std::string_view bytes) {
     }
     older_runs_ += entry.older.size();
     entries_.push_front(std::move(entry));
-    index_.emplace(entries_.front().name, entries_.begin());
+    if (!index_.emplace(entries_.front().name, entries_.begin()).second) {
+      clear();
+      return false;  // a name twice
+    }
   }
   return cursor.at_end();
 }

@@ -44,6 +44,7 @@ class Fields {
     good_ = good_ && count <= cursor_.remaining();
     for (; good_ && count > 0; --count) each();
   }
+  void require(bool condition) { good_ = good_ && condition; }
   bool complete() const { return good_ && cursor_.at_end(); }
 
  private:
@@ -271,6 +272,7 @@ std::optional<SettlementRecord> decode_settlement(std::string_view bytes) {
     uint64_t gap = 0, length = 0;
     fields.number(gap);
     fields.number(length);
+    fields.require(gap <= UINT64_MAX - at && length < UINT64_MAX - at - gap);
     record.ranges.emplace_back(at + gap, at + gap + length + 1);
     at = record.ranges.back().second;
   });

@@ -60,7 +60,10 @@ std::string key_pattern_for(std::string_view pattern, std::string_view consumer)
 void Router::Routes::add(Tracker& tracker) {
   for (const std::string& pattern : tracker.subscription->spec.keys) {
     if (pattern == "*") {
-      any_key.push_back(&tracker);
+      const auto place = std::upper_bound(
+          any_key.begin(), any_key.end(), &tracker,
+          [](const Tracker* a, const Tracker* b) { return a->id < b->id; });
+      any_key.insert(place, &tracker);
       return;
     }
   }

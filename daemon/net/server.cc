@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace sink::net {
 namespace {
@@ -62,7 +63,7 @@ void Server::flush_dirty() {
 
 void Server::arm_timer() {
   if (!started_) return;
-  if (more_to_do_ || !dirty_.empty()) {
+  if (more_to_do_ || std::exchange(wake_wanted_, false) || !dirty_.empty()) {
     uv_idle_start(&idle_, on_idle);
     return;
   }
@@ -78,7 +79,10 @@ void Server::arm_timer() {
   uv_timer_start(&timer_, on_timer, *deadline > now ? *deadline - now : 0, 0);
 }
 
-void Server::wake() { uv_timer_start(&timer_, on_timer, 0, 0); }
+void Server::wake() {
+  wake_wanted_ = true;
+  if (started_) uv_timer_start(&timer_, on_timer, 0, 0);
+}
 
 void Server::run_deadlines() {
   while (!deadlines_.empty() && deadlines_.begin()->first <= now_ms())

@@ -28,7 +28,6 @@ struct NetCounters {
   uint64_t refused_full = 0;      // over a limit
   uint64_t refused_tls = 0;       // handshake, certificate or identity
   uint64_t timed_out = 0;         // no handshake or no request in time
-  uint64_t bytes_received = 0;
   uint64_t bytes_sent = 0;
   uint64_t accept_errors = 0;     // the system had no descriptor or memory left
   uint64_t loop_rounds = 0;
@@ -118,6 +117,7 @@ class Server final : public broker::Transport {
   std::set<std::pair<uint64_t, Connection*>> deadlines_;
   size_t unproven_ = 0;
   bool more_to_do_ = false;
+  bool wake_wanted_ = false;
   bool started_ = false;
   NetCounters counters_;
   std::unique_ptr<std::array<char, 256 * 1024>> receive_buffer_;

@@ -1,10 +1,11 @@
-// The client's connection over real sockets and real TLS on loopback, against a scripted server that
-// shares its loop. Certificates come from the development CA.
+// The client's connection over real sockets and real TLS on loopback, against a scripted server
+// that shares its loop. Certificates come from the development CA.
 #include <doctest/doctest.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -57,8 +58,8 @@ struct Certificates {
   std::shared_ptr<const tls::ClientContext> client(const std::string& trust = "ca",
                                                    const std::string& own = "ca") const {
     const std::string path = directory + "/" + own + "/device";
-    tls::ClientOptions options{path + ".pem", path + ".key", directory + "/" + trust + "/ca.pem", "",
-                               {}};
+    tls::ClientOptions options{
+        path + ".pem", path + ".key", directory + "/" + trust + "/ca.pem", "", {}};
     return tls::ClientContext::load(options, wall_ms()).value();
   }
   std::string directory;
@@ -110,6 +111,7 @@ struct Device : client::Listener {
 
 struct Stage {
   explicit Stage(bool with_tls = true) {
+    std::signal(SIGPIPE, SIG_IGN);
     REQUIRE(uv_loop_init(&loop) == 0);
     server.emplace(&loop, with_tls ? certificates().server() : nullptr);
     options.server = {"127.0.0.1", std::to_string(server->port()), ""};
@@ -145,7 +147,8 @@ struct Stage {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     uv_timer_t tick;
     uv_timer_init(&loop, &tick);
-    uv_timer_start(&tick, [](uv_timer_t*) {}, 1, 1);
+    uv_timer_start(
+        &tick, [](uv_timer_t*) {}, 1, 1);
     while (!condition() && std::chrono::steady_clock::now() < deadline) uv_run(&loop, UV_RUN_ONCE);
     uv_close(reinterpret_cast<uv_handle_t*>(&tick), nullptr);
     uv_run(&loop, UV_RUN_NOWAIT);
@@ -339,8 +342,8 @@ TEST_CASE("connection: close sends what is buffered, says goodbye and reports th
 TEST_CASE("connection: it may be destroyed in any of its callbacks and in any state") {
   SUBCASE("never started") {
     Stage stage;
-    stage.connection = std::make_unique<Connection>(&stage.loop, stage.options, stage.persistence,
-                                                    stage.device);
+    stage.connection =
+        std::make_unique<Connection>(&stage.loop, stage.options, stage.persistence, stage.device);
   }
   SUBCASE("just started") {
     Stage stage;

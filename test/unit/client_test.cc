@@ -1,5 +1,5 @@
-// The client without sockets: queue, backoff, ids on disk, and Link as a function of bytes and time.
-// The server's side of each conversation is written with the protocol library's own encoder.
+// The client without sockets: queue, backoff, ids on disk, and Link as a function of bytes and
+// time. The server's side of each conversation is written with the protocol library's own encoder.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,9 +22,13 @@ namespace {
 using namespace sink::client;
 using namespace sink::protocol;
 
-EventView event(uint64_t offset, Bytes data = "data") { return {1, 1, "key", offset, 0, data}; }
+EventView event(uint64_t offset, Bytes data = "data") {
+  return {1, 1, "key", offset, 0, data};
+}
 
-uint64_t offset_of(Bytes payload) { return decode_event(payload).value().offset; }
+uint64_t offset_of(Bytes payload) {
+  return decode_event(payload).value().offset;
+}
 
 // ---- a link and the frames it sent ----
 
@@ -86,7 +90,8 @@ struct Conversation {
     frames.messages.clear();
     FrameSplitter splitter;
     splitter.lend(frames.raw[0]);
-    while (const auto frame = splitter.next()) frames.messages.push_back(decode_frame(*frame).value());
+    while (const auto frame = splitter.next())
+      frames.messages.push_back(decode_frame(*frame).value());
     return frames.messages;
   }
 
@@ -217,7 +222,7 @@ TEST_CASE("file persistence: survives, and never makes a new identity of a damag
   CHECK(persistence.load().value() == Identity{4'294'967'295u, std::nullopt});
   REQUIRE(persistence.save({5, 6}).has_value());
   CHECK(FilePersistence(path).load().value() == Identity{5, 6});
-  struct stat status{};
+  struct stat status {};
   REQUIRE(stat(path.c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0600);
   for (const char* damaged : {"", "client_instance_id = 5", "client_instance_id = -5\n",
@@ -282,9 +287,9 @@ TEST_CASE("link: refusals are reported with both messages and end the link") {
   talk.say(bytes + ack(1));
   CHECK(talk.events == Words{"refused quarantined q1 ask the operator"});
   CHECK(talk.link->state() == LinkState::ended);
-  for (const auto code : {ResponseCode::instance_id_mismatch,
-                          ResponseCode::unsupported_protocol_version,
-                          ResponseCode::unsupported_application_version}) {
+  for (const auto code :
+       {ResponseCode::instance_id_mismatch, ResponseCode::unsupported_protocol_version,
+        ResponseCode::unsupported_application_version}) {
     talk.connect();
     talk.say(talk.response(code));
     CHECK(talk.events == Words{std::string("refused ") + to_string(code) + "  "});
@@ -299,13 +304,13 @@ TEST_CASE("link: what a server may not say ends the link") {
   const std::string connected = known.response(ResponseCode::connected);
   const std::string hello = known.response(ResponseCode::hello_new_client, 3);
   const std::pair<Conversation*, std::string> cases[] = {
-      {&unknown, connected},                 // without ever having told its id
-      {&known, hello},                       // to a client that knows it
-      {&known, ack(1)},                      // before the handshake
-      {&known, ping},                        //
-      {&known, std::string("\0\0", 2)},      // an empty frame
-      {&known, connected + connected},       // twice
-      {&known, connected + std::string("\0\3\x30\1\1", 5)},  // an ACK with a payload
+      {&unknown, connected},                                      // without ever having told its id
+      {&known, hello},                                            // to a client that knows it
+      {&known, ack(1)},                                           // before the handshake
+      {&known, ping},                                             //
+      {&known, std::string("\0\0", 2)},                           // an empty frame
+      {&known, connected + connected},                            // twice
+      {&known, connected + std::string("\0\3\x30\1\1", 5)},       // an ACK with a payload
       {&known, connected + delivery(5, "a") + delivery(5, "b")},  // a live id again
   };
   for (const auto& [talk, bytes] : cases) {
@@ -445,6 +450,6 @@ TEST_CASE("link: a conversation means the same however its bytes are cut") {
     if (piece == 1) whole = talk.events;
     CHECK(talk.events == whole);
   }
-  CHECK(whole == Words{"hello 33", "done", "delivered 5 a", "acked 1 ", "nacked 2 mh",
-                       "delivered 6 b"});
+  CHECK(whole ==
+        Words{"hello 33", "done", "delivered 5 a", "acked 1 ", "nacked 2 mh", "delivered 6 b"});
 }

@@ -1,5 +1,5 @@
-// A Sink server of a few lines for tests of the client: real sockets, real TLS, scripted answers. Not
-// responsible for delivering anything. It shares the caller's loop, and keeps what it was told.
+// A Sink server of a few lines for tests of the client: real sockets, real TLS, scripted answers.
+// Not responsible for delivering anything. It shares the caller's loop, and keeps what it was told.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -26,7 +26,7 @@ class FakeServer {
     std::unique_ptr<tls::Stream> tls;  // null: plaintext
     protocol::Session session{protocol::Role::server};
     bool secured = false;
-    bool ended = false;   // by the client, in order
+    bool ended = false;  // by the client, in order
     bool closing = false;
   };
   using OnPublish = std::function<void(Peer&, const protocol::Publish&)>;
@@ -45,6 +45,8 @@ class FakeServer {
     protocol::append_ack(out, publish.message_id);
     send(from, out);
   };
+
+  std::function<void(Peer&)> on_connected;
 
   // ---- what was heard ----
   std::vector<std::optional<uint32_t>> requested_server_ids;
@@ -196,7 +198,20 @@ class FakeServer {
     std::string out;
     protocol::append_response(out, response);
     send(to, out);
-    if (refuse) drop(to);
+    if (refuse) return drop_after_sending(to);
+    if (on_connected) on_connected(to);
+  }
+
+  // The last word reaches the client before the end does.
+  void drop_after_sending(Peer& to) {
+    auto* request = new uv_shutdown_t{};
+    request->data = &to;
+    uv_shutdown(request, reinterpret_cast<uv_stream_t*>(&to.tcp),
+                [](uv_shutdown_t* done, int status) {
+                  auto* one = static_cast<Peer*>(done->data);
+                  if (status != UV_ECANCELED) one->server->drop(*one);
+                  delete done;
+                });
   }
 
   void write(Peer& to, std::string bytes) {

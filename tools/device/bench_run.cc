@@ -83,7 +83,7 @@ class BenchRun {
 
   const BenchPlan& plan_;
   DeviceLoop loop_;
-  uint64_t base_;  // offsets of this run are not below it
+  uint64_t base_;                       // offsets of this run are not below it
   std::vector<uint64_t> last_offsets_;  // delivered, by publisher
   DeviceLoop::Timer pace_;
   DeviceLoop::Timer watch_;
@@ -118,13 +118,17 @@ BenchClient::BenchClient(BenchRun& run, const BenchPeer& peer, size_t number, bo
 bool BenchClient::publish() {
   const uint64_t now = now_ns();
   std::memcpy(data_.data(), &now, sizeof now);
-  const protocol::EventView event{run_.plan().event_type_id, 1, key_, offset_, offset_ / 1000,
-                                  data_};
+  const protocol::EventView event{
+      run_.plan().event_type_id, 1, key_, offset_, offset_ / 1000, data_};
   switch (connection_->publish(event, now)) {
-    case client::PublishResult::queued: ++offset_; return true;
+    case client::PublishResult::queued:
+      ++offset_;
+      return true;
     case client::PublishResult::queue_full:
-    case client::PublishResult::closed: return false;
-    case client::PublishResult::too_large: break;
+    case client::PublishResult::closed:
+      return false;
+    case client::PublishResult::too_large:
+      break;
   }
   run_.fail("an event of " + std::to_string(data_.size()) + " bytes does not fit a frame");
   return false;
@@ -140,13 +144,17 @@ void BenchClient::on_refused(const client::Refusal& refusal) {
   run_.fail(std::string("refused: ") + protocol::to_string(refusal.code) + ": " +
             std::string(refusal.human));
 }
-void BenchClient::on_answer(const client::Answer& answer) { run_.on_answer(*this, answer); }
+void BenchClient::on_answer(const client::Answer& answer) {
+  run_.on_answer(*this, answer);
+}
 void BenchClient::on_delivery(const client::Delivery& delivery) {
   if (!consumes_) return;
   connection_->ack(delivery.id);
   run_.on_delivery(delivery.event);
 }
-void BenchClient::on_closed() { run_.on_closed(); }
+void BenchClient::on_closed() {
+  run_.on_closed();
+}
 
 // ---- the run ----
 
@@ -168,7 +176,8 @@ tl::expected<BenchResult, std::string> BenchRun::run() {
   for (const BenchPeer& peer : plan_.publishers)
     clients_.push_back(std::make_unique<BenchClient>(*this, peer, clients_.size(), false));
   if (plan_.consumer)
-    clients_.push_back(std::make_unique<BenchClient>(*this, *plan_.consumer, clients_.size(), true));
+    clients_.push_back(
+        std::make_unique<BenchClient>(*this, *plan_.consumer, clients_.size(), true));
   loop_.on_signal([this] { end(); });
   watch_.start(plan_.stall_ms, plan_.stall_ms);
   open_more();
@@ -195,10 +204,13 @@ void BenchRun::begin() {
   if (plan_.mode != BenchMode::drain) started_ns_ = now_ns();
   running_ = true;
   switch (plan_.mode) {
-    case BenchMode::idle: return hold_.start(plan_.hold_ms, 0);
-    case BenchMode::drain: return;
+    case BenchMode::idle:
+      return hold_.start(plan_.hold_ms, 0);
+    case BenchMode::drain:
+      return;
     case BenchMode::accept:
-    case BenchMode::end_to_end: break;
+    case BenchMode::end_to_end:
+      break;
   }
   if (plan_.rate > 0) return pace_.start(kRateTickMs, kRateTickMs);
   for (size_t i = 0; i < plan_.publishers.size(); ++i) fill(*clients_[i]);
@@ -271,8 +283,8 @@ void BenchRun::look_for_progress() {
   const uint64_t progress = open_ + result_.acked + result_.nacked + result_.delivered;
   const bool holding = running_ && plan_.mode == BenchMode::idle;
   if (!holding && progress == progress_seen_)
-    return fail("no progress within " + std::to_string(plan_.stall_ms / 1000) + " s: " +
-                std::to_string(open_) + " of " + std::to_string(clients_.size()) +
+    return fail("no progress within " + std::to_string(plan_.stall_ms / 1000) +
+                " s: " + std::to_string(open_) + " of " + std::to_string(clients_.size()) +
                 " connections open, " + std::to_string(result_.acked) + " events acked, " +
                 std::to_string(result_.delivered) + " delivered");
   progress_seen_ = progress;
@@ -296,9 +308,10 @@ void BenchRun::end() {
   if (std::exchange(ending_, true)) return;
   result_.cpu_seconds = cpu_seconds() - cpu_before_;
   if (result_.seconds == 0 && started_ns_ != 0) result_.seconds = since_start();
-  const uint64_t seen = plan_.mode == BenchMode::drain ? result_.delivered
-                                                       : result_.acked + result_.nacked;
-  if (plan_.mode != BenchMode::idle) result_.unfinished = plan_.events - std::min(seen, plan_.events);
+  const uint64_t seen =
+      plan_.mode == BenchMode::drain ? result_.delivered : result_.acked + result_.nacked;
+  if (plan_.mode != BenchMode::idle)
+    result_.unfinished = plan_.events - std::min(seen, plan_.events);
   pace_.stop();
   watch_.stop();
   hold_.stop();

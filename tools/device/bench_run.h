@@ -33,11 +33,11 @@ struct BenchPlan {
   std::vector<BenchPeer> publishers;  // idle: the connections
   std::optional<BenchPeer> consumer;
   uint64_t event_type_id = 1;
-  size_t size = 128;      // bytes of event_data, at least 8
-  uint64_t events = 0;    // in all
-  uint64_t rate = 0;      // events per second in all; 0: as fast as answers come
-  uint64_t hold_ms = 0;   // idle: how long
-  uint64_t wait_ms = 0;   // for all connections to open, beyond one attempt each
+  size_t size = 128;           // bytes of event_data, at least 8
+  uint64_t events = 0;         // in all
+  uint64_t rate = 0;           // events per second in all; 0: as fast as answers come
+  uint64_t hold_ms = 0;        // idle: how long
+  uint64_t wait_ms = 0;        // for all connections to open, beyond one attempt each
   uint64_t stall_ms = 30'000;  // without any progress for this long the run has failed
 };
 
@@ -50,9 +50,9 @@ struct BenchResult {
   uint64_t delivered = 0;
   uint64_t delivered_twice = 0;
   uint64_t disconnections = 0;
-  uint64_t unfinished = 0;      // events that were due and did not come before an interrupt
-  uint64_t behind = 0;          // times that the rate could not be kept
-  double cpu_seconds = 0;       // of this process while the clock ran
+  uint64_t unfinished = 0;  // events that were due and did not come before an interrupt
+  uint64_t behind = 0;      // times that the rate could not be kept
+  double cpu_seconds = 0;   // of this process while the clock ran
   LatencyHistogram ack_latency;
   LatencyHistogram delivery_latency;  // from publish() to the consumer
 };

@@ -17,6 +17,7 @@ uv_handle_t* as_handle(Handle* handle) {
 }  // namespace
 
 DeviceLoop::DeviceLoop() {
+  std::signal(SIGPIPE, SIG_IGN);  // a server that goes away is an error of a write, not our end
   const int status = uv_loop_init(&loop_);
   if (status != 0) {
     std::fprintf(stderr, "cannot make an event loop: %s; are file descriptors exhausted?\n",
@@ -72,11 +73,13 @@ DeviceLoop::Timer::~Timer() {
 void DeviceLoop::Timer::start(uint64_t after_ms, uint64_t every_ms) {
   uv_update_time(state_->handle.loop);
   uv_timer_start(
-      &state_->handle, [](uv_timer_t* timer) { static_cast<State*>(timer->data)->call(); }, after_ms,
-      every_ms);
+      &state_->handle, [](uv_timer_t* timer) { static_cast<State*>(timer->data)->call(); },
+      after_ms, every_ms);
 }
 
-void DeviceLoop::Timer::stop() { uv_timer_stop(&state_->handle); }
+void DeviceLoop::Timer::stop() {
+  uv_timer_stop(&state_->handle);
+}
 
 uint64_t unix_ms() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();

@@ -56,7 +56,9 @@ class DeviceLoop {
 };
 
 // Monotonic nanoseconds, as exact as the clock is.
-inline uint64_t now_ns() { return uv_hrtime(); }
+inline uint64_t now_ns() {
+  return uv_hrtime();
+}
 
 // Wall-clock time since 1970.
 uint64_t unix_ms();

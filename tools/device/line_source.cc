@@ -28,9 +28,8 @@ struct LineSource::Watch {
         static_cast<Watch*>(handle->data)->owner->read_some();
       });
     } else {
-      uv_idle_start(&idle, [](uv_idle_t* handle) {
-        static_cast<Watch*>(handle->data)->owner->read_some();
-      });
+      uv_idle_start(
+          &idle, [](uv_idle_t* handle) { static_cast<Watch*>(handle->data)->owner->read_some(); });
     }
   }
   void stop() {

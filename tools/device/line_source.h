@@ -1,5 +1,6 @@
-// Lines or everything of a file descriptor, read on an event loop with back pressure. Not responsible
-// for opening or closing it. Invariant: pause() stops the lines at once; what was read waits.
+// Lines or everything of a file descriptor, read on an event loop with back pressure. Not
+// responsible for opening or closing it. Invariant: pause() stops the lines at once; what was read
+// waits.
 #pragma once
 
 #include <functional>

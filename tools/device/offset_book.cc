@@ -80,7 +80,9 @@ tl::expected<void, std::string> OffsetBook::note(uint64_t event_type_id, std::st
   return reserve(kReserved);
 }
 
-tl::expected<void, std::string> OffsetBook::close() { return reserve(0); }
+tl::expected<void, std::string> OffsetBook::close() {
+  return reserve(0);
+}
 
 tl::expected<void, std::string> OffsetBook::reserve(uint64_t ahead) {
   std::string text;

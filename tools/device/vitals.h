@@ -1,6 +1,6 @@
 // This host's vital signs as events: load, memory, network and disk counters from /proc. Not
-// responsible for publishing or for offsets. Invariant: the numbers of event types and the keys never
-// change meaning; fields of the JSON are only ever added.
+// responsible for publishing or for offsets. Invariant: the numbers of event types and the keys
+// never change meaning; fields of the JSON are only ever added.
 //
 //   type 1 key "load"   type 2 key "memory"   type 3 key "net/IFACE"   type 4 key "disk/DEVICE"
 #pragma once

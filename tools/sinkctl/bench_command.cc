@@ -42,9 +42,9 @@ tl::expected<BenchPeer, Problem> peer(const BenchOptions& options, const std::st
     device.certificate = options.certificates + "/" + name + ".pem";
     if (device.ca.empty()) device.ca = options.certificates + "/ca.pem";
     if (::access(device.certificate.c_str(), F_OK) != 0)
-      return tl::unexpected(Problem{
-          ExitStatus::invalid, "there is no " + device.certificate,
-          "make it with: sinkctl pki issue " + name + " --dir " + options.certificates});
+      return tl::unexpected(
+          Problem{ExitStatus::invalid, "there is no " + device.certificate,
+                  "make it with: sinkctl pki issue " + name + " --dir " + options.certificates});
   }
   const std::string& states = options.states.empty() ? options.certificates : options.states;
   if (!states.empty()) device.state = states + "/" + name + ".state";
@@ -80,7 +80,9 @@ tl::expected<BenchPlan, Problem> make_plan(const BenchOptions& options) {
   return plan;
 }
 
-double microseconds(uint64_t ns) { return static_cast<double>(ns) / 1000; }
+double microseconds(uint64_t ns) {
+  return static_cast<double>(ns) / 1000;
+}
 
 Json to_json(const LatencyHistogram& latency) {
   return {{"p50", microseconds(latency.percentile(0.5))},
@@ -130,8 +132,8 @@ ExitStatus bench(Context& context, const BenchOptions& options) {
   if (!plan) return report(context, plan.error());
   const auto result = run_bench(*plan);
   if (!result)
-    return report(context, {ExitStatus::unavailable, options.device.server + ": " + result.error(),
-                            ""});
+    return report(context,
+                  {ExitStatus::unavailable, options.device.server + ": " + result.error(), ""});
   print_line(context.out, to_json(options, *plan, *result));
   if (result->nacked > 0) return ExitStatus::invalid;
   return result->unfinished > 0 ? ExitStatus::unavailable : ExitStatus::ok;
@@ -161,7 +163,8 @@ void register_bench(CLI::App& root, Context& context) {
   verb.add_option("--mode", options->mode, "accept, end-to-end, drain or idle [accept]")
       ->check(CLI::IsMember({"accept", "end-to-end", "drain", "idle"}))
       ->type_name("MODE");
-  verb.add_option("--certs", options->certificates, "directory with PREFIX-N.pem and .key, N from 1")
+  verb.add_option("--certs", options->certificates,
+                  "directory with PREFIX-N.pem and .key, N from 1")
       ->type_name("DIR");
   verb.add_option("--identity-prefix", options->prefix, "names of the publishers [bench]")
       ->type_name("PREFIX");

@@ -24,6 +24,7 @@ DeviceSession::DeviceSession(Context& context, DeviceSetup setup, Patience patie
       server_(client::to_string(setup.client.server)),
       patience_(patience),
       patience_over_(loop_, [this] { give_up(); }) {
+  setup.client.connect_timeout_ms = context.options.timeout_ms;
   connection_ = std::make_unique<client::Connection>(loop_.native(), std::move(setup.client),
                                                      std::move(setup.persistence), *this);
 }

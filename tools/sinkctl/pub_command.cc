@@ -151,12 +151,12 @@ class Publisher final : public DeviceSession {
     const char* result = answer.acked ? "ACK" : "NACK";
     if (context_.options.json) {
       print_line(context_.out, {{"offset", event->offset},
-                                {"key", terminal_safe(event->key)},
+                                {"key", std::string(event->key)},
                                 {"key_hex", to_hex(event->key)},
                                 {"event_type_id", event->event_type_id},
                                 {"result", answer.acked ? "ack" : "nack"},
                                 {"machine", to_hex(answer.machine)},
-                                {"human", terminal_safe(answer.human)}});
+                                {"human", std::string(answer.human)}});
     } else {
       context_.out << result << ' ' << readable_key(event->key) << ' ' << event->offset;
       if (!answer.acked)

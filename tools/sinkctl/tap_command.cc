@@ -95,7 +95,7 @@ class Consumer final : public DeviceSession {
     print_line(context_.out,
                {{"event_type_id", event.event_type_id},
                 {"schema_version", event.schema_version},
-                {"key", terminal_safe(event.key)},
+                {"key", std::string(event.key)},
                 {"key_hex", to_hex(event.key)},
                 {"offset", event.offset},
                 {"timestamp", event.timestamp},

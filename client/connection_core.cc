@@ -1,20 +1,9 @@
-// Implements sink_client.h: drives one Link after the other over one Transport after the other.
-// Each entry from libuv ends in flush(), so that a loop turn's frames leave in one write.
-//
-//   idle --start--> loading --> opening --open--> greeting --hello--> saving --> connected
-//                     ^            ^                 |                   |          |
-//                     +- waiting <-+-----------------+-------------------+----------+
-//   any --close--> finishing --server's end or 1 s--> closed (handles close, then the core is freed)
-#include <uv.h>
+#include "client/connection_core.h"
 
 #include <algorithm>
-#include <optional>
 #include <random>
 #include <utility>
 
-#include "client/identity_keeper.h"
-#include "client/sink_client.h"
-#include "client/transport.h"
 #include "protocol/bytes.h"
 
 namespace sink::client {
@@ -40,7 +29,8 @@ size_t encoded_size(const protocol::EventView& event) {
 protocol::Bytes explain(protocol::ResponseCode code) {
   switch (code) {
     case protocol::ResponseCode::instance_id_mismatch:
-      return "the server knows this client, or this client knows the server, under another instance "
+      return "the server knows this client, or this client knows the server, under another "
+             "instance "
              "id; use the state file that belongs to both, or have the server's operator adopt the "
              "client (sinkctl client adopt)";
     case protocol::ResponseCode::unsupported_protocol_version:
@@ -51,107 +41,39 @@ protocol::Bytes explain(protocol::ResponseCode code) {
     case protocol::ResponseCode::quarantined:
       return "the server's operator has quarantined this client";
     case protocol::ResponseCode::connected:
-    case protocol::ResponseCode::hello_new_client: break;
+    case protocol::ResponseCode::hello_new_client:
+      break;
   }
   return "";
 }
 
 }  // namespace
 
-const char* to_string(Stage stage) {
-  switch (stage) {
-    case Stage::identity: return "identity";
-    case Stage::resolving: return "resolving";
-    case Stage::connecting: return "connecting";
-    case Stage::securing: return "securing";
-    case Stage::handshaking: return "handshaking";
-    case Stage::connected: return "connected";
-  }
-  return "unknown";
-}
-
-class Connection::Core final : public Transport::Owner {
- public:
-  Core(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
-       Listener& listener);
-
-  void start();
-  PublishResult publish(const protocol::EventView& event, uint64_t tag);
-  bool ack(DeliveryId id);
-  bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
-  void flush();
-  void close();
-  void abandon();
-  ConnectionState public_state() const;
-  const DurableState& durable() const { return durable_; }
-
- private:
-  enum class State : uint8_t {
-    idle, loading, waiting, opening, greeting, saving, connected, finishing, closed
-  };
-  void load_identity();
-  void save_identity(uint32_t server_instance_id);
-  void open();
-  void on_open() override;
-  void on_input(protocol::Bytes bytes) override;
-  void on_writable() override;
-  void on_end(Stage stage, std::string reason) override;
-  void process_input();
-  void dispatch(const LinkEvent& event);
-  void refused(const LinkRefused& refusal);
-  void report_connected();
-  void report_room();
-  void write_output();
-  uint64_t retry_later();
-  void fail(Stage stage, std::string reason);
-  void arm(uint64_t delay_ms);
-  void arm_keepalive();
-  void on_timer();
-  void on_keepalive_due();
-  void flush_soon();
-  void finish_closing();
-  void release();
-  bool over() const { return state_ == State::finishing || state_ == State::closed; }
-  uint64_t now_ms() const { return uv_now(loop_); }
-
-  uv_loop_t* loop_;
-  Options options_;
-  IdentityKeeper keeper_;
-  Listener* listener_;  // null once abandoned
-  DurableState durable_;
-  std::unique_ptr<Transport> transport_;
-  std::optional<Link> link_;  // stays, ended, until the next attempt: callers may hold its views
-  uv_timer_t timer_{};
-  uv_idle_t turn_end_{};
-  State state_ = State::idle;
-  uint32_t connection_ = 0;  // counts attempts; fences DeliveryIds
-  bool new_client_ = false;
-  bool room_wanted_ = false;
-  bool identified_ = false;  // durable_.identity is what is kept on disk
-  bool abandoned_ = false;   // the facade is gone
-  int open_handles_ = 2;     // must close before the core is freed
-};
-
-Connection::Core::Core(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
-                       Listener& listener)
-    : loop_(loop), options_(std::move(options)), keeper_(loop, std::move(persistence)),
+ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
+                               std::shared_ptr<Persistence> persistence, Listener& listener)
+    : loop_(loop),
+      options_(std::move(options)),
+      keeper_(loop, std::move(persistence)),
       listener_(&listener),
-      durable_{{}, PublishQueue({options_.queue_events != 0 ? options_.queue_events
-                                                            : size_t{1000} + options_.window,
-                                 options_.queue_bytes}), {}, {}} {
+      durable_{{},
+               PublishQueue({options_.queue_events != 0 ? options_.queue_events
+                                                        : size_t{1000} + options_.window,
+                             options_.queue_bytes}),
+               {},
+               {}} {
   uv_timer_init(loop_, &timer_);  // neither init can fail
   uv_idle_init(loop_, &turn_end_);
   timer_.data = this;
   turn_end_.data = this;
 }
 
-void Connection::Core::start() {
+void ConnectionCore::start() {
   if (state_ == State::idle) load_identity();
 }
 
 // ---- instance ids, on libuv's pool ----
 
-void Connection::Core::load_identity() {
+void ConnectionCore::load_identity() {
   state_ = State::loading;
   keeper_.load(random_u32(), [this](const tl::expected<Identity, std::string>& loaded) {
     if (state_ != State::loading) return;
@@ -162,7 +84,7 @@ void Connection::Core::load_identity() {
   });
 }
 
-void Connection::Core::save_identity(uint32_t server_instance_id) {
+void ConnectionCore::save_identity(uint32_t server_instance_id) {
   state_ = State::saving;
   uv_timer_stop(&timer_);  // the disk may take its time; the server's patience is its own affair
   const Identity identity{durable_.identity.client_instance_id, server_instance_id};
@@ -176,18 +98,19 @@ void Connection::Core::save_identity(uint32_t server_instance_id) {
 
 // ---- one attempt ----
 
-void Connection::Core::open() {
+void ConnectionCore::open() {
   state_ = State::opening;
   link_.reset();
   ++connection_;
   arm(options_.connect_timeout_ms);
   transport_ = std::make_unique<Transport>(
-      loop_, Transport::Target{options_.server, options_.tls, options_.server_name, connection_ - 1},
+      loop_,
+      Transport::Target{options_.server, options_.tls, options_.server_name, connection_ - 1},
       *this);
   transport_->open();
 }
 
-void Connection::Core::on_open() {
+void ConnectionCore::on_open() {
   state_ = State::greeting;
   LinkOptions link_options;
   link_options.application_version = options_.application_version;
@@ -198,13 +121,13 @@ void Connection::Core::on_open() {
   flush();
 }
 
-void Connection::Core::on_input(protocol::Bytes bytes) {
+void ConnectionCore::on_input(protocol::Bytes bytes) {
   if (!link_) return;
   link_->lend(bytes, now_ms());
   process_input();
 }
 
-void Connection::Core::process_input() {
+void ConnectionCore::process_input() {
   while (const auto event = link_->next()) dispatch(*event);
   link_->settle();
   if (link_->state() == LinkState::ended) return;
@@ -215,15 +138,15 @@ void Connection::Core::process_input() {
   transport_->resume_input();
 }
 
-void Connection::Core::dispatch(const LinkEvent& event) {
+void ConnectionCore::dispatch(const LinkEvent& event) {
   if (const auto* answered = std::get_if<PublishAnswered>(&event)) {
     if (listener_ != nullptr)
-      listener_->on_answer({answered->tag, answered->acked, answered->machine, answered->human,
-                            answered->payload});
+      listener_->on_answer(
+          {answered->tag, answered->acked, answered->machine, answered->human, answered->payload});
   } else if (const auto* delivered = std::get_if<EventDelivered>(&event)) {
     if (listener_ != nullptr)
-      listener_->on_delivery({{connection_, delivered->message_id}, delivered->event,
-                              delivered->payload});
+      listener_->on_delivery(
+          {{connection_, delivered->message_id}, delivered->event, delivered->payload});
   } else if (const auto* hello = std::get_if<HelloNewClient>(&event)) {
     new_client_ = true;
     save_identity(hello->server_instance_id);
@@ -236,7 +159,7 @@ void Connection::Core::dispatch(const LinkEvent& event) {
   }
 }
 
-void Connection::Core::report_connected() {
+void ConnectionCore::report_connected() {
   state_ = State::connected;
   arm_keepalive();
   const Connected connected{std::exchange(new_client_, false),
@@ -245,31 +168,31 @@ void Connection::Core::report_connected() {
   if (listener_ != nullptr) listener_->on_connected(connected);
 }
 
-void Connection::Core::report_room() {
+void ConnectionCore::report_room() {
   if (!room_wanted_ || durable_.queue.full() || listener_ == nullptr) return;
   room_wanted_ = false;
   listener_->on_room();
 }
 
-void Connection::Core::refused(const LinkRefused& refusal) {
+void ConnectionCore::refused(const LinkRefused& refusal) {
   const uint64_t delay_ms = retry_later();
   if (listener_ == nullptr) return;
   const auto human = refusal.human.empty() ? explain(refusal.code) : refusal.human;
   listener_->on_refused({refusal.code, refusal.machine, human, delay_ms});
 }
 
-void Connection::Core::on_end(Stage stage, std::string reason) {
+void ConnectionCore::on_end(Stage stage, std::string reason) {
   if (state_ == State::finishing) return finish_closing();
   fail(state_ == State::connected ? Stage::connected : stage, std::move(reason));
 }
 
-void Connection::Core::fail(Stage stage, std::string reason) {
+void ConnectionCore::fail(Stage stage, std::string reason) {
   if (over()) return;
   const uint64_t delay_ms = retry_later();
   if (listener_ != nullptr) listener_->on_disconnected({stage, std::move(reason), delay_ms});
 }
 
-uint64_t Connection::Core::retry_later() {
+uint64_t ConnectionCore::retry_later() {
   transport_.reset();
   if (link_) link_->end();
   durable_.queue.rewind();
@@ -282,18 +205,19 @@ uint64_t Connection::Core::retry_later() {
 
 // ---- time ----
 
-void Connection::Core::arm(uint64_t delay_ms) {
+void ConnectionCore::arm(uint64_t delay_ms) {
   uv_update_time(loop_);
   uv_timer_start(
-      &timer_, [](uv_timer_t* timer) { static_cast<Core*>(timer->data)->on_timer(); }, delay_ms, 0);
+      &timer_, [](uv_timer_t* timer) { static_cast<ConnectionCore*>(timer->data)->on_timer(); },
+      delay_ms, 0);
 }
 
-void Connection::Core::arm_keepalive() {
+void ConnectionCore::arm_keepalive() {
   const uint64_t now = now_ms();
   arm(std::max(link_->deadline_ms(), now + 1) - now);
 }
 
-void Connection::Core::on_timer() {
+void ConnectionCore::on_timer() {
   switch (state_) {
     case State::waiting:
       // A save that outlasted its connection comes first: the ids are written by one at a time.
@@ -301,18 +225,21 @@ void Connection::Core::on_timer() {
       return identified_ ? open() : load_identity();
     case State::opening:
     case State::greeting:
-      return fail(transport_->stage(), "no answer within " +
-                                           std::to_string(options_.connect_timeout_ms) + " ms");
-    case State::connected: return on_keepalive_due();
-    case State::finishing: return finish_closing();
+      return fail(transport_->stage(),
+                  "no answer within " + std::to_string(options_.connect_timeout_ms) + " ms");
+    case State::connected:
+      return on_keepalive_due();
+    case State::finishing:
+      return finish_closing();
     case State::idle:
     case State::loading:
     case State::saving:
-    case State::closed: return;
+    case State::closed:
+      return;
   }
 }
 
-void Connection::Core::on_keepalive_due() {
+void ConnectionCore::on_keepalive_due() {
   const auto failure = link_->tick(now_ms());
   if (failure) return fail(Stage::connected, failure->reason);
   arm_keepalive();
@@ -321,7 +248,7 @@ void Connection::Core::on_keepalive_due() {
 
 // ---- events ----
 
-PublishResult Connection::Core::publish(const protocol::EventView& event, uint64_t tag) {
+PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t tag) {
   if (over()) return PublishResult::closed;
   if (!protocol::event_fits(encoded_size(event))) return PublishResult::too_large;
   if (!durable_.queue.push(event, tag)) {
@@ -335,14 +262,14 @@ PublishResult Connection::Core::publish(const protocol::EventView& event, uint64
   return PublishResult::queued;
 }
 
-bool Connection::Core::ack(DeliveryId id) {
+bool ConnectionCore::ack(DeliveryId id) {
   if (state_ != State::connected || id.connection != connection_) return false;
   if (!link_->ack(id.message_id)) return false;
   flush_soon();
   return true;
 }
 
-bool Connection::Core::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
+bool ConnectionCore::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
   if (state_ != State::connected || id.connection != connection_) return false;
   if (!link_->nack(id.message_id, machine, human)) return false;
   flush_soon();
@@ -350,20 +277,20 @@ bool Connection::Core::nack(DeliveryId id, protocol::Bytes machine, protocol::By
 }
 
 // An idle handle runs once before the loop would block, wherever in the turn it was started.
-void Connection::Core::flush_soon() {
+void ConnectionCore::flush_soon() {
   if (uv_is_active(reinterpret_cast<uv_handle_t*>(&turn_end_)) != 0) return;
   uv_idle_start(&turn_end_, [](uv_idle_t* idle) {
     uv_idle_stop(idle);
-    static_cast<Core*>(idle->data)->flush();
+    static_cast<ConnectionCore*>(idle->data)->flush();
   });
 }
 
-void Connection::Core::flush() {
+void ConnectionCore::flush() {
   if (state_ != State::greeting && state_ != State::connected) return;
   write_output();
 }
 
-void Connection::Core::write_output() {
+void ConnectionCore::write_output() {
   while (transport_->writable() && !link_->output().empty()) {
     const auto bytes = link_->output().unsent().substr(0, kWriteBytes);
     const auto written = transport_->write(bytes);
@@ -375,7 +302,7 @@ void Connection::Core::write_output() {
 
 // ---- the end ----
 
-void Connection::Core::close() {
+void ConnectionCore::close() {
   if (over()) return;
   const bool speaking = state_ == State::connected;
   state_ = State::finishing;
@@ -389,13 +316,13 @@ void Connection::Core::close() {
   on_writable();
 }
 
-void Connection::Core::on_writable() {
+void ConnectionCore::on_writable() {
   if (state_ != State::finishing) return flush();
   write_output();
   if (transport_ != nullptr && link_->output().empty()) transport_->finish();
 }
 
-void Connection::Core::abandon() {
+void ConnectionCore::abandon() {
   listener_ = nullptr;
   abandoned_ = true;
   if (link_) link_->end();
@@ -406,16 +333,18 @@ void Connection::Core::abandon() {
   finish_closing();
 }
 
-void Connection::Core::finish_closing() {
+void ConnectionCore::finish_closing() {
   if (state_ == State::closed) return;
   state_ = State::closed;
   transport_.reset();
-  const auto closed = [](uv_handle_t* handle) { static_cast<Core*>(handle->data)->release(); };
+  const auto closed = [](uv_handle_t* handle) {
+    static_cast<ConnectionCore*>(handle->data)->release();
+  };
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&turn_end_), closed);
 }
 
-void Connection::Core::release() {
+void ConnectionCore::release() {
   if (--open_handles_ > 0) return;
   if (abandoned_) {
     delete this;
@@ -424,40 +353,25 @@ void Connection::Core::release() {
   listener_->on_closed();  // may destroy the facade, and with it this core
 }
 
-ConnectionState Connection::Core::public_state() const {
+ConnectionState ConnectionCore::public_state() const {
   switch (state_) {
-    case State::idle: return ConnectionState::idle;
+    case State::idle:
+      return ConnectionState::idle;
     case State::loading:
     case State::opening:
     case State::greeting:
-    case State::saving: return ConnectionState::connecting;
-    case State::waiting: return ConnectionState::waiting;
-    case State::connected: return ConnectionState::connected;
-    case State::finishing: return ConnectionState::closing;
-    case State::closed: return open_handles_ > 0 ? ConnectionState::closing : ConnectionState::closed;
+    case State::saving:
+      return ConnectionState::connecting;
+    case State::waiting:
+      return ConnectionState::waiting;
+    case State::connected:
+      return ConnectionState::connected;
+    case State::finishing:
+      return ConnectionState::closing;
+    case State::closed:
+      return open_handles_ > 0 ? ConnectionState::closing : ConnectionState::closed;
   }
   return ConnectionState::closed;
 }
-
-// ---- the facade ----
-
-Connection::Connection(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
-                       Listener& listener)
-    : core_(new Core(loop, std::move(options), std::move(persistence), listener)) {}
-Connection::~Connection() { core_->abandon(); }
-void Connection::start() { core_->start(); }
-PublishResult Connection::publish(const protocol::EventView& event, uint64_t tag) {
-  return core_->publish(event, tag);
-}
-bool Connection::ack(DeliveryId id) { return core_->ack(id); }
-bool Connection::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
-  return core_->nack(id, machine, human);
-}
-void Connection::flush() { core_->flush(); }
-void Connection::close() { core_->close(); }
-ConnectionState Connection::state() const { return core_->public_state(); }
-size_t Connection::unanswered() const { return core_->durable().queue.size(); }
-const Counters& Connection::counters() const { return core_->durable().counters; }
-const Identity& Connection::identity() const { return core_->durable().identity; }
 
 }  // namespace sink::client

@@ -1,0 +1,95 @@
+// What stands behind a Connection: drives one Link after the other over one Transport after the
+// other. Not responsible for bytes (transport.h) or for the protocol (link.h). Invariants: each
+// entry from libuv ends in flush(), so that a loop turn's frames leave in one write; the core frees
+// itself once its facade is gone and its last handle has closed.
+//
+//   idle --start--> loading --> opening --open--> greeting --hello--> saving --> connected
+//                     ^            ^                 |                   |          |
+//                     +- waiting <-+-----------------+-------------------+----------+
+//   any --close--> finishing --server's end or 1 s--> closed; when its handles have closed the core
+//   is freed
+#pragma once
+
+#include <uv.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "client/identity_keeper.h"
+#include "client/sink_client.h"
+#include "client/transport.h"
+
+namespace sink::client {
+
+class ConnectionCore final : public Transport::Owner {
+ public:
+  ConnectionCore(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
+                 Listener& listener);
+
+  void start();
+  PublishResult publish(const protocol::EventView& event, uint64_t tag);
+  bool ack(DeliveryId id);
+  bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
+  void flush();
+  void close();
+  void abandon();
+  ConnectionState public_state() const;
+  const DurableState& durable() const { return durable_; }
+
+ private:
+  enum class State : uint8_t {
+    idle,
+    loading,
+    waiting,
+    opening,
+    greeting,
+    saving,
+    connected,
+    finishing,
+    closed
+  };
+  void load_identity();
+  void save_identity(uint32_t server_instance_id);
+  void open();
+  void on_open() override;
+  void on_input(protocol::Bytes bytes) override;
+  void on_writable() override;
+  void on_end(Stage stage, std::string reason) override;
+  void process_input();
+  void dispatch(const LinkEvent& event);
+  void refused(const LinkRefused& refusal);
+  void report_connected();
+  void report_room();
+  void write_output();
+  uint64_t retry_later();
+  void fail(Stage stage, std::string reason);
+  void arm(uint64_t delay_ms);
+  void arm_keepalive();
+  void on_timer();
+  void on_keepalive_due();
+  void flush_soon();
+  void finish_closing();
+  void release();
+  bool over() const { return state_ == State::finishing || state_ == State::closed; }
+  uint64_t now_ms() const { return uv_now(loop_); }
+
+  uv_loop_t* loop_;
+  Options options_;
+  IdentityKeeper keeper_;
+  Listener* listener_;  // null once abandoned
+  DurableState durable_;
+  std::unique_ptr<Transport> transport_;
+  std::optional<Link> link_;  // stays, ended, until the next attempt: callers may hold its views
+  uv_timer_t timer_{};
+  uv_idle_t turn_end_{};
+  State state_ = State::idle;
+  uint32_t connection_ = 0;  // counts attempts; fences DeliveryIds
+  bool new_client_ = false;
+  bool room_wanted_ = false;
+  bool identified_ = false;  // durable_.identity is what is kept on disk
+  bool abandoned_ = false;   // the facade is gone
+  int open_handles_ = 2;     // must close before the core is freed
+};
+
+}  // namespace sink::client

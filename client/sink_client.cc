@@ -1,0 +1,65 @@
+// The facade: every call goes to the core.
+#include "client/sink_client.h"
+
+#include <utility>
+
+#include "client/connection_core.h"
+
+namespace sink::client {
+
+const char* to_string(Stage stage) {
+  switch (stage) {
+    case Stage::identity:
+      return "identity";
+    case Stage::resolving:
+      return "resolving";
+    case Stage::connecting:
+      return "connecting";
+    case Stage::securing:
+      return "securing";
+    case Stage::handshaking:
+      return "handshaking";
+    case Stage::connected:
+      return "connected";
+  }
+  return "unknown";
+}
+
+Connection::Connection(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
+                       Listener& listener)
+    : core_(new ConnectionCore(loop, std::move(options), std::move(persistence), listener)) {}
+Connection::~Connection() {
+  core_->abandon();
+}
+void Connection::start() {
+  core_->start();
+}
+PublishResult Connection::publish(const protocol::EventView& event, uint64_t tag) {
+  return core_->publish(event, tag);
+}
+bool Connection::ack(DeliveryId id) {
+  return core_->ack(id);
+}
+bool Connection::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
+  return core_->nack(id, machine, human);
+}
+void Connection::flush() {
+  core_->flush();
+}
+void Connection::close() {
+  core_->close();
+}
+ConnectionState Connection::state() const {
+  return core_->public_state();
+}
+size_t Connection::unanswered() const {
+  return core_->durable().queue.size();
+}
+const Counters& Connection::counters() const {
+  return core_->durable().counters;
+}
+const Identity& Connection::identity() const {
+  return core_->durable().identity;
+}
+
+}  // namespace sink::client

@@ -1,0 +1,225 @@
+#include "daemon/admin/metrics.h"
+
+#include <uv.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "daemon/admin/metric_writer.h"
+#include "daemon/admin/rows.h"
+
+namespace sink::admin_server {
+namespace {
+
+constexpr double kFirstBucketSeconds = 16e-6;  // as Broker::CommitTimes has it
+
+struct SubscriptionSums {
+  uint64_t backlog = 0, in_flight = 0, held = 0, quarantined = 0;
+  uint64_t stalled = 0;
+  double oldest_age_seconds = 0;
+  broker::TrackerCounts counts;
+  bool paused = false;
+};
+// By name: two subscriptions never have the same one.
+using Sums = std::map<std::string_view, SubscriptionSums>;
+
+void write_process(MetricWriter& out, const HostFacts& facts) {
+  out.begin("build_info", "gauge", "Version of the running sinkd; always 1");
+  out.sample(uint64_t{1}, {{"version", facts.version}});
+  out.single("uptime_seconds", "gauge", "Seconds since the process started",
+             static_cast<double>(facts.uptime_ms) / 1000);
+  out.single("loop_lag_seconds", "gauge", "How late the event loop ran its last timer",
+             facts.loop_lag_seconds);
+  uv_rusage_t usage;
+  if (uv_getrusage(&usage) == 0) {
+    const auto seconds = [](const uv_timeval_t& time) {
+      return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
+    out.begin_foreign("process_cpu_seconds_total", "counter", "CPU time of the process");
+    out.sample(seconds(usage.ru_utime) + seconds(usage.ru_stime));
+  }
+  size_t resident = 0;
+  if (uv_resident_set_memory(&resident) == 0) {
+    out.begin_foreign("process_resident_memory_bytes", "gauge", "Memory the process occupies");
+    out.sample(uint64_t{resident});
+  }
+}
+
+void write_counters(MetricWriter& out, const broker::Counters& counters) {
+#define SINKD_WRITE(name, help) out.single(#name "_total", "counter", help, counters.name);
+  SINKD_COUNTERS(SINKD_WRITE)
+#undef SINKD_WRITE
+}
+
+void write_clients(MetricWriter& out, broker::Broker& broker, const HostFacts& facts) {
+  broker::Core& core = broker.core();
+  out.begin("connections", "gauge", "Connections by state");
+  out.sample(uint64_t{broker.sessions().connected()}, {{"state", "connected"}});
+  out.sample(facts.connections_unauthenticated, {{"state", "unauthenticated"}});
+  std::array<uint64_t, 4> clients{};
+  core.state.clients.for_each([&](const broker::Client& client) {
+    ++clients[static_cast<size_t>(state_of(broker, client))];
+  });
+  out.begin("clients", "gauge", "Known clients by state");
+  const std::array<std::string_view, 4> names = {"disconnected", "connected", "quarantined",
+                                                 "mismatch"};
+  for (size_t state = 0; state < names.size(); ++state)
+    out.sample(clients[state], {{"state", names[state]}});
+  uint64_t output_bytes = 0;
+  core.peers.for_each([&](const broker::Peer& peer) { output_bytes += peer.output.size(); });
+  out.single("output_buffer_bytes", "gauge", "Bytes waiting for peers to take them", output_bytes);
+  out.single("cache_bytes", "gauge", "Events kept in memory for delivery",
+             uint64_t{core.cache.bytes()});
+}
+
+void write_store(MetricWriter& out, broker::Broker& broker, const HostFacts& facts) {
+  const storage::EventLog& log = broker.core().log;
+  const admin::StoreStatus store = store_status(broker);
+  const storage::LogCounters& counters = log.counters();
+  out.single("store_bytes", "gauge", "Bytes of the event log on disk", store.bytes);
+  out.single("store_max_bytes", "gauge", "Bytes the event log may occupy", store.bytes_max);
+  if (facts.disk_free_bytes)
+    out.single("store_disk_free_bytes", "gauge", "Free bytes of the file system of the store",
+               *facts.disk_free_bytes);
+  out.single("store_segments", "gauge", "Segment files", uint64_t{store.segments});
+  out.single("store_gaps", "gauge", "Damaged ranges of the log, set aside", uint64_t{store.gaps});
+  out.single("store_full", "gauge", "1: publishers are refused until space returns",
+             uint64_t{store.full});
+  out.single("store_failed", "gauge", "1: a write or a sync has failed", uint64_t{store.failed});
+  out.single("store_next_position", "gauge", "Position of the next accepted event",
+             store.next_position);
+  out.single("store_synced_position", "gauge", "Events below are on stable storage",
+             store.synced_position);
+  out.single("store_uncommitted_bytes", "gauge", "Bytes waiting for the disk",
+             log.uncommitted_bytes());
+  out.single("store_written_bytes_total", "counter", "Bytes written to the log",
+             counters.bytes_written);
+  out.single("store_commits_total", "counter", "Batches committed", counters.commits);
+  out.single("store_syncs_total", "counter", "Syncs of the log", counters.syncs);
+  out.single("store_snapshots_total", "counter", "Snapshots written", counters.snapshots);
+  out.single("store_segments_removed_total", "counter", "Segments removed, all settled",
+             counters.segments_removed);
+  out.single("store_segments_compacted_total", "counter", "Segments compacted",
+             counters.segments_compacted);
+}
+
+void write_commit_times(MetricWriter& out, const broker::Broker::CommitTimes& times) {
+  out.begin("commit_seconds", "histogram", "Time to write and sync one batch");
+  uint64_t below = 0;
+  double bound = kFirstBucketSeconds;
+  for (size_t i = 0; i + 1 < broker::Broker::CommitTimes::kBuckets; ++i, bound *= 2) {
+    below += times.buckets[i];
+    out.part("_bucket", static_cast<double>(below), {{"le", MetricWriter::number(bound)}});
+  }
+  out.part("_bucket", static_cast<double>(times.count), {{"le", "+Inf"}});
+  out.part("_sum", static_cast<double>(times.sum_us) / 1e6);
+  out.part("_count", static_cast<double>(times.count));
+}
+
+Sums sums_of(broker::Broker& broker) {
+  Sums sums;
+  for (const auto& [id, subscription] : broker.core().state.subscriptions) {
+    SubscriptionSums& sum = sums[subscription->spec.name];
+    sum.paused = subscription->paused;
+    for (broker::Tracker* tracker : subscription->trackers) {
+      sum.backlog += tracker->unsettled();
+      sum.in_flight += tracker->in_flight;
+      sum.held += tracker->waiting + tracker->behind;
+      sum.quarantined += tracker->quarantined.size();
+      sum.stalled += tracker->stall != broker::Stall::none;
+      sum.oldest_age_seconds =
+          std::max(sum.oldest_age_seconds, oldest_age_seconds(broker, *tracker));
+      sum.counts.matched += tracker->counts.matched;
+      sum.counts.acked += tracker->counts.acked;
+      sum.counts.nacked += tracker->counts.nacked;
+      sum.counts.delivered += tracker->counts.delivered;
+      sum.counts.redelivered += tracker->counts.redelivered;
+      sum.counts.expired += tracker->counts.expired;
+      sum.counts.dropped += tracker->counts.dropped;
+    }
+  }
+  return sums;
+}
+
+void write_subscriptions(MetricWriter& out, broker::Broker& broker) {
+  const Sums sums = sums_of(broker);
+  const auto block = [&](std::string_view what, std::string_view type, std::string_view help,
+                         auto value_of) {
+    out.begin("subscription_" + std::string(what), type, help);
+    for (const auto& [name, sum] : sums) out.sample(value_of(sum), {{"subscription", name}});
+  };
+  using Sum = const SubscriptionSums&;
+  block("backlog_events", "gauge", "Unsettled events", [](Sum sum) { return sum.backlog; });
+  block("oldest_age_seconds", "gauge", "Age of the oldest unsettled event",
+        [](Sum sum) { return sum.oldest_age_seconds; });
+  block("in_flight_events", "gauge", "Deliveries awaiting their answer",
+        [](Sum sum) { return sum.in_flight; });
+  block("held_events", "gauge", "Events waiting for a retry or behind a held key",
+        [](Sum sum) { return sum.held; });
+  block("quarantined_events", "gauge", "Events in quarantine",
+        [](Sum sum) { return sum.quarantined; });
+  block("paused", "gauge", "1: paused", [](Sum sum) { return uint64_t{sum.paused}; });
+  block("stalled_trackers", "gauge", "Consumers that get nothing new because a limit is reached",
+        [](Sum sum) { return sum.stalled; });
+  block("matched_total", "counter", "Events matched", [](Sum sum) { return sum.counts.matched; });
+  block("delivered_total", "counter", "First deliveries sent",
+        [](Sum sum) { return sum.counts.delivered; });
+  block("redelivered_total", "counter", "Repeated deliveries sent",
+        [](Sum sum) { return sum.counts.redelivered; });
+  block("acked_total", "counter", "Events acknowledged",
+        [](Sum sum) { return sum.counts.acked; });
+  block("nacked_total", "counter", "Deliveries refused",
+        [](Sum sum) { return sum.counts.nacked; });
+  block("expired_total", "counter", "Events expired before delivery",
+        [](Sum sum) { return sum.counts.expired; });
+  block("dropped_total", "counter", "Events dropped by policy or by an operator",
+        [](Sum sum) { return sum.counts.dropped; });
+}
+
+// One sample for each file: of several certificates in it the one that expires first.
+void write_certificates(MetricWriter& out, const std::vector<admin::CertificateRow>& rows) {
+  std::map<std::array<std::string_view, 3>, uint64_t> soonest;
+  for (const admin::CertificateRow& row : rows) {
+    if (row.not_after_ms == 0) continue;
+    uint64_t& expiry = soonest.try_emplace({row.listener, row.role, row.file}, UINT64_MAX)
+                           .first->second;
+    expiry = std::min(expiry, row.not_after_ms);
+  }
+  out.begin("certificate_expiry_timestamp_seconds", "gauge",
+            "When the first certificate of a file expires, or a revocation list is due (Unix time)");
+  for (const auto& [key, expiry] : soonest)
+    out.sample(static_cast<double>(expiry) / 1000,
+               {{"listener", key[0]}, {"role", key[1]}, {"file", key[2]}});
+}
+
+void write_summary(MetricWriter& out, const admin::Status& status) {
+  out.single("ready", "gauge", "1: /readyz says yes", uint64_t{status.ready});
+  out.single("draining", "gauge", "1: stopping in order", uint64_t{status.draining});
+  out.single("backlog_events", "gauge", "Unsettled (event, subscription) pairs", status.backlog);
+  out.single("quarantined_events", "gauge", "Events in quarantine now", status.events.quarantined);
+  out.single("subscriptions", "gauge", "Subscriptions", status.subscriptions);
+  out.single("alarms", "gauge", "Alarms raised; sinkctl status shows them",
+             uint64_t{status.alarms.size()});
+}
+
+}  // namespace
+
+std::string metrics_text(broker::Broker& broker, Host& host) {
+  const HostFacts facts = host.facts();
+  MetricWriter out;
+  write_process(out, facts);
+  write_summary(out, status_of(broker, facts));
+  write_counters(out, broker.core().counters);
+  write_clients(out, broker, facts);
+  write_subscriptions(out, broker);
+  write_store(out, broker, facts);
+  write_commit_times(out, broker.commit_times());
+  write_certificates(out, host.certificates());
+  for (const HostMetric& metric : facts.metrics)
+    out.single(metric.name, metric.kind == HostMetric::Kind::counter ? "counter" : "gauge",
+               metric.help, metric.value);
+  return out.take();
+}
+
+}  // namespace sink::admin_server

@@ -1,0 +1,339 @@
+// Taking events in: what an ACK to a publisher means, and what is never accepted twice.
+#include <doctest/doctest.h>
+
+#include "test/unit/broker/world.h"
+
+using namespace sink;
+using namespace sink::broker;
+using namespace sink::broker::test;
+
+namespace {
+
+// One subscription of everything to "backend"; "meter" publishes.
+struct Simple : World {
+  Simple() { subscribe("all", "backend"); }
+  Device& meter() { return device("meter"); }
+  Device& backend() { return device("backend"); }
+};
+
+}  // namespace
+
+TEST_CASE("accept: the publisher is acknowledged only after the commit has finished (I1)") {
+  Simple world;
+  world.start();
+  world.meter().connect();
+  world.hold_commits = true;
+  world.meter().publish("k", 1);
+  CHECK(world.meter().take_answers() == "");
+  CHECK(world.run_without_finish(Lane::commit));
+  world.settle();
+  CHECK(world.meter().take_answers() == "");
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+");
+}
+
+TEST_CASE("accept: an ACK waits for its own batch, not for the one before (P2)") {
+  Simple world;
+  world.start();
+  world.meter().connect();
+  world.hold_commits = true;
+  world.meter().publish("k", 1).publish("k", 2);
+  world.run_disk(Lane::commit);
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+");
+  world.run_disk(Lane::commit);
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/2+");
+}
+
+TEST_CASE("accept: an event that was not committed is neither delivered nor acknowledged") {
+  Simple world;
+  world.start();
+  world.backend().connect();
+  world.meter().connect();
+  world.hold_commits = true;
+  world.meter().publish("k", 1);
+  CHECK(world.backend().take() == "");
+  world.crash();
+  world.hold_commits = false;
+  world.backend().connect();
+  CHECK(world.backend().take() == "");
+  world.meter().connect().publish("k", 1);
+  CHECK(world.meter().take_answers() == "k/1+");
+  CHECK(world.backend().take() == "k/1");
+}
+
+TEST_CASE("accept: after a failed commit nothing is acknowledged any more, resent events included (P6)") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("k", 1);
+  CHECK(world.meter().take_answers() == "k/1+");
+  world.disk.fault = [](storage::SimulatedDisk::Operation operation, const std::string&) {
+    return operation == storage::SimulatedDisk::Operation::sync
+               ? std::optional(storage::DiskError{storage::DiskFault::io, 5})
+               : std::nullopt;
+  };
+  world.meter().publish("k", 2);
+  CHECK(world.log().failed());
+  world.meter().publish("k", 1).publish("k", 2).publish("k", 3);
+  CHECK(world.meter().take_answers().find('+') == std::string::npos);
+}
+
+TEST_CASE("accept: a republished event is acknowledged again and accepted once (I4)") {
+  Simple world;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1).publish("k", 1).publish("k", 2).publish("k", 1);
+  CHECK(world.meter().take_answers() == "k/1+ k/1+ k/2+ k/1+");
+  CHECK(world.backend().take() == "k/1 k/2");
+  CHECK(world.counters().events_duplicate == 2);
+}
+
+TEST_CASE("accept: a duplicate of an event whose commit is under way waits for that commit") {
+  Simple world;
+  world.start();
+  world.meter().connect();
+  world.hold_commits = true;
+  world.meter().publish("k", 1).publish("k", 1);
+  CHECK(world.meter().take_answers() == "");
+  world.run_disk(Lane::commit);
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+ k/1+");
+}
+
+TEST_CASE("accept: republished events are known after a crash and after a restart (P4)") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("k", 1).publish("j", 9);
+  world.crash();
+  world.meter().connect().publish("k", 1);
+  world.restart();
+  world.meter().connect().publish("j", 9);
+  world.backend().connect();
+  CHECK(world.backend().take() == "k/1 j/9");
+  CHECK(world.meter().take_answers() == "k/1+ j/9+ k/1+ j/9+");
+}
+
+TEST_CASE("accept: an offset that goes backwards is refused, per key and type (P5)") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("k", 10).publish("k", 7).publish("j", 7).publish("k", 7, 2);
+  CHECK(world.meter().take_answers() == "k/10+ k/7-02 j/7+ k/7+");
+}
+
+TEST_CASE("accept: what matches no subscription is acknowledged and counted, or refused where told so") {
+  World world;
+  world.subscribe("some", "backend").event_types = {{5, 5}};
+  world.start();
+  world.device("meter").connect().publish("k", 1);
+  CHECK(world.device("meter").take_answers() == "k/1+");
+  CHECK(world.counters().events_unrouted == 1);
+  world.settings.unrouted = Unrouted::nack;
+  world.reconfigure();
+  world.device("meter").publish("k", 2).publish("k", 3, 5);
+  CHECK(world.device("meter").take_answers() == "k/2-03 k/3+");
+}
+
+TEST_CASE("accept: padded varints are taken, stored and delivered in canonical form") {
+  Simple world;
+  world.start();
+  world.backend().connect();
+  world.meter().connect();
+  // type 1 padded to 3 bytes, schema 0, key "k", offset 1 padded to 2 bytes, timestamp 0, data "d"
+  const std::string payload("\x81\x80\x00\x00\x01k\x81\x00\x00\x01" "d", 11);
+  std::string frame = {'\0', static_cast<char>(payload.size() + 2), '\x40', '\x01'};
+  world.meter().send(frame + payload);
+  world.hold_reads = true;
+  world.meter().publish("k", 2);
+  const auto stored = world.broker().delivery().find_record(1);
+  REQUIRE(stored);
+  CHECK(decode_event_record(*stored)->payload == std::string("\x01\x00\x01k\x01\x00\x01" "d", 8));
+  CHECK(world.backend().take() == "k/1 k/2");
+}
+
+TEST_CASE("accept: a full store refuses with NACK 01, consumers drain, then service resumes") {
+  Simple world;
+  world.options.bytes_max = 1 << 20;
+  world.specs[0].in_flight = 4'095;
+  world.start();
+  world.meter().connect();
+  uint64_t offset = 0;
+  std::string answers;
+  while (answers.find('-') == std::string::npos && offset < 5'000) {
+    world.meter().publish("k", ++offset, 1, std::string(2'000, 'x'));
+    answers = world.meter().take_answers();
+  }
+  CHECK(answers == "k/" + std::to_string(offset) + "-01");
+  CHECK(world.counters().events_refused_storage_full == 1);
+  world.backend().connect();
+  for (int i = 0; i < 20; ++i) {
+    world.backend().ack_all();
+    world.advance(1'000);
+  }
+  CHECK(world.tracker("all", "backend").unsettled() == 0);
+  world.meter().publish("k", offset);
+  CHECK(world.meter().take_answers() == "k/" + std::to_string(offset) + "+");
+}
+
+TEST_CASE("accept: an event larger than the store can hold is refused for good") {
+  Simple world;
+  world.options.segment_bytes = 64 * 1024;
+  world.start();
+  world.meter().connect().publish("k", 1, 1, std::string(60'000, 'x')).publish("k", 2);
+  CHECK(world.meter().take_answers() == "k/1-04 k/2+");
+}
+
+TEST_CASE("accept: while the commit buffer is full publishers wait and nothing is refused") {
+  Simple world;
+  world.start();
+  world.meter().connect();
+  world.hold_commits = true;
+  for (uint64_t offset = 1; offset <= 60; ++offset)
+    world.meter().publish("k", offset, 1, std::string(4'000, 'x'));
+  CHECK(world.log().uncommitted_bytes() < 128 * 1024);
+  CHECK(world.meter().take_answers() == "");
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.counters().events_accepted == 60);
+  CHECK(world.counters().events_refused == 0);
+}
+
+// ---- commit_linger -----------------------------------------------------------------------------
+
+TEST_CASE("linger: what everyone settles in time is acknowledged at that moment and never written") {
+  Simple world;
+  world.settings.commit_linger_ms = 500;
+  world.start();
+  world.backend().connect();
+  world.meter().connect();
+  world.advance(2'000);
+  const uint64_t written = world.log().counters().bytes_written;
+  world.meter().publish("k", 1);
+  CHECK(world.meter().take_answers() == "");
+  CHECK(world.backend().take() == "k/1");
+  world.backend().ack("k/1");
+  CHECK(world.meter().take_answers() == "k/1+");
+  world.advance(2'000);
+  CHECK(world.log().counters().bytes_written == written);
+  CHECK(world.counters().bytes_avoided > 0);
+}
+
+TEST_CASE("linger: what is not settled in time is written, and acknowledged after the commit") {
+  Simple world;
+  world.settings.commit_linger_ms = 500;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  world.advance(400);
+  CHECK(world.meter().take_answers() == "");
+  world.hold_commits = true;
+  world.advance(200);
+  CHECK(world.meter().take_answers() == "");
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+");
+  world.crash();
+  world.backend().connect();
+  CHECK(world.backend().take() == "k/1");
+}
+
+TEST_CASE("linger: after a crash the young are gone and the publisher's resend is accepted") {
+  Simple world;
+  world.settings.commit_linger_ms = 10'000;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1).publish("k", 2);
+  world.backend().ack("k/2");
+  CHECK(world.meter().take_answers() == "k/2+");
+  world.crash();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  CHECK(world.backend().take() == "k/1");
+  world.advance(11'000);
+  CHECK(world.meter().take_answers() == "k/1+");
+}
+
+TEST_CASE("linger: one of two subscriptions settles in time, only the other is written") {
+  Simple world;
+  world.subscribe("audit", "auditor");
+  world.settings.commit_linger_ms = 500;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  world.backend().ack("k/1");
+  world.advance(1'000);
+  CHECK(world.meter().take_answers() == "k/1+");
+  world.crash();
+  world.backend().connect();
+  CHECK(world.backend().take() == "");
+  CHECK(world.device("auditor").connect().take() == "k/1");
+}
+
+TEST_CASE("linger: a snapshot never vouches for an event that is not in the log") {
+  Simple world;
+  world.settings.commit_linger_ms = 60'000;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  world.log().request_snapshot();
+  world.settle();
+  world.kill();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  world.advance(61'000);
+  CHECK(world.meter().take_answers().find("k/1+") != std::string::npos);
+  CHECK(world.backend().take() == "k/1");
+}
+
+TEST_CASE("linger: a NACK writes the event before its attempt, in order") {
+  Simple world;
+  world.settings.commit_linger_ms = 60'000;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("j", 1).publish("k", 1).publish("k", 2);
+  world.backend().nack("k/1");
+  CHECK(world.meter().take_answers() == "j/1+ k/1+");
+  world.crash();
+  world.backend().connect();
+  CHECK(world.backend().take() == "j/1 k/1");
+  CHECK(world.tracker("all", "backend").marks.size() == 1);
+}
+
+TEST_CASE("linger: switched off and on again, every event is still found") {
+  Simple world;
+  world.settings.commit_linger_ms = 60'000;
+  world.start();
+  world.backend().connect();
+  world.meter().connect();
+  world.hold_commits = true;
+  world.meter().publish("k", 1);
+  world.settings.commit_linger_ms = 0;
+  world.reconfigure();
+  world.meter().publish("k", 2);
+  world.settings.commit_linger_ms = 60'000;
+  world.reconfigure();
+  world.meter().publish("k", 3);
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.backend().take() == "k/1 k/2 k/3");
+  world.backend().ack_all();
+  CHECK(world.meter().take_answers() == "k/1+ k/2+ k/3+");
+  world.advance(1'000);
+  world.crash();
+  CHECK(world.backend().connect().take() == "");
+}
+
+TEST_CASE("linger: at an orderly stop what was never written is still known") {
+  Simple world;
+  world.settings.commit_linger_ms = 60'000;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  world.backend().ack("k/1");
+  world.restart();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  CHECK(world.backend().take() == "");
+  CHECK(world.counters().events_duplicate == 1);
+}

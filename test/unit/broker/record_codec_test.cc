@@ -1,0 +1,113 @@
+#include <doctest/doctest.h>
+
+#include "daemon/broker/record_codec.h"
+#include "protocol/bytes.h"
+
+using namespace sink::broker;
+
+namespace {
+
+SubscriptionSpec full_spec() {
+  SubscriptionSpec spec;
+  spec.name = "readings";
+  spec.consumer = "backend-*";
+  spec.sources = {"meter-*", "gateway"};
+  spec.event_types = {{1, 1}, {10, UINT64_MAX}};
+  spec.keys = {"{consumer}/*"};
+  spec.key_format = "{source}/{key}";
+  spec.order = Order::none;
+  spec.in_flight = 4'095;
+  spec.ack_timeout_ms = 12'345;
+  spec.max_deliveries = 0;
+  spec.retry_ms = {};
+  spec.after_quarantine = AfterQuarantine::hold_key;
+  spec.expire_after_ms = UINT64_MAX;
+  spec.held_max = 7;
+  spec.quarantine_max = 8;
+  spec.on_nack = {{false, std::string("\x00\x01", 2), NackAction::pause}, {true, "", NackAction::drop}};
+  return spec;
+}
+
+// Encodes again what was decoded; decoders take nothing shorter, longer or out of range.
+template <class Decode>
+void check_codec(const std::string& bytes, Decode decode) {
+  const auto good = decode(bytes);
+  REQUIRE(good);
+  CHECK(encode(*good) == bytes);
+  for (size_t cut = 0; cut < bytes.size(); ++cut) CHECK_FALSE(decode(bytes.substr(0, cut)));
+  CHECK_FALSE(decode(bytes + '\0'));
+  for (size_t at = 0; at < bytes.size(); ++at)
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string altered = bytes;
+      altered[at] = static_cast<char>(altered[at] ^ (1 << bit));
+      if (const auto other = decode(altered)) CHECK(encode(*other).size() <= altered.size());
+    }
+}
+
+}  // namespace
+
+TEST_CASE("record codec: every record survives the round trip and no other bytes pass") {
+  check_codec(encode(ClientRecord{7, "meter-7", 0xfedcba98, true}), decode_client);
+  check_codec(encode(ClientRecord{UINT32_MAX, "", std::nullopt, false}), decode_client);
+  check_codec(encode(ClientQuarantineRecord{3, ClientQuarantine{"\x05", "too loud", 1, UINT64_MAX}}),
+              decode_client_quarantine);
+  check_codec(encode(ClientQuarantineRecord{3, std::nullopt}), decode_client_quarantine);
+  check_codec(encode(SubscriptionRecord{9, SubscriptionOrigin::operator_added, true, true, "why",
+                                        full_spec()}),
+              decode_subscription);
+  check_codec(encode(SubscriptionRecord{1, SubscriptionOrigin::file, false, false, "", {}}),
+              decode_subscription);
+  check_codec(encode(TrackerRecord{300, 2, "backend", true}), decode_tracker);
+  check_codec(encode(SettlementRecord{5, Settled::dropped, {{1, 2}, {5, 900}, {901, 902}}}),
+              decode_settlement);
+  check_codec(encode(AttemptRecord{5, 1'000'000, UINT64_MAX, 4, "\x01", "no"}), decode_attempt);
+  check_codec(encode(QuarantinedRecord{5, 77, {12, 3, true, 99, "\x02", "bad unit"}}),
+              decode_quarantined);
+  check_codec(encode(ReleasedRecord{5, UINT64_MAX}), decode_released);
+  check_codec(encode(ProgressRecord{5, 6, std::string("k\0y", 3), 8}), decode_progress);
+  check_codec(encode(TrackerStateRecord{5, {1, 2, 3, 4, 5, 6, 7}, "runs"}), decode_tracker_state);
+  check_codec(encode(ClientStateRecord{5, "1.2.3", "10.0.0.1:9", 42, {{1, 2}, {3, 4}}, "progress"}),
+              decode_client_state);
+}
+
+TEST_CASE("record codec: what was decoded is what was written") {
+  const auto subscription = decode_subscription(
+      encode(SubscriptionRecord{9, SubscriptionOrigin::operator_added, true, true, "why", full_spec()}));
+  REQUIRE(subscription);
+  CHECK(subscription->spec == full_spec());
+  CHECK(subscription->pause_reason == "why");
+  const auto settlement =
+      decode_settlement(encode(SettlementRecord{5, Settled::expired, {{1, 2}, {5, 900}}}));
+  REQUIRE(settlement);
+  CHECK(settlement->ranges == std::vector<std::pair<Position, Position>>{{1, 2}, {5, 900}});
+  CHECK(settlement->how == Settled::expired);
+}
+
+TEST_CASE("record codec: an event record is a prefix and the payload as it will be delivered") {
+  Tracker first, second;
+  first.id = 1;
+  second.id = 300;
+  std::string record;
+  append_event_prefix(record, 70'000, {&first, &second});
+  const size_t prefix = record.size();
+  record += "payload";
+  const auto decoded = decode_event_record(record);
+  REQUIRE(decoded);
+  CHECK(decoded->source == 70'000);
+  CHECK(decoded->payload == "payload");
+  CHECK(decode_tracker_ids(decoded->tracker_bytes) == std::vector<TrackerId>{1, 300});
+  for (size_t cut = 0; cut < prefix; ++cut) CHECK_FALSE(decode_event_record(record.substr(0, cut)));
+}
+
+TEST_CASE("record codec: a settlement's ranges ascend and never wrap round") {
+  std::string bytes;
+  for (const uint64_t number : {5ull, 0ull, 2ull}) sink::protocol::append_varint(bytes, number);
+  std::string wrapping = bytes;
+  for (const uint64_t number : {10ull, 0ull, ~0ull, 5ull})
+    sink::protocol::append_varint(wrapping, number);
+  CHECK_FALSE(decode_settlement(wrapping));
+  std::string endless = bytes;
+  for (const uint64_t number : {10ull, ~0ull, 0ull, 0ull})
+    sink::protocol::append_varint(endless, number);
+  CHECK_FALSE(decode_settlement(endless));
+}

@@ -1,0 +1,441 @@
+#include "test/unit/broker/world.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <sstream>
+
+namespace sink::broker::test {
+namespace {
+
+constexpr int kRoundsMax = 100'000;  // a world that never settles spins
+
+std::string name_of(std::string_view key, uint64_t offset) {
+  return std::string(key) + "/" + std::to_string(offset);
+}
+
+std::string joined(std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  words.clear();
+  return text;
+}
+
+std::string hex(std::string_view bytes) {
+  std::string text;
+  for (const char byte : bytes) {
+    text += "0123456789abcdef"[static_cast<uint8_t>(byte) >> 4];
+    text += "0123456789abcdef"[static_cast<uint8_t>(byte) & 15];
+  }
+  return text;
+}
+
+}  // namespace
+
+// ---- devices ---------------------------------------------------------------------------------
+
+Device::Device(World& world, std::string client_id)
+    : name(std::move(client_id)), instance_id(static_cast<uint32_t>(hash_key(1, 1, name))),
+      world_(world) {}
+
+Device& Device::connect() {
+  session_ = protocol::Session(protocol::Role::client);
+  outgoing_.clear();
+  published_.clear();
+  delivered_.clear();
+  received.clear();
+  news_.clear();
+  response.reset();
+  closed.reset();
+  welcomed = paused_ = false;
+  pongs = 0;
+  connection = world_.broker().connect(name, "10.0.0.1:1");
+  protocol::append_request(outgoing_, {0, application_version, instance_id, server_instance_id});
+  world_.settle();
+  return *this;
+}
+
+Device& Device::drop() {
+  if (connection != 0 && !closed) {
+    world_.closing_.erase(connection);
+    world_.broker().disconnected(connection);
+  }
+  closed = CloseReason::peer_closed;
+  connection = 0;
+  world_.settle();
+  return *this;
+}
+
+void Device::send(const std::string& frames) { outgoing_ += frames; }
+
+Device& Device::publish(const std::string& key, uint64_t offset, uint64_t type,
+                        const std::string& data) {
+  do {
+    next_id_ = static_cast<uint16_t>((next_id_ + 1) % protocol::kMessageIds);
+  } while (published_.count(next_id_) != 0);
+  published_[next_id_] = name_of(key, offset);
+  std::string payload;
+  protocol::append_event(payload, {type, 0, key, offset, world_.now.wall_ms, data});
+  protocol::append_publish(outgoing_, next_id_, payload);
+  world_.settle();
+  return *this;
+}
+
+uint16_t Device::id_of(const std::string& event) const {
+  for (auto it = delivered_.rbegin(); it != delivered_.rend(); ++it)
+    if (it->second == event) return it->first;
+  return kNoMessage;
+}
+
+Device& Device::ack(const std::string& event) {
+  const uint16_t id = id_of(event);
+  REQUIRE_MESSAGE(id != kNoMessage, "not in flight: ", event);
+  std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
+  protocol::append_ack(outgoing_, id);
+  world_.settle();
+  return *this;
+}
+
+Device& Device::nack(const std::string& event, std::string machine, std::string human) {
+  const uint16_t id = id_of(event);
+  REQUIRE_MESSAGE(id != kNoMessage, "not in flight: ", event);
+  std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
+  protocol::append_nack(outgoing_, id, machine, human);
+  world_.settle();
+  return *this;
+}
+
+Device& Device::ack_all() {
+  while (!delivered_.empty()) {
+    protocol::append_ack(outgoing_, delivered_.front().first);
+    delivered_.pop_front();
+    if (delivered_.empty()) world_.settle();
+  }
+  return *this;
+}
+
+std::string Device::take() { return joined(news_); }
+std::string Device::take_answers() { return joined(answers_); }
+
+void Device::on_bytes(protocol::Bytes bytes) {
+  session_.lend(bytes);
+  for (;;) {
+    const auto message = session_.next();
+    REQUIRE_MESSAGE(message.has_value(), "the broker broke the protocol towards ", name);
+    if (!*message) break;
+    on_message(**message);
+  }
+  session_.settle();
+}
+
+void Device::on_message(const protocol::Message& message) {
+  if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&message)) {
+    response = *answer;
+    response_machine = answer->machine;
+    response_human = answer->human;
+    if (answer->code == protocol::ResponseCode::hello_new_client)
+      server_instance_id = answer->server_instance_id;
+    welcomed = answer->code == protocol::ResponseCode::connected ||
+               answer->code == protocol::ResponseCode::hello_new_client;
+    if (welcomed) session_.accept();
+  } else if (const auto* publish = std::get_if<protocol::Publish>(&message)) {
+    for (const auto& [id, event] : delivered_)
+      REQUIRE_MESSAGE(id != publish->message_id, "a live message id was reused");
+    received.push_back(protocol::own(publish->event));
+    news_.push_back(name_of(publish->event.key, publish->event.offset));
+    delivered_.emplace_back(publish->message_id, news_.back());
+  } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
+    REQUIRE(published_.count(ack->message_id) == 1);
+    answers_.push_back(published_[ack->message_id] + "+");
+    published_.erase(ack->message_id);
+  } else if (const auto* nack = std::get_if<protocol::Nack>(&message)) {
+    REQUIRE(published_.count(nack->message_id) == 1);
+    answers_.push_back(published_[nack->message_id] + "-" + hex(nack->machine));
+    published_.erase(nack->message_id);
+  } else if (std::holds_alternative<protocol::Pong>(message)) {
+    ++pongs;
+  }
+}
+
+// ---- life ------------------------------------------------------------------------------------
+
+World::World(uint64_t seed) : disk(seed), seed_(seed) {
+  options.segment_bytes = 256 * 1024;
+  options.bytes_max = 4 << 20;
+  options.reserve_bytes = 64 * 1024;
+  options.batch_bytes_max = 32 * 1024;
+  options.commit_buffer_bytes = 64 * 1024;
+}
+
+World::~World() { stop(); }
+
+SubscriptionSpec& World::subscribe(const std::string& name, const std::string& consumer) {
+  SubscriptionSpec& spec = specs.emplace_back();
+  spec.name = name;
+  spec.consumer = consumer;
+  spec.retry_ms = {1'000, 4'000};
+  return spec;
+}
+
+World& World::start() {
+  State state;
+  Fold fold(state);
+  storage::StoreIdentity identity;
+  identity.id.bytes[0] = 7;
+  identity.server_instance_id = 4'711;
+  auto store = storage::open_store(disk, identity, options, fold, {now.monotonic_ms, now.wall_ms});
+  REQUIRE_MESSAGE(store.has_value(), (store ? std::string() : store.error().message));
+  CHECK(fold.strange() == 0);
+  log_ = std::move(store->log);
+  broker_ = std::make_unique<Broker>(*log_, std::move(state), *this, *this, settings, seed_);
+  broker_->start(specs, now);
+  check();
+  settle();
+  return *this;
+}
+
+void World::stop() {
+  broker_.reset();
+  log_.reset();
+  for (auto& lane : lanes_) lane.clear();
+  ready_.clear();
+  closing_.clear();
+  for (auto& [name, device] : devices_) {
+    device->connection = 0;
+    device->closed = CloseReason::peer_closed;
+  }
+}
+
+void World::restart() {
+  hold_commits = hold_reads = hold_background = false;
+  broker_->drain();
+  settle();
+  CHECK(broker_->drained());
+  stop();
+  disk.kill();
+  start();
+}
+
+void World::kill() {
+  stop();
+  disk.kill();
+  start();
+}
+
+void World::crash() {
+  stop();
+  disk.crash();
+  start();
+}
+
+std::vector<std::string> World::reconfigure() {
+  auto changes = broker_->reconfigure(settings, specs);
+  settle();
+  return changes;
+}
+
+Device& World::device(const std::string& name) {
+  auto& device = devices_[name];
+  if (!device) device = std::make_unique<Device>(*this, name);
+  return *device;
+}
+
+// ---- one round -------------------------------------------------------------------------------
+
+Device* World::by_connection(ConnectionId connection) {
+  for (auto& [name, device] : devices_)
+    if (device->connection == connection) return device.get();
+  return nullptr;
+}
+
+bool World::feed(Device& device) {
+  if (device.connection == 0 || device.paused_ || device.outgoing_.empty() || device.closed)
+    return false;
+  const std::string bytes = std::exchange(device.outgoing_, {});
+  device.paused_ = broker_->on_bytes(device.connection, bytes) == Broker::Input::pause;
+  return true;
+}
+
+bool World::flush(ConnectionId connection) {
+  protocol::OutputBuffer* output = broker_->output(connection);
+  if (output == nullptr) return false;
+  Device* device = by_connection(connection);
+  const bool closes = closing_.count(connection) != 0;
+  const bool happened = !output->empty() || closes;
+  if (device != nullptr && !device->reads && !closes) return false;
+  const std::string bytes(output->unsent());
+  output->mark_sent(bytes.size());
+  if (device != nullptr) device->on_bytes(bytes);
+  if (!closes) {
+    broker_->on_writable(connection);
+    return happened;
+  }
+  if (device != nullptr) {
+    device->closed = closing_[connection];
+    device->connection = 0;
+  }
+  closing_.erase(connection);
+  broker_->disconnected(connection);
+  return true;
+}
+
+bool World::step() {
+  broker_->set_time(now);
+  bool happened = false;
+  for (auto& [name, device] : devices_) happened = feed(*device) || happened;
+  check();
+  happened = broker_->turn() || happened;
+  check();
+  for (const ConnectionId connection : std::exchange(ready_, {})) {
+    Device* device = by_connection(connection);
+    if (device != nullptr && !device->reads) ready_.push_back(connection);
+    happened = flush(connection) || happened;
+  }
+  for (const auto& [connection, reason] : std::map(closing_)) happened = flush(connection) || happened;
+  check();
+  return happened;
+}
+
+bool World::run_without_finish(Lane lane) {
+  auto& waiting = lanes_[static_cast<size_t>(lane)];
+  if (waiting.empty()) return false;
+  waiting.front().run(disk);
+  return true;
+}
+
+bool World::run_disk(Lane lane) {
+  if (!run_without_finish(lane)) return false;
+  auto& waiting = lanes_[static_cast<size_t>(lane)];
+  const storage::Task task = std::move(waiting.front());
+  waiting.pop_front();
+  broker_->set_time(now);
+  task.finish();
+  check();
+  return true;
+}
+
+void World::settle() {
+  int rounds = 0;
+  for (bool happened = true; happened; ++rounds) {
+    REQUIRE_MESSAGE(rounds < kRoundsMax, "the broker never comes to rest");
+    happened = step();
+    if (!hold_commits) happened = run_disk(Lane::commit) || happened;
+    if (!hold_background) happened = run_disk(Lane::background) || happened;
+    if (!hold_reads) happened = run_disk(Lane::read) || happened;
+  }
+}
+
+void World::advance(uint64_t ms) {
+  const uint64_t end = now.monotonic_ms + ms;
+  settle();
+  int spins = 0;
+  while (now.monotonic_ms < end) {
+    const uint64_t due = broker_->deadline_ms().value_or(end);
+    // A deadline in the past would keep a real loop from sleeping.
+    spins = due <= now.monotonic_ms ? spins + 1 : 0;
+    REQUIRE_MESSAGE(spins < 3, "the broker asks to be woken at once for ever");
+    const uint64_t next = std::min(end, std::max(due, now.monotonic_ms));
+    now.wall_ms += next - now.monotonic_ms;
+    now.monotonic_ms = next;
+    settle();
+  }
+}
+
+void World::output_ready(ConnectionId connection) {
+  if (std::find(ready_.begin(), ready_.end(), connection) == ready_.end())
+    ready_.push_back(connection);
+}
+
+void World::close(ConnectionId connection, CloseReason reason) {
+  closing_.emplace(connection, reason);
+}
+
+void World::resume_input(ConnectionId connection) {
+  if (Device* device = by_connection(connection)) device->paused_ = false;
+}
+
+void World::submit(Lane lane, storage::Task task) {
+  lanes_[static_cast<size_t>(lane)].push_back(std::move(task));
+}
+
+// ---- looking in ------------------------------------------------------------------------------
+
+Tracker& World::tracker(const std::string& subscription, const std::string& consumer) {
+  for (const auto& tracker : core().state.trackers)
+    if (tracker && tracker->subscription->spec.name == subscription && tracker->consumer == consumer)
+      return *tracker;
+  REQUIRE_MESSAGE(false, "no tracker of ", subscription, " for ", consumer);
+  std::abort();
+}
+
+Client& World::client(const std::string& name) {
+  Client* found = core().state.clients.find(name);
+  REQUIRE(found != nullptr);
+  return *found;
+}
+
+bool World::alarmed(const std::string& key_prefix) {
+  for (const auto& [key, alarm] : core().alarms)
+    if (key.starts_with(key_prefix)) return true;
+  return false;
+}
+
+std::vector<Position> World::quarantined(const std::string& subscription,
+                                         const std::string& consumer) {
+  std::vector<Position> positions;
+  for (const auto& [position, event] : tracker(subscription, consumer).quarantined)
+    positions.push_back(position);
+  return positions;
+}
+
+void World::check() {
+  for (const auto& tracker : core().state.trackers) {
+    if (!tracker) continue;
+    REQUIRE_MESSAGE(tracker->conserves(), "conservation (S3) is broken for ", tracker->consumer,
+                    ": matched ", tracker->counts.matched, ", unsettled ", tracker->unsettled());
+    REQUIRE(tracker->in_flight <= tracker->subscription->spec.in_flight);
+    uint64_t behind = 0, waiting = 0;
+    for (const auto& [key, held] : tracker->held) behind += held.behind.size();
+    for (const auto& [position, mark] : tracker->marks) waiting += mark.waiting ? 1 : 0;
+    REQUIRE(behind == tracker->behind);
+    REQUIRE(waiting == tracker->waiting);
+    if (tracker->client == nullptr || tracker->client->connection == 0)
+      REQUIRE(tracker->in_flight == 0);
+  }
+}
+
+std::string World::describe() {
+  std::ostringstream out;
+  core().state.clients.for_each([&](Client& client) {
+    std::string progress;
+    client.progress.append_encoded(progress);
+    out << "client " << client.number << ' ' << client.client_id << ' '
+        << client.instance_id.value_or(0) << ' ' << hex(progress) << ' '
+        << (client.quarantine ? client.quarantine->human : "-") << '\n';
+  });
+  for (const auto& [id, subscription] : core().state.subscriptions)
+    out << "subscription " << id << ' ' << subscription->spec.name << ' ' << subscription->retiring
+        << subscription->paused << subscription->pause_reason << '\n';
+  for (const auto& tracker : core().state.trackers) {
+    if (!tracker) continue;
+    std::vector<Position> unsettled;
+    broker_->delivery().collect_unsettled(*tracker, 0, UINT64_MAX, unsettled);
+    std::sort(unsettled.begin(), unsettled.end());
+    out << "tracker " << tracker->id << ' ' << tracker->consumer << " matched "
+        << tracker->counts.matched << " acked " << tracker->counts.acked << " expired "
+        << tracker->counts.expired << " dropped " << tracker->counts.dropped << " unsettled";
+    for (const Position position : unsettled) {
+      out << ' ' << position;
+      const auto mark = tracker->marks.find(position);
+      if (mark != tracker->marks.end()) out << ":f" << mark->second.failures;
+      const auto bad = tracker->quarantined.find(position);
+      if (bad != tracker->quarantined.end())
+        out << ":q" << bad->second.attempts << bad->second.holds_key << hex(bad->second.machine);
+    }
+    out << '\n';
+  }
+  out << "next " << log().next_position() << '\n';
+  return out.str();
+}
+
+}  // namespace sink::broker::test

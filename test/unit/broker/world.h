@@ -1,0 +1,138 @@
+// A whole broker with everything around it simulated: disk, disk lanes, network, time, and scripted
+// peers that speak real frames. Not responsible for judging beyond what must hold after every step
+// (conservation, S3). Deterministic: same calls, same history.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/broker/broker.h"
+#include "storage/simulated_disk.h"
+#include "storage/store.h"
+
+namespace sink::broker::test {
+
+class World;
+
+// One scripted peer. Names of events are "key/offset".
+class Device {
+ public:
+  Device(World& world, std::string name);
+
+  // Connects and sends the request; both settle the world.
+  Device& connect();
+  Device& drop();  // the network breaks
+  Device& publish(const std::string& key, uint64_t offset, uint64_t type = 1,
+                  const std::string& data = "data");
+  Device& ack(const std::string& event);
+  Device& nack(const std::string& event, std::string machine = "\x01", std::string human = "no");
+  Device& ack_all();  // everything received and not answered, oldest first
+  void send(const std::string& frames);  // raw bytes; does not settle the world
+
+  bool connected() const { return welcomed && !closed; }
+  // Events received since the last call, in order: "k/1 k/2".
+  std::string take();
+  // Answers to its own PUBLISH frames since the last call: "k/1+" for an ACK, "k/1-02" for a NACK.
+  std::string take_answers();
+  uint16_t id_of(const std::string& event) const;  // of the latest delivery; kNoMessage: none
+
+  std::string name;
+  uint32_t instance_id = 0;
+  std::optional<uint32_t> server_instance_id;
+  std::string application_version = "1.0.0";
+  bool reads = true;  // false: takes no bytes
+
+  ConnectionId connection = 0;
+  bool welcomed = false;
+  std::optional<protocol::ConnectionResponse> response;  // machine and human: below
+  std::string response_machine, response_human;
+  std::optional<CloseReason> closed;
+  std::vector<protocol::Event> received;  // all of this connection
+  size_t pongs = 0;
+
+ private:
+  friend class World;
+  void on_bytes(protocol::Bytes bytes);
+  void on_message(const protocol::Message& message);
+
+  World& world_;
+  protocol::Session session_{protocol::Role::client};
+  std::string outgoing_;  // not yet taken by the broker
+  bool paused_ = false;
+  uint16_t next_id_ = 4'000;  // soon wraps
+  std::map<uint16_t, std::string> published_;             // by message id, unanswered
+  std::deque<std::pair<uint16_t, std::string>> delivered_;  // unanswered
+  std::vector<std::string> news_, answers_;
+};
+
+class World : public Transport, public DiskLanes {
+ public:
+  explicit World(uint64_t seed = 1);
+  ~World() override;
+
+  // ---- before start() ----
+  SubscriptionSpec& subscribe(const std::string& name, const std::string& consumer);
+  Settings settings;
+  storage::LogOptions options;
+  std::vector<SubscriptionSpec> specs;
+  storage::SimulatedDisk disk;
+
+  // ---- life ----
+  World& start();
+  void restart();     // in order: everything settles first
+  void kill();        // the process dies between two instructions
+  void crash();       // the power fails
+  std::vector<std::string> reconfigure();
+
+  Device& device(const std::string& name);
+  // Bytes, turns and disk tasks until nothing more happens.
+  void settle();
+  // One round: bytes in, a turn, bytes out. True: something happened.
+  bool step();
+  void advance(uint64_t ms);  // in the steps that the broker asks for
+  bool hold_commits = false, hold_reads = false, hold_background = false;
+  bool run_disk(Lane lane);   // one waiting task; false: none
+  bool run_without_finish(Lane lane);  // its effect reaches the disk, the broker never hears of it
+
+  // ---- looking in ----
+  Broker& broker() { return *broker_; }
+  Core& core() { return broker_->core(); }
+  const Counters& counters() { return core().counters; }
+  storage::EventLog& log() { return *log_; }
+  Tracker& tracker(const std::string& subscription, const std::string& consumer);
+  Client& client(const std::string& name);
+  bool alarmed(const std::string& key_prefix);
+  size_t tasks(Lane lane) const { return lanes_[static_cast<size_t>(lane)].size(); }
+  // Positions in quarantine, oldest first.
+  std::vector<Position> quarantined(const std::string& subscription, const std::string& consumer);
+  std::string describe();  // the fold as text: equal text, equal state
+  void check();            // what must hold after every step
+  Time now{10'000, 1'700'000'000'000};
+
+  // Transport, DiskLanes
+  void output_ready(ConnectionId connection) override;
+  void close(ConnectionId connection, CloseReason reason) override;
+  void resume_input(ConnectionId connection) override;
+  void submit(Lane lane, storage::Task task) override;
+
+ private:
+  friend class Device;
+  void stop();
+  Device* by_connection(ConnectionId connection);
+  bool feed(Device& device);
+  bool flush(ConnectionId connection);
+
+  std::unique_ptr<storage::EventLog> log_;
+  std::unique_ptr<Broker> broker_;
+  std::map<std::string, std::unique_ptr<Device>> devices_;
+  std::deque<storage::Task> lanes_[3];
+  std::vector<ConnectionId> ready_;
+  std::map<ConnectionId, CloseReason> closing_;
+  uint64_t seed_;
+};
+
+}  // namespace sink::broker::test
