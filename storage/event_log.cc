@@ -99,6 +99,10 @@ bool EventLog::busy() const {
          (snapshot_wanted_ && open_.size() > 1);
 }
 
+bool EventLog::awaits_space() const {
+  return !failed_ && spare_bytes_ == 0 && !space_refused_ && !has_room(kLargestEventBytes);
+}
+
 // ---- committing ------------------------------------------------------------------------------
 
 bool EventLog::wants_seal(LogTime now) const {
@@ -120,9 +124,9 @@ bool EventLog::fits(uint64_t batch_bytes) const {
 
 std::optional<Task> EventLog::next_commit(LogTime now) {
   if (failed_ || committing_) return std::nullopt;
+  want_snapshot(now);
   if (owner_ != nullptr) owner_->before_commit();
   feed_compaction();
-  want_snapshot(now);
   const bool seal = open_.front().builder.empty();
   if (seal && !wants_seal(now)) {
     if (wants_sync(now)) return sync_only(now);

@@ -60,7 +60,8 @@ struct Task {
 class LogOwner {
  public:
   virtual ~LogOwner() = default;
-  // A batch is about to be sealed: append whatever is pending.
+  // A batch is about to be sealed: append whatever is pending. If snapshot_pending(), everything
+  // that the fold already holds must be in the log when this returns.
   virtual void before_commit() = 0;
   // Writes the whole fold as it stands; called when no record is waiting in the open batch.
   virtual void write_snapshot(SnapshotWriter& writer) = 0;
@@ -120,6 +121,8 @@ class EventLog {
   // Stop reading from publishers until this is false: the commit buffer is full, or a snapshot
   // waits for it to empty.
   bool busy() const;
+  // No room just now, but the next segment is being made: publishers wait, they are not refused.
+  bool awaits_space() const;
 
   // The next task of each lane, if there is one and the lane is free. The commit lane must run its
   // tasks one at a time in order; the background lane likewise, beside it.
@@ -160,6 +163,7 @@ class EventLog {
   struct Compaction;
   using Background = std::optional<Task>;
   static constexpr uint64_t kFullProbeBytes = 4096;
+  static constexpr uint64_t kLargestEventBytes = 68 * 1024;  // a frame and what the log adds
 
   // A batch being collected, and what becomes true when it is committed.
   struct OpenBatch {
@@ -225,6 +229,7 @@ class EventLog {
   uint64_t spare_bytes_ = 0;                               // 0: no spare
   uint64_t reserve_on_disk_ = 0;
   uint64_t space_retry_ms_ = 0;
+  bool space_refused_ = false;  // the last attempt found no room; true until one succeeds
 
   bool committing_ = false;
   bool background_busy_ = false;

@@ -113,6 +113,7 @@ EventLog::Background EventLog::make_spare(LogTime now) {
   if (spare_bytes_ > 0 || now.monotonic_ms < space_retry_ms_) return std::nullopt;
   if (index_.bytes() + reserve_on_disk_ + options_.segment_bytes > options_.bytes_max) {
     space_retry_ms_ = now.monotonic_ms + kSpaceRetryMs;
+    space_refused_ = true;
     return std::nullopt;
   }
   auto result = std::make_shared<Result>();
@@ -130,6 +131,7 @@ EventLog::Background EventLog::make_spare(LogTime now) {
       [this, result, retry] {
         space_retry_ms_ = 0;
         spare_bytes_ = result->bytes;
+        space_refused_ = result->error.has_value();
         if (!result->error) return;
         space_retry_ms_ = retry;
         if (result->error->fault != DiskFault::no_space)

@@ -81,9 +81,8 @@ admin::Reply client_quarantine(const Engine& engine, const admin::Command& comma
     return refuse(admin::Outcome::invalid, "the message to the client is too long",
                   "at most 255 bytes for the machine and 4096 for the human message");
   const uint64_t now = engine.core().now.wall_ms;
-  const uint64_t until =
-      command.duration_ms == 0 || command.duration_ms > UINT64_MAX - now ? 0
-                                                                         : now + command.duration_ms;
+  const bool for_ever = command.duration_ms == 0 || command.duration_ms > UINT64_MAX - now;
+  const uint64_t until = for_ever ? 0 : now + command.duration_ms;
   const std::string told_text =
       told(command, "quarantine " + client->client_id, client->client_id + " is in quarantine") +
       (until == 0 ? " until it is released" : " until its time is over") +

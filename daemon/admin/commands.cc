@@ -8,7 +8,7 @@
 namespace sink::admin_server {
 namespace {
 
-// Every record appended up to this batch is committed.
+// Every record appended up to this batch is committed, unless the log has failed.
 storage::Sequence committed_sequence(const storage::EventLog& log) {
   return log.committing() ? log.last_sequence() - 1 : log.last_sequence();
 }
@@ -29,7 +29,8 @@ std::string target_of(const admin::Command& command) {
 
 admin::Reply store_failed(const storage::EventLog& log) {
   return refuse(admin::Outcome::internal,
-                "the store has failed, so the change is not on stable storage: " + log.failure(),
+                "the store has failed, so the change may not be on stable storage: " +
+                    log.failure(),
                 "sinkd stops and recovers at its next start; look then whether it was done");
 }
 
@@ -110,7 +111,8 @@ void Commands::dispatch(const admin::Command& command, Done done) {
 
 void Commands::await_commit(AuditEntry audit, admin::Reply reply, const Done& done) {
   host_.leave();
-  if (reply.outcome != admin::Outcome::ok) return conclude(std::move(audit), std::move(reply), done);
+  if (reply.outcome != admin::Outcome::ok)
+    return conclude(std::move(audit), std::move(reply), done);
   broker_.delivery().write_settlements();
   const storage::EventLog& log = broker_.core().log;
   const storage::Sequence needed =
@@ -126,7 +128,7 @@ void Commands::on_round() {
     if (!log.failed() && waiting_.front().sequence > committed_sequence(log)) return;
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
-    if (log.failed() && next.sequence > committed_sequence(log)) next.reply = store_failed(log);
+    if (log.failed()) next.reply = store_failed(log);
     conclude(std::move(next.audit), std::move(next.reply), next.done);
   }
 }

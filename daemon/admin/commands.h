@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <string_view>
 
 #include "daemon/admin/executor.h"
 #include "daemon/admin/host.h"
@@ -41,5 +42,8 @@ class Commands final : public Executor {
 
 // Whether the verb changes anything when it is not a dry run.
 bool is_changing(admin::Verb verb);
+
+// "client_quarantine"; static storage.
+std::string_view name_of(admin::Verb verb);
 
 }  // namespace sink::admin_server

@@ -44,7 +44,7 @@ void ControlConnection::identify() {
     caller_ = {peer.pid, peer.uid, peer.gid};
 }
 
-// ---- receiving -----------------------------------------------------------------------------------
+// ---- receiving ---------------------------------------------------------------------------------
 
 void ControlConnection::await_request() {
   state_ = State::receiving;
@@ -91,7 +91,7 @@ void ControlConnection::refuse_request(admin::CodecError error) {
         of_a_newer_version ? After::receive : After::close);
 }
 
-// ---- executing and replying ----------------------------------------------------------------------
+// ---- executing and replying --------------------------------------------------------------------
 
 void ControlConnection::execute(const admin::Command& command) {
   state_ = State::executing;
@@ -126,7 +126,7 @@ void ControlConnection::on_written(uv_write_t* write, int status) {
   self->await_request();
 }
 
-// ---- endings -------------------------------------------------------------------------------------
+// ---- endings -----------------------------------------------------------------------------------
 
 void ControlConnection::set_deadline(uint64_t ms) { uv_timer_start(&timer_, on_deadline, ms, 0); }
 

@@ -17,7 +17,8 @@ constexpr size_t kPageMax = 100;  // each row may cost a read of the log
 constexpr const char* kSeeList = "see what is there with: sinkctl event ls";
 
 bool matches(const admin::Command& command, const Tracker& tracker) {
-  return (command.subscription.empty() || tracker.subscription->spec.name == command.subscription) &&
+  const std::string& name = tracker.subscription->spec.name;
+  return (command.subscription.empty() || name == command.subscription) &&
          (command.consumer.empty() || tracker.consumer == command.consumer);
 }
 

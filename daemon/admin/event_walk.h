@@ -1,7 +1,7 @@
 // Visits quarantined events one after the other, each with its record: from memory where the broker
 // has it, else read from the log through the broker's read lane. Not responsible for what is done
-// with them. Keeps itself alive until it has finished. Invariant: at most one read is under way, and
-// a record lives for the visit only.
+// with them. Keeps itself alive until it has finished. Invariant: at most one read is under way,
+// and a record lives for the visit only.
 #pragma once
 
 #include <functional>

@@ -60,8 +60,8 @@ class Host {
  public:
   virtual ~Host() = default;
 
-  // Around every use of the broker by the admin layer: enter() sets Broker::set_time to the present;
-  // leave() makes sure that Broker::turn() runs soon, because something changed.
+  // Around every use of the broker by the admin layer: enter() sets Broker::set_time to the
+  // present; leave() makes sure that Broker::turn() runs soon, because something changed.
   virtual void enter() = 0;
   virtual void leave() = 0;
 

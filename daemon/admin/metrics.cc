@@ -187,7 +187,7 @@ void write_certificates(MetricWriter& out, const std::vector<admin::CertificateR
     expiry = std::min(expiry, row.not_after_ms);
   }
   out.begin("certificate_expiry_timestamp_seconds", "gauge",
-            "When the first certificate of a file expires, or a revocation list is due (Unix time)");
+            "When the first certificate of a file expires or a revocation list is due, Unix time");
   for (const auto& [key, expiry] : soonest)
     out.sample(static_cast<double>(expiry) / 1000,
                {{"listener", key[0]}, {"role", key[1]}, {"file", key[2]}});

@@ -1,6 +1,6 @@
 // The Prometheus text of a broker (exposition format 0.0.4). Not responsible for HTTP. Invariants:
-// HELP and TYPE stand before the samples of a name, no name has two blocks, and labels come from the
-// configuration or from a fixed list, never from a peer.
+// HELP and TYPE stand before the samples of a name, no name has two blocks, and labels come from
+// the configuration or from a fixed list, never from a peer.
 #pragma once
 
 #include <string>

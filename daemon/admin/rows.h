@@ -1,5 +1,5 @@
-// The broker's state as the rows that operators see. Pure reading: shared by the commands, the status
-// page and the metrics, so that they cannot disagree. Not responsible for paging.
+// The broker's state as the rows that operators see. Pure reading: shared by the commands, the
+// status page and the metrics, so that they cannot disagree. Not responsible for paging.
 #pragma once
 
 #include <string>

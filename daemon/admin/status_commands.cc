@@ -1,4 +1,5 @@
-// status, log_stats, and what the daemon's main answers: config_show, config_reload, certificate_list.
+// status, log_stats, and what the daemon's main answers: config_show, config_reload,
+// certificate_list.
 #include <algorithm>
 
 #include "daemon/admin/rows.h"

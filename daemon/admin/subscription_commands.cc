@@ -119,7 +119,8 @@ admin::Reply subscription_list(const Engine& engine, const admin::Command& comma
   if (!after) return refuse_after(command.after);
   Page page(engine, command, *after);
   const auto& all = engine.core().state.subscriptions;
-  const auto first = static_cast<broker::SubscriptionId>(std::min<uint64_t>(after->major, UINT32_MAX));
+  const uint64_t first_id = std::min<uint64_t>(after->major, UINT32_MAX);
+  const auto first = static_cast<broker::SubscriptionId>(first_id);
   for (auto it = all.lower_bound(first); it != all.end(); ++it)
     if (!page.add(*it->second)) break;
   return page.take();

@@ -97,8 +97,8 @@ bool Broker::turn() {
   intake_.write_due();
   sessions_.resume_paused();
   const bool done = delivery_.pump_all();
-  submit_disk_work();
   if (core_.now.monotonic_ms >= next_tidy_ms_) tidy();
+  submit_disk_work();
   return !done;
 }
 
@@ -143,7 +143,7 @@ void Broker::drain() {
 
 bool Broker::drained() const {
   return !core_.log.has_open_records() && !core_.log.committing() && !intake_.acks_pending() &&
-         !delivery_.settlements_deadline_ms();
+         !delivery_.settlements_pending();
 }
 
 void Broker::close_all(CloseReason reason) {
@@ -152,10 +152,13 @@ void Broker::close_all(CloseReason reason) {
 
 // ---- the log's owner -------------------------------------------------------------------------
 
+// A snapshot must not know of events that are not in the log: after a crash their publishers'
+// resends would be taken for duplicates.
 void Broker::before_commit() {
-  const bool anyway = core_.log.has_open_records();
-  if (anyway) intake_.write_progress();
-  if (anyway || delivery_.settlements_due() || core_.draining) delivery_.write_settlements();
+  if (core_.log.snapshot_pending()) intake_.write_all();
+  if (!core_.log.has_open_records() && !delivery_.settlements_due() && !core_.draining) return;
+  intake_.write_progress();
+  delivery_.write_settlements();
 }
 
 void Broker::write_snapshot(storage::SnapshotWriter& writer) {

@@ -1,6 +1,7 @@
 #include "daemon/broker/catalog.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "daemon/broker/glob.h"
 
@@ -26,6 +27,7 @@ std::vector<std::string> Catalog::apply(const std::vector<SubscriptionSpec>& spe
   std::vector<std::string> changes;
   for (const SubscriptionSpec& spec : specs) {
     Subscription* known = core_.state.find_subscription(spec.name);
+    if (known != nullptr) known->origin = SubscriptionOrigin::file;
     if (known == nullptr) {
       create(spec, SubscriptionOrigin::file);
       changes.push_back("subscription " + spec.name + " added");
@@ -33,7 +35,6 @@ std::vector<std::string> Catalog::apply(const std::vector<SubscriptionSpec>& spe
       change(*known, spec);
       changes.push_back("subscription " + spec.name + " changed");
     }
-    if (known != nullptr) known->origin = SubscriptionOrigin::file;
   }
   for (auto& [id, subscription] : core_.state.subscriptions) {
     if (subscription->origin != SubscriptionOrigin::file || subscription->retiring) continue;
@@ -56,9 +57,8 @@ bool Catalog::add(const SubscriptionSpec& spec, SubscriptionOrigin origin) {
   Subscription* known = core_.state.find_subscription(spec.name);
   if (known != nullptr && !known->retiring) return false;
   if (known != nullptr) {
-    change(*known, spec);
     known->origin = origin;
-    delivery_.record_subscription(*known);
+    change(*known, spec);
   } else {
     create(spec, origin);
   }
@@ -104,6 +104,7 @@ void Catalog::change(Subscription& subscription, const SubscriptionSpec& spec) {
   make_trackers(subscription);
   for (Tracker* tracker : subscription.trackers) {
     delivery_.arm_expiry(*tracker);
+    delivery_.update_stall(*tracker);
     delivery_.wake(*tracker);
   }
 }
@@ -120,9 +121,11 @@ void Catalog::make_trackers(Subscription& subscription) {
       make_tracker(subscription, subscription.spec.consumer);
     return;
   }
+  std::unordered_set<std::string_view> consumers;
+  for (const Tracker* tracker : subscription.trackers) consumers.insert(tracker->consumer);
   core_.state.clients.for_each([&](Client& client) {
     if (client.instance_id && consumes(subscription, client.client_id) &&
-        tracker_of(subscription, client.client_id) == nullptr)
+        consumers.count(client.client_id) == 0)
       make_tracker(subscription, client.client_id);
   });
 }
@@ -135,10 +138,18 @@ Tracker& Catalog::make_tracker(Subscription& subscription, const std::string& co
   tracker.subscription = &subscription;
   tracker.consumer = consumer;
   subscription.trackers.push_back(&tracker);
-  tracker.client = core_.state.clients.find(consumer);
-  if (tracker.client != nullptr) tracker.client->trackers.push_back(&tracker);
+  link(tracker);
   record_tracker(tracker);
   return tracker;
+}
+
+void Catalog::link(Tracker& tracker) {
+  tracker.client = core_.state.clients.find(tracker.consumer);
+  if (tracker.client != nullptr) {
+    tracker.client->trackers.push_back(&tracker);
+  } else {
+    orphans_.emplace(tracker.consumer, tracker.id);
+  }
 }
 
 void Catalog::record_tracker(const Tracker& tracker) {
@@ -147,12 +158,13 @@ void Catalog::record_tracker(const Tracker& tracker) {
 }
 
 void Catalog::on_new_client(Client& client) {
+  const auto [first, last] = orphans_.equal_range(client.client_id);
+  for (auto orphan = first; orphan != last; orphan = orphans_.erase(orphan)) {
+    Tracker& tracker = *core_.state.tracker(orphan->second);
+    tracker.client = &client;
+    client.trackers.push_back(&tracker);
+  }
   for (auto& [id, subscription] : core_.state.subscriptions) {
-    for (Tracker* tracker : subscription->trackers) {
-      if (tracker->client != nullptr || tracker->consumer != client.client_id) continue;
-      tracker->client = &client;
-      client.trackers.push_back(tracker);
-    }
     if (!subscription->is_template || subscription->retiring ||
         !consumes(*subscription, client.client_id))
       continue;
@@ -168,6 +180,7 @@ uint64_t Catalog::forget_consumer(Client& client) {
   for (Tracker* tracker : std::vector<Tracker*>(client.trackers)) {
     if (!tracker->subscription->is_template) {
       tracker->client = nullptr;  // the subscription is written for this client: it waits for it
+      orphans_.emplace(tracker->consumer, tracker->id);
       continue;
     }
     dropped += delivery_.drop_all(*tracker);
@@ -183,6 +196,7 @@ void Catalog::remove_tracker(Tracker& tracker) {
   core_.log.append(kinds::tracker_removed, encode(ReleasedRecord{tracker.id, 0}));
   std::erase(tracker.subscription->trackers, &tracker);
   if (tracker.client != nullptr) std::erase(tracker.client->trackers, &tracker);
+  std::erase_if(orphans_, [&](const auto& orphan) { return orphan.second == tracker.id; });
   core_.state.trackers[tracker.id].reset();
 }
 
@@ -222,8 +236,7 @@ void Catalog::refresh() {
 void Catalog::rebuild() {
   for (auto& tracker : core_.state.trackers) {
     if (!tracker) continue;
-    tracker->client = core_.state.clients.find(tracker->consumer);
-    if (tracker->client != nullptr) tracker->client->trackers.push_back(tracker.get());
+    link(*tracker);
     delivery_.restore(*tracker);
   }
   refresh();

@@ -3,6 +3,7 @@
 // an operator said so: it retires, matches nothing new, and goes when its backlog is settled.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -40,12 +41,14 @@ class Catalog {
   void make_trackers(Subscription& subscription);
   Tracker& make_tracker(Subscription& subscription, const std::string& consumer);
   void record_tracker(const Tracker& tracker);
+  void link(Tracker& tracker);
   void remove_tracker(Tracker& tracker);
   void refresh();
 
   Core& core_;
   Delivery& delivery_;
   bool something_retires_ = true;
+  std::multimap<std::string, TrackerId> orphans_;  // trackers whose consumer is not known yet
 };
 
 bool is_template_consumer(std::string_view consumer);

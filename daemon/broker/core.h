@@ -32,7 +32,7 @@ struct Settings {
   uint16_t in_flight = 1024;           // per connection
   size_t output_buffer_bytes = 1 << 20;  // per connection
   size_t clients_max = 200'000;
-  size_t keys_per_client = 65'536;
+  size_t keys_per_client = ProducerProgress::kKeysMax;
   size_t cache_bytes = 32 << 20;
 };
 
@@ -113,9 +113,9 @@ struct Core {
   std::map<std::string, std::pair<std::string, uint64_t>> alarms;  // key -> text, monotonic ms
 
   storage::LogTime log_time() const { return {now.monotonic_ms, now.wall_ms}; }
-  // Events below may be delivered: what is committed, or everything while events may linger.
-  Position deliverable_end() const {
-    return settings.commit_linger_ms > 0 ? log.next_position() : log.synced_position();
+  // An event may be delivered when it is committed, or while it lingers.
+  bool deliverable(Position position) {
+    return position < log.synced_position() || young.find(position) != nullptr;
   }
   void notice(Severity severity, std::string event, std::string client_id, std::string text) const {
     if (observer) observer({severity, std::move(event), std::move(client_id), std::move(text)});

@@ -13,6 +13,10 @@ constexpr uint64_t kSettlementDelayMs = 50;  // an ACK may wait this long to be 
 constexpr std::string_view kKeyPlaceholder = "{key}";
 constexpr std::string_view kSourcePlaceholder = "{source}";
 
+uint64_t number_of(const storage::Location& place) {
+  return static_cast<uint64_t>(place.segment) << 40 | place.offset;
+}
+
 }  // namespace
 
 // ---- choosing and sending --------------------------------------------------------------------
@@ -20,10 +24,8 @@ constexpr std::string_view kSourcePlaceholder = "{source}";
 void Delivery::add(Tracker& tracker, Position position) {
   ++tracker.counts.matched;
   tracker.pending.push_back(position);
-  if (tracker.client == nullptr || tracker.client->connection == 0) {
-    if (tracker.subscription->spec.expire_after_ms > 0) arm_expiry(tracker);
-    return;
-  }
+  if (tracker.subscription->spec.expire_after_ms > 0) arm_expiry(tracker);
+  if (tracker.client == nullptr || tracker.client->connection == 0) return;
   if (core_.settings.commit_linger_ms > 0) return wake(tracker);
   if (tracker.awaits_commit || tracker.queued) return;
   tracker.awaits_commit = true;
@@ -92,11 +94,11 @@ bool Delivery::pump(Tracker& tracker, int budget) {
 }
 
 Delivery::Step Delivery::deliver_next(Tracker& tracker, Peer& peer) {
-  const bool again = !tracker.ready.empty();
-  if (!again && tracker.stall != Stall::none) return Step::blocked;
-  const Position position = again ? tracker.ready.begin()->first : tracker.pending.front();
+  if (tracker.ready.empty() && tracker.stall != Stall::none) return Step::blocked;
+  const Position position = tracker.next();
+  const bool again = !tracker.ready.empty() && tracker.ready.begin()->first == position;
   const bool sent_before = again && tracker.ready.begin()->second;
-  if (position >= core_.deliverable_end()) {
+  if (!core_.deliverable(position)) {
     if (!tracker.awaits_commit) await_commit_.push_back(tracker.id);
     tracker.awaits_commit = true;
     return Step::blocked;
@@ -130,16 +132,23 @@ Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position
   if (tracker.subscription->spec.order == Order::key) {
     key = hash_key(event_record->source, event->event_type_id, event->key);
     const auto held = tracker.held.empty() ? tracker.held.end() : tracker.held.find(key);
-    if (held != tracker.held.end() && held->second.blocker != position) {
+    if (held != tracker.held.end() && held->second.blocker < position) {
       take_next(tracker, position);
-      held->second.behind.insert(position);
+      held->second.behind.emplace(position, sent_before);
       ++tracker.behind;
       update_stall(tracker);
       return Step::skipped;
     }
   }
   take_next(tracker, position);
-  send(tracker, peer, *event_record, position, key, sent_before);
+  const auto payload = formatted(tracker, *event_record, *event);
+  if (!payload) {
+    quarantine(tracker, {position, key, "", "with its key_format the event does not fit a frame"},
+               tracker.subscription->spec.after_quarantine == AfterQuarantine::hold_key);
+    return Step::skipped;
+  }
+  send(tracker, peer, *payload, {position, key, core_.now.monotonic_ms, tracker.id, kNoMessage,
+                                 kNoMessage, false, event_record->source}, sent_before);
   return Step::sent;
 }
 
@@ -151,16 +160,11 @@ void Delivery::take_next(Tracker& tracker, Position position) {
   }
 }
 
-void Delivery::send(Tracker& tracker, Peer& peer, const EventRecord& record, Position position,
-                    KeyHash key, bool sent_before) {
-  const auto id = peer.window.add({position, key, core_.now.monotonic_ms, tracker.id, kNoMessage,
-                                   kNoMessage, false});
+void Delivery::send(Tracker& tracker, Peer& peer, std::string_view payload, const Flight& flight,
+                    bool sent_before) {
+  const auto id = peer.window.add(flight);
   link(tracker, peer, *id);
-  if (tracker.subscription->spec.key_format == kKeyPlaceholder) {
-    protocol::append_publish(peer.output.tail(), *id, record.payload);
-  } else {
-    append_formatted(peer.output.tail(), *id, tracker, record);
-  }
+  protocol::append_publish(peer.output.tail(), *id, payload);
   if (!peer.output_announced) {
     peer.output_announced = true;
     core_.transport.output_ready(peer.id);
@@ -178,17 +182,18 @@ void Delivery::send(Tracker& tracker, Peer& peer, const EventRecord& record, Pos
                     TimerKind::ack_timeout, tracker.id, 0});
 }
 
-// The payload with its key rewritten by key_format. An event that no longer fits a frame with the
-// longer key is delivered with its own key: the consumer must get it.
-void Delivery::append_formatted(std::string& out, uint16_t message_id, const Tracker& tracker,
-                                const EventRecord& record) {
-  auto event = protocol::decode_event(record.payload);
+// The payload as this subscription's consumer sees it: with its key rewritten by key_format. Valid
+// until the next call; nullopt where the longer key no longer fits a frame.
+std::optional<std::string_view> Delivery::formatted(const Tracker& tracker,
+                                                    const EventRecord& record,
+                                                    protocol::EventView event) {
+  std::string_view format = tracker.subscription->spec.key_format;
+  if (format == kKeyPlaceholder) return record.payload;
   const Client* source = core_.state.clients.find(record.source);
   std::string key;
-  std::string_view format = tracker.subscription->spec.key_format;
   while (!format.empty()) {
     if (format.starts_with(kKeyPlaceholder)) {
-      key += event->key;
+      key += event.key;
       format.remove_prefix(kKeyPlaceholder.size());
     } else if (format.starts_with(kSourcePlaceholder)) {
       key += source == nullptr ? "?" : source->client_id;
@@ -198,11 +203,11 @@ void Delivery::append_formatted(std::string& out, uint16_t message_id, const Tra
       format.remove_prefix(1);
     }
   }
-  event->key = key;
-  std::string payload;
-  protocol::append_event(payload, *event);
-  protocol::append_publish(out, message_id,
-                           protocol::event_fits(payload.size()) ? payload : record.payload);
+  event.key = key;
+  formatted_.clear();
+  protocol::append_event(formatted_, event);
+  if (!protocol::event_fits(formatted_.size())) return std::nullopt;
+  return formatted_;
 }
 
 std::optional<std::string_view> Delivery::find_record(Position position) {
@@ -217,7 +222,7 @@ void Delivery::request_block(Tracker& tracker, Position position) {
     return wake(tracker);
   }
   tracker.awaits_block = true;
-  const uint64_t where = static_cast<uint64_t>(place->segment) << 40 | place->offset;
+  const uint64_t where = number_of(*place);
   auto& waits = block_waits_[where];
   waits.push_back({position, tracker.id});
   if (waits.size() > 1) return;
@@ -235,7 +240,9 @@ void Delivery::finish_read(uint64_t where, const std::shared_ptr<const Block>& b
     Tracker* tracker = core_.state.tracker(wait.tracker);
     if (tracker == nullptr) continue;
     tracker->awaits_block = false;
-    if (!block || !block->find(wait.position)) lose(*tracker, wait.position);
+    const auto place = core_.log.index().locate(wait.position);
+    const bool moved = place && number_of(*place) != where;  // compaction was faster: read again
+    if (!moved && (!block || !block->find(wait.position))) lose(*tracker, wait.position);
     wake(*tracker);
     if (tracker->queued) {  // at once, while the block is surely in the cache
       tracker->queued = false;
@@ -314,13 +321,17 @@ void Delivery::on_nack(Peer& peer, uint16_t message_id, std::string_view machine
   }
   if (was_full && peer.client != nullptr) on_writable(*peer.client);
   Tracker* tracker = core_.state.tracker(flight->tracker);
-  if (tracker == nullptr || flight->late) return;
+  if (tracker == nullptr) return;
+  if (flight->late) {
+    ++core_.counters.answers_ignored;
+    return;
+  }
   unlink(*tracker, peer, *flight);
   ++core_.counters.events_nacked;
   ++tracker->counts.nacked;
   fail(*tracker,
        {flight->position, flight->key, std::string(machine.substr(0, kMachineBytesMax)),
-        std::string(human.substr(0, kHumanBytesMax))},
+        std::string(human.substr(0, kHumanBytesMax)), flight->source},
        action_for(*tracker, machine));
   wake(*tracker);
 }
@@ -369,7 +380,7 @@ void Delivery::close_if_unanswered(Peer& peer) {
   if (!peer.window.full() || peer.closing) return;
   bool all_late = true;
   peer.window.for_each([&](uint16_t, const Flight& flight) { all_late = all_late && flight.late; });
-  if (all_late) core_.transport.close(peer.id, CloseReason::unanswered);
+  if (all_late && close_peer) close_peer(peer, CloseReason::unanswered);
 }
 
 // ---- settling --------------------------------------------------------------------------------
@@ -447,8 +458,10 @@ bool Delivery::settlements_due() const {
           core_.now.monotonic_ms >= oldest_settlement_ms_ + kSettlementDelayMs);
 }
 
+// While a commit runs nothing can be written; its end is an input of its own.
 std::optional<uint64_t> Delivery::settlements_deadline_ms() const {
-  if (settlement_queue_.empty()) return std::nullopt;
+  if (settlement_queue_.empty() || core_.log.committing() || core_.log.failed())
+    return std::nullopt;
   return oldest_settlement_ms_ + kSettlementDelayMs;
 }
 
@@ -515,9 +528,7 @@ void Delivery::arm_expiry(Tracker& tracker) {
   const uint64_t limit = tracker.subscription->spec.expire_after_ms;
   if (limit == 0 || tracker.expiry_armed || !tracker.has_next()) return;
   tracker.expiry_armed = true;
-  const Position oldest =
-      tracker.ready.empty() ? tracker.pending.front() : tracker.ready.begin()->first;
-  const auto accepted = core_.log.time_of(oldest);
+  const auto accepted = core_.log.time_of(tracker.next());
   const uint64_t age = accepted ? core_.log.broker_ms(core_.log_time()) - accepted->broker_ms : 0;
   const uint64_t wait = limit > age ? limit - age : 0;
   core_.timers.set({core_.now.monotonic_ms + wait + storage::SegmentIndex::kAnchorMs + 1,
@@ -527,8 +538,7 @@ void Delivery::arm_expiry(Tracker& tracker) {
 void Delivery::expire_front(Tracker& tracker) {
   tracker.expiry_armed = false;
   for (int budget = kPumpBudget; budget > 0 && tracker.has_next(); --budget) {
-    const Position position =
-        tracker.ready.empty() ? tracker.pending.front() : tracker.ready.begin()->first;
+    const Position position = tracker.next();
     if (position >= core_.log.synced_position() || !expired(tracker, position)) break;
     take_next(tracker, position);
     settle(tracker, position, Settled::expired);
@@ -542,7 +552,7 @@ std::vector<Position> Delivery::collect_moving(Tracker& tracker) {
   for (const auto& [position, mark] : tracker.marks)
     if (mark.waiting) moving.push_back(position);
   for (const auto& [key, held] : tracker.held)
-    moving.insert(moving.end(), held.behind.begin(), held.behind.end());
+    for (const auto& [position, sent] : held.behind) moving.push_back(position);
   Peer* peer = peer_of(tracker);
   for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
     const Flight* flight = peer->window.find(id);

@@ -48,6 +48,7 @@ class Delivery {
   // Settlement records: when they must be written even if nothing else is, and writing them.
   bool settlements_due() const;
   std::optional<uint64_t> settlements_deadline_ms() const;
+  bool settlements_pending() const { return !settlement_queue_.empty(); }
   void write_settlements();
 
   // The operator's hand. False: no such quarantined event.
@@ -62,6 +63,8 @@ class Delivery {
   // After recovery: marks, holds and timers from what the fold left in the tracker.
   void restore(Tracker& tracker);
   void arm_expiry(Tracker& tracker);
+  // After a change of the subscription's limits.
+  void update_stall(Tracker& tracker);
   // Unsettled positions that are neither pending nor quarantined, not sorted.
   std::vector<Position> collect_moving(Tracker& tracker);
   // Every unsettled position of the tracker in [first, end), not sorted.
@@ -72,6 +75,8 @@ class Delivery {
   // Sets a source in quarantine (NACK policy quarantine-client); wired to Sessions.
   std::function<void(ClientNumber, std::string_view machine, std::string_view human)>
       quarantine_source;
+  // Ends a connection; wired to Sessions.
+  std::function<void(Peer&, CloseReason)> close_peer;
 
  private:
   struct Syncing {
@@ -91,10 +96,10 @@ class Delivery {
   Step deliver_next(Tracker& tracker, Peer& peer);
   Step deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,
                std::string_view record);
-  void send(Tracker& tracker, Peer& peer, const EventRecord& record, Position position,
-            KeyHash key, bool sent_before);
-  void append_formatted(std::string& out, uint16_t message_id, const Tracker& tracker,
-                        const EventRecord& record);
+  void send(Tracker& tracker, Peer& peer, std::string_view payload, const Flight& flight,
+            bool sent_before);
+  std::optional<std::string_view> formatted(const Tracker& tracker, const EventRecord& record,
+                                            protocol::EventView event);
   void take_next(Tracker& tracker, Position position);
   bool expired(const Tracker& tracker, Position position) const;
   void expire_front(Tracker& tracker);
@@ -119,18 +124,20 @@ class Delivery {
     KeyHash key = 0;
     std::string machine;
     std::string human;
+    ClientNumber source = 0;  // 0: not known
   };
   NackAction action_for(const Tracker& tracker, std::string_view machine) const;
   void fail(Tracker& tracker, Failure failure, NackAction action);
   void retry(Tracker& tracker, const Failure& failure, bool counted);
   void quarantine(Tracker& tracker, const Failure& failure, bool hold);
+  bool take_key(Tracker& tracker, KeyHash key, Position position);
   void hold_back(Tracker& tracker, Position position, Mark& mark);
+  void requeue(Tracker& tracker, Position position, Mark& mark);
   void wait_for_retry(Tracker& tracker, Position position, Mark& mark);
   void release_key(Tracker& tracker, KeyHash key);
   void retry_due(Tracker& tracker, Position position);
   bool remove_behind(Tracker& tracker, KeyHash key, Position position);
   void stop_waiting(Tracker& tracker, Mark& mark);
-  void update_stall(Tracker& tracker);
   bool quarantined_holder(const Tracker& tracker, KeyHash key, Position& position) const;
 
   Core& core_;
@@ -139,6 +146,7 @@ class Delivery {
   std::vector<TrackerId> settlement_queue_;
   std::deque<Syncing> syncing_;
   std::unordered_map<uint64_t, std::vector<BlockWait>> block_waits_;  // by file offset and segment
+  std::string formatted_;  // scratch
   uint64_t oldest_settlement_ms_ = 0;
   bool settlement_pressure_ = false;
 };

@@ -8,6 +8,12 @@ namespace {
 
 constexpr uint64_t kJitterPercent = 20;
 
+void remember(Mark& mark, const auto& failure) {
+  mark.key = failure.key;
+  mark.machine = failure.machine;
+  mark.human = failure.human;
+}
+
 }  // namespace
 
 NackAction Delivery::action_for(const Tracker& tracker, std::string_view machine) const {
@@ -23,18 +29,16 @@ void Delivery::fail(Tracker& tracker, Failure failure, NackAction action) {
     case NackAction::retry_uncounted: return retry(tracker, failure, false);
     case NackAction::hold: return quarantine(tracker, failure, true);
     case NackAction::quarantine:
-    case NackAction::quarantine_client: {
-      const auto record = find_record(failure.position);
-      const auto event = record ? decode_event_record(*record) : std::nullopt;
+    case NackAction::quarantine_client:
       quarantine(tracker, failure,
                  tracker.subscription->spec.after_quarantine == AfterQuarantine::hold_key);
-      if (action == NackAction::quarantine_client && event && quarantine_source)
-        quarantine_source(event->source, failure.machine, failure.human);
+      if (action == NackAction::quarantine_client && failure.source != 0 && quarantine_source)
+        quarantine_source(failure.source, failure.machine, failure.human);
       return;
-    }
     case NackAction::drop: return settle(tracker, failure.position, Settled::dropped);
     case NackAction::pause:
-      tracker.ready.emplace(failure.position, true);
+      remember(tracker.marks[failure.position], failure);
+      requeue(tracker, failure.position, tracker.marks[failure.position]);
       return pause(*tracker.subscription,
                    "a consumer refused an event with the machine message that means pause");
   }
@@ -43,9 +47,7 @@ void Delivery::fail(Tracker& tracker, Failure failure, NackAction action) {
 void Delivery::retry(Tracker& tracker, const Failure& failure, bool counted) {
   const SubscriptionSpec& spec = tracker.subscription->spec;
   Mark& mark = tracker.marks[failure.position];
-  mark.key = failure.key;
-  mark.machine = failure.machine;
-  mark.human = failure.human;
+  remember(mark, failure);
   if (counted) {
     ++mark.failures;
     if (spec.max_deliveries > 0 && mark.failures >= spec.max_deliveries) {
@@ -86,22 +88,35 @@ void Delivery::stop_waiting(Tracker& tracker, Mark& mark) {
   mark.waiting = false;
 }
 
-// Makes the oldest unresolved event of the key its blocker; later ones line up behind it.
-void Delivery::hold_back(Tracker& tracker, Position position, Mark& mark) {
-  const auto [entry, fresh] = tracker.held.try_emplace(mark.key);
+// Makes the event its key's blocker, the former one lines up behind it. False: an older event is.
+bool Delivery::take_key(Tracker& tracker, KeyHash key, Position position) {
+  const auto [entry, fresh] = tracker.held.try_emplace(key);
   HeldKey& held = entry->second;
-  if (!fresh && held.blocker < position) {
-    if (held.behind.insert(position).second) ++tracker.behind;
-    return;
-  }
+  if (!fresh && held.blocker < position) return false;
   const Position former = std::exchange(held.blocker, position);
-  wait_for_retry(tracker, position, mark);
-  if (fresh || former == position) return;
+  if (fresh || former == position) return true;
   const auto other = tracker.marks.find(former);
-  if (other == tracker.marks.end()) return;  // a quarantined holder: found again by release_key
+  if (other == tracker.marks.end()) return true;  // in quarantine: found again by release_key
   const bool idle = other->second.waiting || tracker.ready.erase(former) > 0;
   stop_waiting(tracker, other->second);
-  if (idle && held.behind.insert(former).second) ++tracker.behind;
+  if (idle && held.behind.emplace(former, true).second) ++tracker.behind;
+  return true;
+}
+
+// The oldest unresolved event of a key waits for its retry, later ones line up behind it.
+void Delivery::hold_back(Tracker& tracker, Position position, Mark& mark) {
+  if (take_key(tracker, mark.key, position)) return wait_for_retry(tracker, position, mark);
+  if (tracker.held[mark.key].behind.emplace(position, true).second) ++tracker.behind;
+}
+
+// To be sent again at once, or as soon as its key lets it.
+void Delivery::requeue(Tracker& tracker, Position position, Mark& mark) {
+  const bool ordered = tracker.subscription->spec.order == Order::key && mark.key != 0;
+  if (ordered && !take_key(tracker, mark.key, position)) {
+    if (tracker.held[mark.key].behind.emplace(position, true).second) ++tracker.behind;
+    return;
+  }
+  tracker.ready.emplace(position, true);
 }
 
 bool Delivery::remove_behind(Tracker& tracker, KeyHash key, Position position) {
@@ -130,13 +145,13 @@ void Delivery::release_key(Tracker& tracker, KeyHash key) {
   Position holder = 0;
   const bool has_holder = quarantined_holder(tracker, key, holder);
   while (!held.behind.empty()) {
-    const Position next = *held.behind.begin();
+    const auto [next, sent_before] = *held.behind.begin();
     if (has_holder && holder < next) break;
     held.behind.erase(held.behind.begin());
     --tracker.behind;
     const auto mark = tracker.marks.find(next);
     if (mark == tracker.marks.end()) {
-      tracker.ready.emplace(next, false);
+      tracker.ready.emplace(next, sent_before);
       continue;
     }
     held.blocker = next;
@@ -187,7 +202,7 @@ void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
   if (mark != tracker.marks.end()) tracker.marks.erase(mark);
   const auto held = tracker.held.find(failure.key);
   if (hold && ordered) {
-    if (held == tracker.held.end()) tracker.held[failure.key].blocker = failure.position;
+    take_key(tracker, failure.key, failure.position);
   } else if (held != tracker.held.end() && held->second.blocker == failure.position) {
     release_key(tracker, failure.key);
   }
@@ -226,15 +241,7 @@ bool Delivery::release(Tracker& tracker, Position position) {
   Mark& mark = tracker.marks[position];
   mark = Mark{};
   mark.key = key;
-  if (tracker.subscription->spec.order == Order::none || key == 0) {
-    tracker.ready.emplace(position, true);
-  } else {
-    hold_back(tracker, position, mark);
-    if (mark.waiting) {
-      stop_waiting(tracker, mark);
-      tracker.ready.emplace(position, true);
-    }
-  }
+  requeue(tracker, position, mark);
   wake(tracker);
   return true;
 }
@@ -316,12 +323,7 @@ void Delivery::restore(Tracker& tracker) {
       tracker.marks.erase(position);
       continue;
     }
-    if (ordered) {
-      hold_back(tracker, position, mark);
-      if (!mark.waiting) continue;
-      stop_waiting(tracker, mark);
-    }
-    tracker.ready.emplace(position, true);
+    requeue(tracker, position, mark);
   }
   update_stall(tracker);
   arm_expiry(tracker);

@@ -6,14 +6,10 @@
 #include "protocol/frame.h"
 
 namespace sink::broker {
-namespace {
-
-constexpr size_t kAnyNumberOfKeys = SIZE_MAX;  // the limit is applied when events are accepted
-
-}  // namespace
-
 void Fold::on_snapshot_record(RecordKind kind, std::string_view payload) {
+  in_snapshot_ = true;
   if (!apply(kind, payload)) ++strange_;
+  in_snapshot_ = false;
 }
 
 void Fold::on_record(RecordKind kind, std::string_view payload) {
@@ -37,7 +33,7 @@ void Fold::on_event(Position position, std::string_view payload) {
   }
   Client* source = state_.clients.find(record->source);
   if (source == nullptr) return;
-  source->progress.record(event->event_type_id, event->key, event->offset, kAnyNumberOfKeys);
+  source->progress.record(event->event_type_id, event->key, event->offset, ProducerProgress::kKeysMax);
   auto& newest = source->freshness[event->event_type_id];
   newest = std::max(newest, event->timestamp);
   if (source->freshness.size() > Client::kFreshnessMax)
@@ -195,7 +191,10 @@ bool Fold::quarantined(std::string_view payload) {
   if (!record) return false;
   Tracker* tracker = state_.tracker(record->tracker);
   if (tracker == nullptr) return true;
-  tracker->pending.remove(record->position);
+  // Neither pending nor counted: the event itself was lost with a damaged piece of the log.
+  const bool counted = tracker->pending.remove(record->position) || in_snapshot_ ||
+                       tracker->quarantined.count(record->position) != 0;
+  if (!counted) ++tracker->counts.matched;
   tracker->marks.erase(record->position);
   tracker->quarantined[record->position] = record->event;
   return true;
@@ -221,7 +220,7 @@ bool Fold::progress(std::string_view payload) {
   const auto record = decode_progress(payload);
   Client* client = record ? state_.clients.find(record->source) : nullptr;
   if (client == nullptr) return record.has_value();
-  client->progress.record(record->event_type_id, record->key, record->offset, kAnyNumberOfKeys);
+  client->progress.record(record->event_type_id, record->key, record->offset, ProducerProgress::kKeysMax);
   return true;
 }
 
@@ -246,13 +245,16 @@ void write_tracker(Tracker& tracker, std::vector<Position> unsettled,
   writer.add(kinds::tracker, encode(TrackerRecord{tracker.id, tracker.subscription->id,
                                                   tracker.consumer, tracker.retiring}));
   TrackerStateRecord state{tracker.id, tracker.counts, {}};
-  PendingRuns front;
+  PendingRuns all;
   std::sort(unsettled.begin(), unsettled.end());
-  for (const Position position : unsettled) front.push_back(position);
-  tracker.pending.for_each_run(
-      [&](Position first, Position end) { front.push_back_run(first, end); });
+  auto next = unsettled.begin();
+  tracker.pending.for_each_run([&](Position first, Position end) {
+    while (next != unsettled.end() && *next < first) all.push_back(*next++);
+    all.push_back_run(first, end);
+  });
+  while (next != unsettled.end()) all.push_back(*next++);
   std::string runs;
-  front.append_encoded(runs);
+  all.append_encoded(runs);
   protocol::Cursor cursor(runs);
   std::string_view inner;
   if (cursor.chunk(inner)) state.runs = inner;

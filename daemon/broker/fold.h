@@ -41,6 +41,7 @@ class Fold final : public storage::Replay {
 
   State& state_;
   uint64_t strange_ = 0;
+  bool in_snapshot_ = false;
 };
 
 // `collect` lists every unsettled position of a tracker (Delivery::collect_unsettled).

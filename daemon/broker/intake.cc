@@ -27,12 +27,15 @@ Intake::Intake(Core& core, Delivery& delivery) : core_(core), delivery_(delivery
   };
 }
 
-bool Intake::busy() const { return core_.log.busy() || young_bytes_ > kYoungBytesMax; }
+bool Intake::busy() const {
+  return core_.log.busy() || core_.log.awaits_space() || young_bytes_ > kYoungBytesMax;
+}
 
 void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
   Client& client = *peer.client;
   const protocol::EventView& event = publish.event;
   ++core_.counters.events_received;
+  if (core_.log.failed()) return;  // no answer: unknown, the publisher sends it again (P3, P6)
   switch (client.progress.check(event.event_type_id, event.key, event.offset)) {
     case OffsetVerdict::duplicate:
       ++core_.counters.events_duplicate;
@@ -125,7 +128,7 @@ void Intake::ack_when_committed(Peer& peer, uint16_t message_id) {
 
 void Intake::send_ack(const AckTarget& target) {
   Peer* peer = core_.peers.find(target.connection);
-  if (peer == nullptr || peer->closing) return;
+  if (peer == nullptr || peer->closing || core_.log.failed()) return;
   protocol::append_ack(peer->output.tail(), target.message_id);
   announce(*peer);
 }
@@ -146,6 +149,11 @@ void Intake::on_settled(const YoungEvent& event) {
   send_ack(event.ack);
   young_bytes_ -= event.record.size();
   core_.counters.bytes_avoided += event.record.size() + kRecordOverhead;
+}
+
+// Called when every older event is in the log or settled: after a crash the resend of an older one
+// must not look like an offset that goes backwards.
+void Intake::note_progress(const YoungEvent& event) {
   const auto stored = protocol::decode_event(std::string_view(event.record).substr(event.payload_at));
   if (stored)
     progress_.push_back({event.source, stored->event_type_id, std::string(stored->key),
@@ -156,7 +164,10 @@ template <class Predicate>
 void Intake::write_while(Predicate predicate) {
   for (; young_written_ < core_.young.size(); ++young_written_) {
     YoungEvent& event = core_.young.begin()[static_cast<ptrdiff_t>(young_written_)];
-    if (event.unsettled.empty()) continue;
+    if (event.unsettled.empty()) {
+      note_progress(event);
+      continue;
+    }
     if (!predicate(event)) break;
     prefix_.clear();
     append_event_prefix(prefix_, event.source, event.unsettled);

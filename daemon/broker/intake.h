@@ -37,7 +37,9 @@ class Intake {
   std::optional<uint64_t> deadline_ms() const;
   // Records that ride along with a commit that happens anyway.
   void write_progress();
-  bool acks_pending() const { return !acks_.empty() || !core_.young.empty(); }
+  bool acks_pending() const {
+    return !acks_.empty() || !core_.young.empty() || !progress_.empty();
+  }
 
  private:
   struct PendingAck {
@@ -54,6 +56,7 @@ class Intake {
   void send_ack(const AckTarget& target);
   void announce(Peer& peer);
   void on_settled(const YoungEvent& event);
+  void note_progress(const YoungEvent& event);
   template <class Predicate>
   void write_while(Predicate predicate);
   void drop_finished(storage::Sequence committed);

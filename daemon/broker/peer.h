@@ -22,6 +22,7 @@ struct Flight {
   uint16_t previous = kNoMessage;  // in the tracker's list
   uint16_t next = kNoMessage;
   bool late = false;               // timed out; the id stays taken until the answer comes
+  ClientNumber source = 0;         // who published it
 };
 
 struct Peer {

@@ -24,6 +24,7 @@ enum class OffsetVerdict : uint8_t {
 class ProducerProgress {
  public:
   static constexpr size_t kRunsMax = 16'384;
+  static constexpr size_t kKeysMax = 65'536;  // the most that keys_max may be
 
   OffsetVerdict check(uint64_t event_type_id, std::string_view key, uint64_t offset) const;
   // The event was accepted; its verdict was fresh.

@@ -7,9 +7,9 @@
 namespace sink::broker {
 namespace {
 
-constexpr uint32_t kTakeoverBurst = 5;
-constexpr uint64_t kTakeoverRefillMs = 2'000;
-constexpr uint32_t kTakeoverAlarm = 3;
+constexpr uint32_t kTakeoverBurst = 20;
+constexpr uint64_t kTakeoverRefillMs = 500;
+constexpr uint32_t kTakeoverAlarm = 5;
 constexpr size_t kDecidingBytesMax = 65'536;  // pipelined behind a request that is being decided
 constexpr size_t kVersionBytesMax = 255;      // of the application version that is kept and shown
 
@@ -59,6 +59,7 @@ Sessions::Sessions(Core& core, Intake& intake, Delivery& delivery, Catalog& cata
     if (Client* client = core_.state.clients.find(source))
       quarantine(*client, {std::string(machine), std::string(human), core_.now.wall_ms, 0});
   };
+  delivery_.close_peer = [this](Peer& peer, CloseReason reason) { close(peer, reason); };
 }
 
 Peer& Sessions::connect(std::string identity, std::string address) {
@@ -76,7 +77,7 @@ Peer& Sessions::connect(std::string identity, std::string address) {
 
 void Sessions::on_bytes(Peer& peer, protocol::Bytes bytes) {
   if (peer.closing) return;
-  if (peer.client != nullptr) heard(peer);
+  if (peer.client != nullptr && !bytes.empty()) heard(peer);
   peer.session.lend(bytes);
   process(peer);
   peer.session.settle();
@@ -89,16 +90,25 @@ void Sessions::process(Peer& peer) {
       return;
     }
     if (peer.session.peek() == protocol::MessageType::publish && peer.session.connected() &&
-        (intake_.busy() || core_.draining)) {
-      if (!peer.input_paused) paused_.push_back(peer.id);
-      peer.input_paused = true;
-      return;
-    }
+        (intake_.busy() || core_.draining))
+      return pause_input(peer);
+    if (has_much_output(peer)) return pause_input(peer);
     const auto message = peer.session.next();
     if (!message) return violate(peer, message.error());
     if (!*message) return;
     handle(peer, **message);
   }
+}
+
+void Sessions::pause_input(Peer& peer) {
+  if (!peer.input_paused) paused_.push_back(peer.id);
+  peer.input_paused = true;
+}
+
+// A peer that sends and does not read is not listened to until it does (deliveries stop at half of
+// this, so that a slow consumer's ACKs are still heard); in the end it counts as silent.
+bool Sessions::has_much_output(const Peer& peer) const {
+  return peer.output.size() >= 2 * core_.settings.output_buffer_bytes;
 }
 
 void Sessions::handle(Peer& peer, const protocol::Message& message) {
@@ -168,7 +178,7 @@ void Sessions::on_request(Peer& peer, const protocol::ConnectionRequest& request
       (core_.log.has_open_records() || core_.log.committing())) {
     const storage::Sequence needed =
         core_.log.has_open_records() ? core_.log.open_sequence() : core_.log.last_sequence();
-    hellos_.push_back({needed, peer.id});
+    hellos_.push_back({needed, peer.id, request.client_instance_id});
     return;
   }
   welcome(peer, *client, decision.code);
@@ -262,14 +272,24 @@ bool Sessions::may_take_over(Client& client) {
   return true;
 }
 
+// What the operator did while the record was on its way to the disk comes first.
 void Sessions::on_committed(storage::Sequence sequence) {
   while (!hellos_.empty() && hellos_.front().sequence <= sequence) {
-    Peer* peer = core_.peers.find(hellos_.front().connection);
+    const PendingHello hello = hellos_.front();
+    Peer* peer = core_.peers.find(hello.connection);
     hellos_.pop_front();
     if (peer == nullptr || peer->closing) continue;
     Client* client = core_.state.clients.find(peer->identity);
     if (client == nullptr) {
       close(*peer, CloseReason::forgotten);
+      continue;
+    }
+    if (is_quarantined(*client)) {
+      reject(*peer, client, protocol::ResponseCode::quarantined, {});
+      continue;
+    }
+    if (client->instance_id != hello.instance_id) {
+      close(*peer, CloseReason::instance_id_mismatch);
       continue;
     }
     welcome(*peer, *client, protocol::ResponseCode::hello_new_client);
@@ -348,8 +368,13 @@ std::optional<uint64_t> Sessions::silence_deadline_ms() const {
 
 void Sessions::close_silent() {
   const uint64_t limit = protocol::give_up_after_ms(core_.settings.keepalive_ms);
-  while (quietest_ != nullptr && quietest_->last_heard_ms + limit <= core_.now.monotonic_ms)
-    close(*quietest_, CloseReason::silent);
+  while (quietest_ != nullptr && quietest_->last_heard_ms + limit <= core_.now.monotonic_ms) {
+    if (quietest_->input_paused && !has_much_output(*quietest_)) {
+      heard(*quietest_);  // it is we who do not listen
+    } else {
+      close(*quietest_, CloseReason::silent);
+    }
+  }
 }
 
 // ---- client quarantine, adoption, forgetting ---------------------------------------------------
@@ -363,6 +388,7 @@ bool Sessions::is_quarantined(Client& client) {
 }
 
 void Sessions::quarantine(Client& client, ClientQuarantine quarantine) {
+  if (!client.instance_id) record_client(client, false);  // met only in a mismatch so far
   client.quarantine = std::move(quarantine);
   core_.log.append(kinds::client_quarantine,
                    encode(ClientQuarantineRecord{client.number, client.quarantine}));
@@ -381,6 +407,10 @@ void Sessions::release(Client& client) {
 // The presented instance becomes the client's; what the old instance published is another history.
 bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped) {
   if (!client.presented_instance_id) return false;
+  if (Peer* peer = core_.peers.find(client.connection))
+    close(*peer, CloseReason::instance_id_mismatch);
+  intake_.write_all();  // what the old instance published belongs before the new history
+  intake_.write_progress();
   client.instance_id = std::exchange(client.presented_instance_id, std::nullopt);
   client.progress.clear();
   record_client(client, true);

@@ -47,9 +47,12 @@ class Sessions {
   struct PendingHello {
     storage::Sequence sequence = 0;
     ConnectionId connection = 0;
+    uint32_t instance_id = 0;
   };
 
   void process(Peer& peer);
+  void pause_input(Peer& peer);
+  bool has_much_output(const Peer& peer) const;
   void handle(Peer& peer, const protocol::Message& message);
   void on_request(Peer& peer, const protocol::ConnectionRequest& request);
   void reject(Peer& peer, Client* client, protocol::ResponseCode code,

@@ -12,10 +12,9 @@
 //                              +--release-- quarantined ---drop---> dropped
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <map>
-#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -65,7 +64,7 @@ struct QuarantinedEvent {
 // Later events of a key that wait until `blocker` is resolved.
 struct HeldKey {
   Position blocker = 0;
-  std::set<Position> behind;
+  std::map<Position, bool> behind;  // true: was sent before
 };
 
 struct TrackerCounts {
@@ -91,7 +90,7 @@ struct Tracker {
   bool retiring = false;  // its consumer no longer matches the subscription
 
   PendingRuns pending;               // never sent
-  std::map<Position, bool> ready;    // to be sent before pending; true: was sent before
+  std::map<Position, bool> ready;    // came back from flight or hold; true: was sent before
   std::unordered_map<Position, Mark> marks;
   std::unordered_map<KeyHash, HeldKey> held;
   std::map<Position, QuarantinedEvent> quarantined;
@@ -121,6 +120,12 @@ struct Tracker {
     return pending.size() + ready.size() + in_flight + waiting + behind + quarantined.size();
   }
   bool has_next() const { return !ready.empty() || !pending.empty(); }
+  // The oldest that may be sent; only if has_next(). While stalled, pending ones may not.
+  Position next() const {
+    if (ready.empty()) return pending.front();
+    const Position again = ready.begin()->first;
+    return pending.empty() || stall != Stall::none ? again : std::min(again, pending.front());
+  }
   // Conservation, checked by tests and the simulator.
   bool conserves() const {
     return counts.matched == unsettled() + counts.acked + counts.expired + counts.dropped;

@@ -1,8 +1,9 @@
 // Events younger than commit_linger: accepted and deliverable, not yet written. One that every
 // matching tracker settles in time never is. Not responsible for acknowledging publishers: it says
-// who is due. Invariant: positions ascend without holes from front to back.
+// who is due. Invariant: positions ascend, without holes unless the linger was off for a while.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <string>
@@ -43,7 +44,11 @@ class YoungEvents {
   YoungEvent* find(Position position) {
     if (events_.empty() || position < events_.front().position) return nullptr;
     const uint64_t index = position - events_.front().position;
-    return index < events_.size() ? &events_[index] : nullptr;
+    if (index < events_.size() && events_[index].position == position) return &events_[index];
+    const auto it = std::lower_bound(
+        events_.begin(), events_.end(), position,
+        [](const YoungEvent& event, Position wanted) { return event.position < wanted; });
+    return it != events_.end() && it->position == position ? &*it : nullptr;
   }
 
  private:

@@ -39,6 +39,12 @@ Device::Device(World& world, std::string client_id)
       world_(world) {}
 
 Device& Device::connect() {
+  begin_connect();
+  world_.settle();
+  return *this;
+}
+
+void Device::begin_connect() {
   session_ = protocol::Session(protocol::Role::client);
   outgoing_.clear();
   published_.clear();
@@ -51,34 +57,50 @@ Device& Device::connect() {
   pongs = 0;
   connection = world_.broker().connect(name, "10.0.0.1:1");
   protocol::append_request(outgoing_, {0, application_version, instance_id, server_instance_id});
+}
+
+Device& Device::drop() {
+  begin_drop();
   world_.settle();
   return *this;
 }
 
-Device& Device::drop() {
+void Device::begin_drop() {
   if (connection != 0 && !closed) {
     world_.closing_.erase(connection);
     world_.broker().disconnected(connection);
   }
   closed = CloseReason::peer_closed;
   connection = 0;
-  world_.settle();
-  return *this;
+}
+
+void Device::queue_ack(uint16_t id) {
+  std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
+  protocol::append_ack(outgoing_, id);
+}
+
+void Device::queue_nack(uint16_t id, const std::string& machine) {
+  std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
+  protocol::append_nack(outgoing_, id, machine, "no");
 }
 
 void Device::send(const std::string& frames) { outgoing_ += frames; }
 
 Device& Device::publish(const std::string& key, uint64_t offset, uint64_t type,
                         const std::string& data) {
+  std::string payload;
+  protocol::append_event(payload, {type, 0, key, offset, world_.now.wall_ms, data});
+  queue_publish(name_of(key, offset), payload);
+  world_.settle();
+  return *this;
+}
+
+void Device::queue_publish(const std::string& event, protocol::Bytes payload) {
   do {
     next_id_ = static_cast<uint16_t>((next_id_ + 1) % protocol::kMessageIds);
   } while (published_.count(next_id_) != 0);
-  published_[next_id_] = name_of(key, offset);
-  std::string payload;
-  protocol::append_event(payload, {type, 0, key, offset, world_.now.wall_ms, data});
+  published_[next_id_] = event;
   protocol::append_publish(outgoing_, next_id_, payload);
-  world_.settle();
-  return *this;
 }
 
 uint16_t Device::id_of(const std::string& event) const {
@@ -90,8 +112,7 @@ uint16_t Device::id_of(const std::string& event) const {
 Device& Device::ack(const std::string& event) {
   const uint16_t id = id_of(event);
   REQUIRE_MESSAGE(id != kNoMessage, "not in flight: ", event);
-  std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
-  protocol::append_ack(outgoing_, id);
+  queue_ack(id);
   world_.settle();
   return *this;
 }
@@ -144,13 +165,16 @@ void Device::on_message(const protocol::Message& message) {
     received.push_back(protocol::own(publish->event));
     news_.push_back(name_of(publish->event.key, publish->event.offset));
     delivered_.emplace_back(publish->message_id, news_.back());
+    if (on_delivery) on_delivery(publish->message_id, publish->event);
   } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
     REQUIRE(published_.count(ack->message_id) == 1);
     answers_.push_back(published_[ack->message_id] + "+");
+    if (on_answer) on_answer(published_[ack->message_id], true);
     published_.erase(ack->message_id);
   } else if (const auto* nack = std::get_if<protocol::Nack>(&message)) {
     REQUIRE(published_.count(nack->message_id) == 1);
     answers_.push_back(published_[nack->message_id] + "-" + hex(nack->machine));
+    if (on_answer) on_answer(published_[nack->message_id], false);
     published_.erase(nack->message_id);
   } else if (std::holds_alternative<protocol::Pong>(message)) {
     ++pongs;
@@ -286,20 +310,28 @@ bool World::step() {
   check();
   happened = broker_->turn() || happened;
   check();
+  happened = flush_all() || happened;
+  check();
+  return happened;
+}
+
+bool World::flush_all() {
+  bool happened = false;
   for (const ConnectionId connection : std::exchange(ready_, {})) {
     Device* device = by_connection(connection);
     if (device != nullptr && !device->reads) ready_.push_back(connection);
     happened = flush(connection) || happened;
   }
-  for (const auto& [connection, reason] : std::map(closing_)) happened = flush(connection) || happened;
-  check();
+  for (const auto& [connection, reason] : std::map(closing_))
+    happened = flush(connection) || happened;
   return happened;
 }
 
 bool World::run_without_finish(Lane lane) {
   auto& waiting = lanes_[static_cast<size_t>(lane)];
   if (waiting.empty()) return false;
-  waiting.front().run(disk);
+  if (waiting.front().run) waiting.front().run(disk);
+  waiting.front().run = nullptr;  // once only
   return true;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -31,7 +32,17 @@ class Device {
   Device& ack(const std::string& event);
   Device& nack(const std::string& event, std::string machine = "\x01", std::string human = "no");
   Device& ack_all();  // everything received and not answered, oldest first
-  void send(const std::string& frames);  // raw bytes; does not settle the world
+  // These two do not settle the world: raw bytes, and a PUBLISH of a payload encoded elsewhere.
+  void send(const std::string& frames);
+  void queue_publish(const std::string& event, protocol::Bytes payload);
+
+  // For drivers that settle the world themselves: what awaits an answer, oldest first; an answer is
+  // sent at the next step, its entry is gone at once.
+  const std::deque<std::pair<uint16_t, std::string>>& unanswered() const { return delivered_; }
+  void queue_ack(uint16_t id);
+  void queue_nack(uint16_t id, const std::string& machine);
+  void begin_connect();
+  void begin_drop();
 
   bool connected() const { return welcomed && !closed; }
   // Events received since the last call, in order: "k/1 k/2".
@@ -52,6 +63,9 @@ class Device {
   std::string response_machine, response_human;
   std::optional<CloseReason> closed;
   std::vector<protocol::Event> received;  // all of this connection
+  // Called for each delivery and for each answer to a PUBLISH (true: ACK).
+  std::function<void(uint16_t id, const protocol::EventView&)> on_delivery;
+  std::function<void(const std::string& event, bool ack)> on_answer;
   size_t pongs = 0;
 
  private:
@@ -93,6 +107,7 @@ class World : public Transport, public DiskLanes {
   void settle();
   // One round: bytes in, a turn, bytes out. True: something happened.
   bool step();
+  bool flush_all();  // bytes out only
   void advance(uint64_t ms);  // in the steps that the broker asks for
   bool hold_commits = false, hold_reads = false, hold_background = false;
   bool run_disk(Lane lane);   // one waiting task; false: none

@@ -1,0 +1,154 @@
+// The fold: the same state from the log and from a snapshot, whatever happened before.
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "test/unit/broker/world.h"
+
+using namespace sink;
+using namespace sink::broker;
+using namespace sink::broker::test;
+
+namespace {
+
+// Every kind of record that the broker writes.
+void live_through_everything(World& world) {
+  world.subscribe("readings", "backend").on_nack = {{false, "\x07", NackAction::hold},
+                                                    {false, "\x08", NackAction::pause}};
+  world.subscribe("each", "meter-*").keys = {"{consumer}"};
+  world.subscribe("later", "nobody").expire_after_ms = 20'000;
+  world.specs[0].max_deliveries = 2;
+  world.start();
+  Device& backend = world.device("backend").connect();
+  Device& meter = world.device("meter-1").connect();
+  for (uint64_t i = 1; i <= 12; ++i) meter.publish("k" + std::to_string(i % 4), i);
+  backend.ack("k1/1").nack("k2/2", "\x07").nack("k3/3").nack("k0/4", "\x07").ack("k3/7");
+  world.broker().delivery().release(world.tracker("readings", "backend"), 4);
+  world.advance(1'500);
+  backend.nack("k3/3");
+  world.device("meter-2").connect().publish("meter-1", 1);
+  world.broker().sessions().quarantine(world.client("meter-2"), {"\x01", "stolen", 5, 0});
+  world.device("guest").connect();
+  world.broker().sessions().forget(world.client("guest"));
+  world.specs.erase(world.specs.begin() + 1);
+  world.reconfigure();
+  world.advance(25'000);
+  meter.publish("k2", 20).publish("k9", 1);
+  world.broker().delivery().pause(*world.core().state.find_subscription("readings"), "maintenance");
+  world.advance(1'000);
+}
+
+}  // namespace
+
+TEST_CASE("recovery: the state from the log is the state that was, after a restart and after a crash") {
+  World world;
+  live_through_everything(world);
+  const std::string before = world.describe();
+  world.restart();
+  CHECK(world.describe() == before);
+  world.crash();
+  CHECK(world.describe() == before);
+}
+
+TEST_CASE("recovery: the state from a snapshot is the state from the log") {
+  World world;
+  live_through_everything(world);
+  const std::string before = world.describe();
+  world.log().request_snapshot();
+  world.advance(1'000);
+  REQUIRE(world.log().counters().snapshots > 0);
+  world.crash();
+  CHECK(world.describe() == before);
+  world.log().request_snapshot();  // a snapshot of what came from a snapshot
+  world.advance(1'000);
+  world.crash();
+  CHECK(world.describe() == before);
+}
+
+TEST_CASE("recovery: a snapshot while refused events stand before untouched ones loses none of them") {
+  World world;
+  world.subscribe("readings", "backend");
+  world.start();
+  Device& backend = world.device("backend").connect();
+  Device& meter = world.device("meter").connect();
+  for (uint64_t i = 1; i <= 20; ++i) meter.publish("k", i);
+  backend.nack("k/5").nack("k/9");
+  world.crash();  // 5 and 9 are marked, 1 to 4 are pending again
+  const std::string before = world.describe();
+  world.log().request_snapshot();
+  world.advance(1'000);
+  REQUIRE(world.log().counters().snapshots == 1);
+  world.crash();
+  CHECK(world.describe() == before);
+  std::string expected;
+  backend.connect();
+  for (int i = 0; i < 30; ++i) {
+    backend.ack_all();
+    world.advance(100);
+  }
+  for (uint64_t i = 1; i <= 20; ++i) expected += (i == 1 ? "k/" : " k/") + std::to_string(i);
+  CHECK(backend.take() == expected);
+}
+
+TEST_CASE("recovery: a settlement that was not yet written is a second delivery, never a loss (D2)") {
+  World world;
+  world.subscribe("readings", "backend");
+  world.start();
+  Device& backend = world.device("backend").connect();
+  world.device("meter").connect().publish("k", 1).publish("k", 2);
+  world.hold_commits = true;
+  backend.ack("k/1");
+  world.crash();
+  world.hold_commits = false;
+  CHECK(backend.connect().take() == "k/1 k/2");
+}
+
+TEST_CASE("recovery: of what was settled in order, after an orderly stop nothing comes twice (D1)") {
+  World world;
+  world.subscribe("readings", "backend");
+  world.start();
+  Device& backend = world.device("backend").connect();
+  Device& meter = world.device("meter").connect();
+  for (uint64_t i = 1; i <= 50; ++i) meter.publish("k", i);
+  for (uint64_t i = 1; i <= 50; i += 2) backend.ack("k/" + std::to_string(i));
+  world.restart();
+  backend.connect();
+  CHECK(backend.received.size() == 25);
+}
+
+TEST_CASE("recovery: numbers of forgotten clients and removed subscriptions are never given again") {
+  World world;
+  world.subscribe("readings", "backend");
+  world.start();
+  world.device("guest").connect();
+  const ClientNumber number = world.client("guest").number;
+  world.broker().sessions().forget(world.client("guest"));
+  SubscriptionSpec spec;
+  spec.name = "debug";
+  spec.consumer = "backend";
+  world.broker().catalog().add(spec, SubscriptionOrigin::operator_added);
+  const TrackerId tracker = world.tracker("debug", "backend").id;
+  world.broker().catalog().remove(*world.core().state.find_subscription("debug"), true);
+  world.advance(2'000);
+  world.log().request_snapshot();
+  world.advance(1'000);
+  world.crash();
+  world.device("another").connect();
+  CHECK(world.client("another").number > number);
+  world.broker().catalog().add(spec, SubscriptionOrigin::operator_added);
+  CHECK(world.tracker("debug", "backend").id > tracker);
+}
+
+TEST_CASE("recovery: the fold takes any bytes for a record without harm") {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 20'000; ++round) {
+    State state;
+    Fold fold(state);
+    for (int i = 0; i < 4; ++i) {
+      std::string bytes;
+      for (uint64_t n = random() % 12; n > 0; --n) bytes += static_cast<char>(random() % 6);
+      fold.on_record(static_cast<storage::RecordKind>(16 + random() % 26), bytes);
+      fold.on_event(random() % 5, bytes);
+    }
+  }
+}

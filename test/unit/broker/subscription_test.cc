@@ -1,0 +1,216 @@
+// The catalog: templates, changes, retirement, pause; and that every change survives a crash.
+#include <doctest/doctest.h>
+
+#include "test/unit/broker/world.h"
+
+using namespace sink;
+using namespace sink::broker;
+using namespace sink::broker::test;
+
+namespace {
+
+struct Simple : World {
+  Simple() { subscribe("all", "backend"); }
+  Device& meter() { return device("meter"); }
+  Device& backend() { return device("backend"); }
+  Subscription* find(const std::string& name) { return core().state.find_subscription(name); }
+};
+
+}  // namespace
+
+TEST_CASE("subscription: a template gives every matching client its own tracker, by {consumer}") {
+  World world;
+  world.subscribe("commands", "meter-*").keys = {"{consumer}", "all"};
+  world.start();
+  Device& first = world.device("meter-1").connect();
+  Device& second = world.device("meter-2").connect();
+  Device& boss = world.device("boss").connect();
+  boss.publish("meter-1", 1).publish("meter-2", 1).publish("all", 1).publish("meter-3", 1);
+  CHECK(first.take() == "meter-1/1 all/1");
+  CHECK(second.take() == "meter-2/1 all/1");
+  CHECK(boss.take_answers() == "meter-1/1+ meter-2/1+ all/1+ meter-3/1+");
+  CHECK(world.counters().events_unrouted == 1);
+  CHECK(world.device("meter-3").connect().take() == "");
+  boss.publish("meter-3", 2);
+  CHECK(world.device("meter-3").take() == "meter-3/2");
+}
+
+TEST_CASE("subscription: a template's consumer keeps its backlog while it is away, over a crash") {
+  World world;
+  world.subscribe("commands", "meter-*").keys = {"{consumer}"};
+  world.start();
+  world.device("meter-1").connect().drop();
+  world.device("boss").connect().publish("meter-1", 1);
+  world.crash();
+  CHECK(world.device("meter-1").connect().take() == "meter-1/1");
+}
+
+TEST_CASE("subscription: added at a reload it gets what comes from then on, known clients included") {
+  Simple world;
+  world.start();
+  world.device("meter-1").connect();
+  world.meter().connect().publish("k", 1);
+  world.subscribe("each", "meter-*");
+  CHECK(world.reconfigure() == std::vector<std::string>{"subscription each added"});
+  world.meter().publish("k", 2);
+  CHECK(world.device("meter-1").take() == "k/2");
+  CHECK(world.reconfigure().empty());
+}
+
+TEST_CASE("subscription: removed from the file it retires: nothing new, the backlog is still delivered") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("k", 1);
+  world.specs.clear();
+  CHECK(world.reconfigure().size() == 1);
+  world.meter().publish("k", 2);
+  CHECK(world.counters().events_unrouted == 1);
+  world.crash();
+  CHECK(world.find("all")->retiring);
+  CHECK(world.backend().connect().take() == "k/1");
+  world.backend().ack("k/1");
+  world.advance(2'000);
+  CHECK(world.find("all") == nullptr);
+  world.crash();
+  CHECK(world.find("all") == nullptr);
+}
+
+TEST_CASE("subscription: written into the file again while it retires, it goes on where it was") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("k", 1);
+  const auto specs = std::exchange(world.specs, {});
+  world.reconfigure();
+  world.specs = specs;
+  world.reconfigure();
+  world.meter().publish("k", 2);
+  CHECK(world.backend().connect().take() == "k/1 k/2");
+}
+
+TEST_CASE("subscription: with another consumer the old one's backlog is still the old one's") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("k", 1);
+  world.specs[0].consumer = "archive";
+  world.reconfigure();
+  world.meter().publish("k", 2);
+  CHECK(world.device("archive").connect().take() == "k/2");
+  CHECK(world.backend().connect().take() == "k/1");
+  world.backend().ack("k/1");
+  world.advance(2'000);
+  CHECK(world.find("all")->trackers.size() == 1);
+}
+
+TEST_CASE("subscription: a changed filter decides about new events only") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("k", 1);
+  world.specs[0].event_types = {{9, 9}};
+  world.reconfigure();
+  world.meter().publish("k", 2).publish("k", 3, 9);
+  CHECK(world.backend().connect().take() == "k/1 k/3");
+}
+
+TEST_CASE("subscription: a larger window applies at once, a smaller one from the next delivery") {
+  Simple world;
+  world.specs[0].in_flight = 1;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1).publish("k", 2).publish("k", 3);
+  world.specs[0].in_flight = 2;
+  world.reconfigure();
+  CHECK(world.backend().take() == "k/1 k/2");
+}
+
+TEST_CASE("subscription: what an operator added stays at a reload and goes when the operator says so") {
+  Simple world;
+  world.start();
+  SubscriptionSpec spec;
+  spec.name = "debug";
+  spec.consumer = "backend";
+  CHECK(world.broker().catalog().add(spec, SubscriptionOrigin::operator_added));
+  CHECK_FALSE(world.broker().catalog().add(spec, SubscriptionOrigin::operator_added));
+  world.settle();
+  world.crash();
+  world.reconfigure();
+  REQUIRE(world.find("debug") != nullptr);
+  CHECK_FALSE(world.find("debug")->retiring);
+  world.meter().connect().publish("k", 1);
+  CHECK(world.broker().catalog().remove(*world.find("debug"), true) == 1);
+  world.advance(2'000);
+  CHECK(world.find("debug") == nullptr);
+  CHECK(world.backend().connect().take() == "k/1");
+}
+
+TEST_CASE("subscription: written into the file an operator's subscription becomes the file's") {
+  Simple world;
+  world.start();
+  SubscriptionSpec spec;
+  spec.name = "debug";
+  spec.consumer = "backend";
+  world.broker().catalog().add(spec, SubscriptionOrigin::operator_added);
+  spec.in_flight = 9;
+  world.specs.push_back(spec);
+  world.reconfigure();
+  world.specs.pop_back();
+  world.crash();
+  CHECK((world.find("debug") == nullptr || world.find("debug")->retiring));
+}
+
+TEST_CASE("subscription: paused it delivers nothing and keeps everything; resumed it goes on") {
+  Simple world;
+  world.start();
+  world.backend().connect();
+  world.meter().connect();
+  world.broker().delivery().pause(*world.find("all"), "maintenance");
+  world.meter().publish("k", 1).publish("k", 2);
+  CHECK(world.backend().take() == "");
+  world.crash();
+  world.backend().connect();
+  CHECK(world.find("all")->pause_reason == "maintenance");
+  CHECK(world.backend().take() == "");
+  world.broker().delivery().resume(*world.find("all"));
+  world.settle();
+  CHECK(world.backend().take() == "k/1 k/2");
+}
+
+TEST_CASE("subscription: dropping a backlog settles all of it, whatever state its events are in") {
+  Simple world;
+  world.specs[0].on_nack = {{false, "\x07", NackAction::hold}};
+  world.specs[0].in_flight = 4;
+  world.start();
+  world.backend().connect();
+  world.meter().connect();
+  for (uint64_t i = 1; i <= 10; ++i) world.meter().publish("k" + std::to_string(i % 3), i);
+  world.backend().nack("k1/1", "\x07").nack("k2/2");
+  CHECK(world.broker().delivery().drop_all(world.tracker("all", "backend")) == 10);
+  world.settle();
+  const uint64_t ignored = world.counters().answers_ignored;
+  world.backend().ack_all();
+  CHECK(world.counters().answers_ignored > ignored);
+  world.advance(10'000);
+  world.crash();
+  CHECK(world.tracker("all", "backend").counts.dropped == 10);
+  CHECK(world.tracker("all", "backend").unsettled() == 0);
+  world.meter().connect().publish("k1", 99);
+  CHECK(world.backend().connect().take() == "k1/99");
+}
+
+TEST_CASE("subscription: an unsettled event keeps its segment, settled segments go (S5)") {
+  Simple world;
+  world.specs[0].in_flight = 4'095;
+  world.start();
+  world.meter().connect();
+  world.backend().connect();
+  for (uint64_t i = 1; i <= 3'000; ++i) {
+    world.meter().publish("k", i, 1, std::string(1'000, 'x'));
+    if (i != 7) world.backend().ack("k/" + std::to_string(i));
+    if (i % 500 == 0) world.advance(3'000);
+  }
+  CHECK(world.log().counters().segments_removed > 0);
+  CHECK(world.log().bytes_on_disk() < 3 << 20);
+  world.crash();
+  world.backend().connect();
+  CHECK(world.backend().take() == "k/7");
+  CHECK(world.backend().received[0].event_data.size() == 1'000);
+}
