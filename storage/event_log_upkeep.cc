@@ -119,9 +119,12 @@ EventLog::Background EventLog::make_spare(LogTime now) {
   auto result = std::make_shared<Result>();
   const uint64_t wanted = options_.segment_bytes;
   const uint64_t retry = now.monotonic_ms + kSpaceRetryMs;
+  // Any batch must fit into it, whatever the disk has left.
+  const uint64_t smallest =
+      std::min(wanted, std::max(kSmallestSegment, 2 * options_.batch_bytes_max));
   return background(
-      [result, wanted](Disk& disk) {
-        auto made = make_preallocated(disk, kSpareName, wanted, std::min(wanted, kSmallestSegment));
+      [result, wanted, smallest](Disk& disk) {
+        auto made = make_preallocated(disk, kSpareName, wanted, smallest);
         if (made) {
           result->bytes = *made;
         } else {

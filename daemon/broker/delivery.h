@@ -138,6 +138,7 @@ class Delivery {
   void retry_due(Tracker& tracker, Position position);
   bool remove_behind(Tracker& tracker, KeyHash key, Position position);
   void stop_waiting(Tracker& tracker, Mark& mark);
+  bool oldest_displaced(const Tracker& tracker, HeldKey& held, Position& position) const;
   bool quarantined_holder(const Tracker& tracker, KeyHash key, Position& position) const;
 
   Core& core_;

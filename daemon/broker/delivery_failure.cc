@@ -99,7 +99,11 @@ bool Delivery::take_key(Tracker& tracker, KeyHash key, Position position) {
   if (other == tracker.marks.end()) return true;  // in quarantine: found again by release_key
   const bool idle = other->second.waiting || tracker.ready.erase(former) > 0;
   stop_waiting(tracker, other->second);
-  if (idle && held.behind.emplace(former, true).second) ++tracker.behind;
+  if (!idle) {
+    held.displaced.insert(former);
+  } else if (held.behind.emplace(former, true).second) {
+    ++tracker.behind;
+  }
   return true;
 }
 
@@ -136,17 +140,32 @@ bool Delivery::quarantined_holder(const Tracker& tracker, KeyHash key, Position&
   return false;
 }
 
+// The oldest event of the key that was refused, is under way again and not yet resolved.
+bool Delivery::oldest_displaced(const Tracker& tracker, HeldKey& held, Position& position) const {
+  while (!held.displaced.empty()) {
+    position = *held.displaced.begin();
+    if (tracker.marks.count(position) != 0 && held.behind.count(position) == 0) return true;
+    held.displaced.erase(held.displaced.begin());
+  }
+  return false;
+}
+
 // The key's blocker is resolved: let the later events go, up to the next one that must be resolved
 // itself first.
 void Delivery::release_key(Tracker& tracker, KeyHash key) {
   const auto entry = tracker.held.find(key);
   if (entry == tracker.held.end()) return;
   HeldKey& held = entry->second;
-  Position holder = 0;
+  Position holder = 0, displaced = 0;
   const bool has_holder = quarantined_holder(tracker, key, holder);
+  const bool has_displaced = oldest_displaced(tracker, held, displaced);
+  const bool stops = has_holder || has_displaced;
+  const Position stop = !has_holder      ? displaced
+                        : !has_displaced ? holder
+                                         : std::min(holder, displaced);
   while (!held.behind.empty()) {
     const auto [next, sent_before] = *held.behind.begin();
-    if (has_holder && holder < next) break;
+    if (stops && stop < next) break;
     held.behind.erase(held.behind.begin());
     --tracker.behind;
     const auto mark = tracker.marks.find(next);
@@ -162,8 +181,9 @@ void Delivery::release_key(Tracker& tracker, KeyHash key) {
     }
     return wake(tracker);
   }
-  if (has_holder) {
-    held.blocker = holder;
+  if (stops) {
+    held.blocker = stop;
+    held.displaced.erase(stop);
   } else {
     tracker.held.erase(entry);
   }

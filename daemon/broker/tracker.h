@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -65,6 +66,7 @@ struct QuarantinedEvent {
 struct HeldKey {
   Position blocker = 0;
   std::map<Position, bool> behind;  // true: was sent before
+  std::set<Position> displaced;     // blockers under way when an older one came: looked at again
 };
 
 struct TrackerCounts {

@@ -1,7 +1,10 @@
-// sinkctl log stats: the event log of a running sinkd.
+// sinkctl log stats|verify|dump: the event log of a running sinkd, and the files of a stopped one.
+#include <memory>
+
 #include "tools/sinkctl/commands.h"
 #include "tools/sinkctl/conversation.h"
 #include "tools/sinkctl/json_rows.h"
+#include "tools/sinkctl/offline_log.h"
 #include "tools/sinkctl/table.h"
 #include "tools/sinkctl/text_forms.h"
 
@@ -76,6 +79,17 @@ void register_log(CLI::App& root, Context& context) {
   CLI::App* noun = add_noun(root, "log", "the event log");
   add_verb(*noun, context, "stats", "segments and what they hold",
            [&context] { return show_stats(context); });
+  auto directory = std::make_shared<std::string>();
+  CLI::App* verify =
+      add_verb(*noun, context, "verify", "check every byte of a stopped store, without a daemon",
+               [&context, directory] { return verify_offline(context, *directory); });
+  verify->add_option("DIR", *directory, "the data directory")->type_name("")->required();
+  auto options = std::make_shared<DumpOptions>();
+  CLI::App* dump = add_verb(*noun, context, "dump", "print the records, without a daemon",
+                            [&context, options] { return dump_offline(context, *options); });
+  dump->add_option("DIR", options->directory, "the data directory")->type_name("")->required();
+  dump->add_option("--kind", options->kind, "only records of this kind")->type_name("KIND");
+  dump->add_option("--limit", options->limit, "at most so many records")->type_name("N");
 }
 
 }  // namespace sink::tools

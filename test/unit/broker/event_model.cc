@@ -24,6 +24,7 @@ void EventModel::expect(const std::string& name, const std::string& event) {
 void EventModel::on_publisher_ack(const std::string& event) { acknowledged_.insert(event); }
 
 void EventModel::on_delivery(const Delivery& delivery) {
+  if(getenv("TR")) fprintf(stderr,"deliver %s %s conn %llu sent %llu\n",delivery.tracker.c_str(),delivery.event.c_str(),(unsigned long long)delivery.connection,(unsigned long long)delivery.sent_ms);
   ++deliveries;
   Tracker& to = tracker(delivery.tracker);
   REQUIRE_MESSAGE(to.expected.count(delivery.event) == 1, delivery.tracker, " does not match ",
@@ -49,6 +50,7 @@ void EventModel::on_delivery(const Delivery& delivery) {
 }
 
 void EventModel::on_answer(const Delivery& delivery, Answer answer, bool certain) {
+  if(getenv("TR")) fprintf(stderr,"answer %s %s conn %llu %d certain %d\n",delivery.tracker.c_str(),delivery.event.c_str(),(unsigned long long)delivery.connection,(int)answer,certain);
   Tracker& to = tracker(delivery.tracker);
   const auto flight = to.in_flight.find(delivery.event);
   const bool live = flight != to.in_flight.end() && flight->second == delivery.connection;
@@ -70,6 +72,7 @@ void EventModel::on_answer(const Delivery& delivery, Answer answer, bool certain
 }
 
 void EventModel::on_timeout(const Delivery& delivery) {
+  if(getenv("TR")) fprintf(stderr,"timeout %s %s\n",delivery.tracker.c_str(),delivery.event.c_str());
   Tracker& to = tracker(delivery.tracker);
   const auto flight = to.in_flight.find(delivery.event);
   if (flight != to.in_flight.end() && flight->second == delivery.connection)
@@ -77,12 +80,14 @@ void EventModel::on_timeout(const Delivery& delivery) {
 }
 
 void EventModel::on_disconnect(uint64_t connection) {
+  if(getenv("TR")) fprintf(stderr,"disconnect %llu\n",(unsigned long long)connection);
   for (auto& [name, to] : trackers_)
     std::erase_if(to.in_flight, [=](const auto& flight) { return flight.second == connection; });
 }
 
 // Refusals not yet written are forgotten; so are ACKs, a window's worth of them.
 void EventModel::on_crash() {
+  if(getenv("TR")) fprintf(stderr,"crash\n");
   for (auto& [name, to] : trackers_) {
     to.in_flight.clear();
     to.refused.clear();
@@ -92,8 +97,9 @@ void EventModel::on_crash() {
   }
 }
 
-void EventModel::on_release(const std::string& name, const std::string& event) {
-  tracker(name).settled.erase(event);
+void EventModel::on_drop(const std::string& name, const std::string& key, uint64_t offset) {
+  tracker(name).refused[key].erase(offset);
+  tracker(name).delivered.insert(key + "/" + std::to_string(offset));
 }
 
 void EventModel::check_complete() const {

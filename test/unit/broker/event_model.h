@@ -23,11 +23,11 @@ class EventModel {
 
   struct Delivery {
     std::string tracker;
-    std::string event;
+    std::string event;   // unique over all publishers
     std::string key;     // of order
     uint64_t offset = 0;
     uint64_t connection = 0;
-    uint64_t now_ms = 0;
+    uint64_t sent_ms = 0;  // or earlier
   };
   void on_delivery(const Delivery& delivery);
   // `certain`: the delivery cannot have timed out before the answer was processed.
@@ -36,7 +36,8 @@ class EventModel {
   void on_timeout(const Delivery& delivery);
   void on_disconnect(uint64_t connection);
   void on_crash();
-  void on_release(const std::string& tracker, const std::string& event);
+  // An operator has dropped it.
+  void on_drop(const std::string& tracker, const std::string& key, uint64_t offset);
 
   // Everything that publishers were told is safe has reached everyone it should.
   void check_complete() const;
@@ -49,7 +50,7 @@ class EventModel {
     bool ordered = true;
     uint32_t window = 0;
     std::set<std::string> expected;
-    std::set<std::string> delivered;
+    std::set<std::string> delivered;                    // or dropped by an operator
     std::set<std::string> settled;                      // ACKed in time, in this life
     std::set<std::string> settled_before;               // in an earlier life
     std::set<std::string> repeated;                     // of those, delivered again

@@ -108,6 +108,21 @@ TEST_CASE("nack: after a crash the older unanswered event goes before the refuse
   CHECK(world.backend().take() == "k/3");
 }
 
+TEST_CASE("nack: a refused event under way again still holds its key when an older one is resolved") {
+  Refusing world;
+  world.meter().publish("k", 1).publish("k", 2);
+  world.backend().nack("k/2");
+  world.advance(1'300);  // 2 is under way again
+  world.backend().nack("k/1");
+  world.meter().publish("k", 3);
+  world.advance(1'300);
+  CHECK(world.backend().take() == "k/1 k/2 k/2 k/1");
+  world.backend().ack("k/1");
+  CHECK(world.backend().take() == "");
+  world.backend().ack("k/2");
+  CHECK(world.backend().take() == "k/3");
+}
+
 TEST_CASE("nack: the backoff follows the list, its last entry repeats, jitter stays within a fifth") {
   Refusing world(poison_after(0));
   world.meter().publish("k", 1);

@@ -420,6 +420,21 @@ std::vector<Position> World::quarantined(const std::string& subscription,
   return positions;
 }
 
+std::optional<std::pair<std::string, protocol::Event>> World::event_at(Position position) {
+  std::optional<std::pair<std::string, protocol::Event>> found;
+  storage::Task task = log_->read(position, [&](std::shared_ptr<const storage::Block> block) {
+    const auto bytes = block ? block->find(position) : std::nullopt;
+    const auto record = bytes ? decode_event_record(*bytes) : std::nullopt;
+    if (!record) return;
+    const Client* source = core().state.clients.find(record->source);
+    const auto event = protocol::decode_event(record->payload);
+    if (source != nullptr && event) found.emplace(source->client_id, protocol::own(*event));
+  });
+  task.run(disk);
+  task.finish();
+  return found;
+}
+
 void World::check() {
   for (const auto& tracker : core().state.trackers) {
     if (!tracker) continue;

@@ -124,6 +124,8 @@ class World : public Transport, public DiskLanes {
   size_t tasks(Lane lane) const { return lanes_[static_cast<size_t>(lane)].size(); }
   // Positions in quarantine, oldest first.
   std::vector<Position> quarantined(const std::string& subscription, const std::string& consumer);
+  // The event at a committed position, read from the disk here and now, and its source.
+  std::optional<std::pair<std::string, protocol::Event>> event_at(Position position);
   std::string describe();  // the fold as text: equal text, equal state
   void check();            // what must hold after every step
   Time now{10'000, 1'700'000'000'000};

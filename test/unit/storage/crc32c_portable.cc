@@ -1,0 +1,10 @@
+// The portable implementation once more, under another name, so that both can be compared where
+// ISA-L is there.
+#undef SINKD_HAVE_ISAL
+#define crc32c portable_crc32c
+#include "storage/crc32c.cc"
+#undef crc32c
+
+namespace sink::storage::portable {
+uint32_t crc32c(uint32_t crc, std::string_view bytes) { return portable_crc32c(crc, bytes); }
+}  // namespace sink::storage::portable

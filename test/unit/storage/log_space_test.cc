@@ -1,0 +1,332 @@
+// Space: the spare, trimming, compaction, a full disk, a full store.
+#include <doctest/doctest.h>
+
+#include "test/unit/storage/log_fixture.h"
+
+using namespace sink::storage;
+using sink::storage::test::LogFixture;
+using Operation = SimulatedDisk::Operation;
+
+namespace {
+
+// Appends and commits until nothing is accepted any more.
+int fill(LogFixture& log, size_t bytes = 500) {
+  int count = 0;
+  while (log.append(bytes) != 0 && count < 100'000) {
+    ++count;
+    log.run();
+  }
+  return count;
+}
+
+void expect_whole(LogFixture& log) {
+  CHECK(log.describe_mismatch == "");
+  CHECK(log.unreadable() == 0);
+}
+
+}  // namespace
+
+TEST_CASE("log space: there is a spare before it is needed, and a reserve") {
+  LogFixture log;
+  REQUIRE(log.open());
+  CHECK(log.disk.contents("spare")->size() == log.options.segment_bytes);
+  CHECK(log.disk.contents("reserve")->size() == log.options.reserve_bytes);
+  for (int i = 0; i < 30; ++i) {
+    log.append(700);
+    log.run();
+    CHECK(log.disk.contents("spare") != nullptr);
+  }
+}
+
+TEST_CASE("log space: a settled segment goes when two snapshots cover it") {
+  LogFixture log;
+  REQUIRE(log.open());
+  for (int i = 0; i < 60; ++i) {
+    log.append(700);
+    log.run();
+  }
+  const size_t before = log.names(".segment").size();
+  log.idle();
+  CHECK(log.names(".segment").size() == before);  // nothing is settled
+  log.settle_all();
+  log.idle();
+  CHECK(log.names(".segment").size() <= 2);
+  CHECK(log.names(".snapshot").size() == 2);
+  CHECK(log.log->counters().segments_removed >= before - 2);
+  REQUIRE(log.reopen_after_crash());
+  expect_whole(log);
+  // Either snapshot may rot and nothing is missing.
+  log.append_many(3);
+  log.commit();
+  for (const std::string& name : log.names(".snapshot")) {
+    log.kill();
+    const std::string good = *log.disk.contents(name);
+    log.disk.flip_bit(name, 200 * 8);
+    LogFixture& same = log;
+    same.gaps_allowed = true;
+    REQUIRE(same.open());
+    CHECK(same.log->gaps().empty());
+    CHECK(same.fold.unsettled[0].size() == 3);
+    same.kill();
+    *log.disk.contents(name) = good;
+    REQUIRE(same.open());
+  }
+}
+
+TEST_CASE("log space: a segment with one unsettled event stays until it is settled") {
+  LogFixture log;
+  REQUIRE(log.open());
+  const Position precious = log.append(60, 3);
+  for (int i = 0; i < 12; ++i) {
+    log.append(700);
+    log.run();
+  }
+  log.settle_all_but(precious);  // positions are multiples of 1: nothing but subscription 1 stays
+  log.settle(1, 1, precious);
+  log.idle();
+  CHECK(log.read(precious));
+  log.settle(0, 1, 1'000);
+  log.settle(1, 1, 1'000);
+  log.idle();
+  CHECK(log.names(".segment").size() <= 2);
+}
+
+TEST_CASE("log space: retained segments stay although they are settled") {
+  LogFixture log;
+  log.options.retain_ms = 3'600'000;
+  REQUIRE(log.open());
+  for (int i = 0; i < 40; ++i) {
+    log.append(700);
+    log.run();
+  }
+  log.settle_all_but(20);
+  log.idle();
+  const size_t before = log.names(".segment").size();
+  CHECK(before > 3);
+  CHECK(log.read(1));
+  CHECK(log.read(2));
+  log.settle_all();
+  log.tick(3'700'000);
+  log.append(40);
+  log.idle();
+  CHECK(log.names(".segment").size() < before);
+}
+
+TEST_CASE("log space: compaction copies what is left of an old segment and keeps its positions") {
+  for (const bool crash : {false, true}) {
+    LogFixture log(crash ? 5 : 6);
+    REQUIRE(log.open());
+    for (int i = 0; i < 120; ++i) {
+      REQUIRE(log.append(150) != 0);
+      if (i % 3 == 0) log.run();
+    }
+    log.run();
+    const size_t before = log.names(".segment").size();
+    log.settle_all_but(40);
+    log.idle(10);
+    CHECK(log.log->counters().segments_compacted >= 1);
+    CHECK(log.names(".segment").size() < before);
+    CHECK(log.fold.unsettled[0] == std::set<Position>{40, 80, 120});
+    CHECK(log.unreadable() == 0);
+    REQUIRE((crash ? log.reopen_after_crash() : log.reopen()));
+    expect_whole(log);
+    log.settle_all();
+    log.idle();
+    CHECK(log.names(".segment").size() <= 2);
+  }
+}
+
+TEST_CASE("log space: copies are copied again when their segment grows old") {
+  LogFixture log(9);
+  REQUIRE(log.open());
+  const Position precious = log.append(100);
+  for (int round = 0; round < 12; ++round) {
+    for (int i = 0; i < 30; ++i) {
+      log.append(400);
+      log.run();
+    }
+    log.settle_all_but(1'000'000);
+    CHECK(log.fold.unsettled[0].empty());
+    if (round == 0) break;
+  }
+  log.idle();
+  CHECK_FALSE(log.read(precious));
+  // The same with one event that nobody settles.
+  const Position kept = log.append(100);
+  for (int round = 0; round < 12; ++round) {
+    for (int i = 0; i < 40; ++i) {
+      log.append(400);
+      log.run();
+    }
+    log.settle(0, 1, kept);
+    log.settle(0, kept + 1, log.log->next_position());
+    log.idle(4);
+    CHECK(log.unreadable() == 0);
+    if (round % 3 == 2) {
+      REQUIRE(log.reopen_after_crash());
+      expect_whole(log);
+    }
+  }
+  CHECK(log.log->counters().segments_compacted >= 1);
+  CHECK(log.names(".segment").size() < 8);
+}
+
+TEST_CASE("log space: a snapshot in the middle of a compaction does not split it") {
+  for (uint64_t seed = 1; seed < 30; ++seed) {
+    LogFixture log(seed);
+    log.options.segment_bytes = 32 * 1024;
+    log.options.batch_bytes_max = 512;  // copies take several batches
+    REQUIRE(log.open());
+    for (int i = 0; i < 500; ++i) {
+      REQUIRE(log.append(200) != 0);
+      if (i % 3 == 0) log.run();
+    }
+    log.settle_all_but(15);
+    for (int step = 0; step < 60; ++step) {
+      if (step % 2 == static_cast<int>(seed % 2)) log.log->request_snapshot();
+      if (step % 5 == 0) log.append(60);
+      log.commit_one();
+      if (auto task = log.log->next_background(log.now)) {
+        task->run(log.disk);
+        task->finish();
+      }
+      if (seed % 3 == 0) log.now.monotonic_ms += 700;
+    }
+    REQUIRE(log.reopen_after_crash());
+    CAPTURE(seed);
+    expect_whole(log);
+    log.idle();
+    expect_whole(log);
+    REQUIRE(log.reopen_after_crash());
+    expect_whole(log);
+  }
+}
+
+TEST_CASE("log space: a full store refuses events, commits settlements, and opens again by itself") {
+  LogFixture log;
+  log.options.bytes_max = 64 * 1024;
+  REQUIRE(log.open());
+  CHECK(fill(log) > 50);
+  CHECK(log.log->full());
+  CHECK(log.log->bytes_on_disk() <= log.options.bytes_max);
+  CHECK(log.unreadable() == 0);
+  const uint64_t before = log.durable;
+  log.settle(0, 1, 11);
+  log.note("still written");
+  log.commit();
+  CHECK(log.durable == before + 2);
+  log.settle_all();
+  log.idle();
+  CHECK_FALSE(log.log->full());
+  CHECK(log.append(500) != 0);
+  log.run();
+  REQUIRE(log.reopen_after_crash());
+  expect_whole(log);
+  CHECK(fill(log) > 20);
+}
+
+TEST_CASE("log space: a full disk refuses events and nothing fails") {
+  LogFixture log;
+  log.disk.capacity = 64 * 1024;
+  REQUIRE(log.open());
+  CHECK(fill(log) > 50);
+  CHECK_FALSE(log.log->failed());
+  CHECK_FALSE(log.log->accepts(100));
+  log.idle(3);
+  CHECK_FALSE(log.log->failed());
+  const uint64_t before = log.durable;
+  for (int i = 1; i < 15; ++i) {
+    log.settle(0, static_cast<Position>(i), static_cast<Position>(i) + 1);
+    log.commit();
+  }
+  CHECK(log.durable == before + 14);
+  SUBCASE("consumers settle") {
+    log.settle_all();
+    log.idle();
+    CHECK(log.log->accepts(100));
+  }
+  SUBCASE("someone makes room") {
+    log.disk.capacity = 1u << 20;
+    log.idle(3);
+    CHECK(log.log->accepts(100));
+  }
+  SUBCASE("a crash comes first") {
+    REQUIRE(log.reopen_after_crash());
+    expect_whole(log);
+    CHECK_FALSE(log.log->failed());
+    log.settle_all();
+    log.idle();
+    CHECK(log.log->accepts(100));
+  }
+  CHECK_FALSE(log.log->failed());
+  REQUIRE(log.reopen_after_crash());
+  expect_whole(log);
+}
+
+TEST_CASE("log space: at the end of a full store settling one by one always finds a way out") {
+  LogFixture log;
+  log.options.bytes_max = 64 * 1024;
+  REQUIRE(log.open());
+  fill(log, 120);
+  const auto unsettled = log.fold.unsettled[0];
+  for (const Position position : unsettled) {  // the dearest way: a batch each
+    log.settle(0, position, position + 1);
+    log.commit();
+    log.tick(50);
+  }
+  log.idle();
+  CHECK(log.durable == log.operations.size());
+  CHECK_FALSE(log.log->full());
+  REQUIRE(log.reopen_after_crash());
+  expect_whole(log);
+}
+
+TEST_CASE("log space: the smallest store still turns over") {
+  LogFixture log;
+  log.options.bytes_max = 2 * log.options.segment_bytes;
+  REQUIRE(log.open());
+  for (int round = 0; round < 30; ++round) {
+    fill(log);
+    log.settle_all();
+    log.idle();
+    CAPTURE(round);
+    REQUIRE_FALSE(log.log->full());
+  }
+}
+
+TEST_CASE("log space: a spare smaller than wished is used, whatever its size") {
+  LogFixture log;
+  log.options.segment_bytes = 1u << 20;
+  log.options.bytes_max = 64u << 20;
+  log.disk.capacity = 2'200'000;
+  REQUIRE(log.open());
+  for (int round = 0; round < 20; ++round) {
+    fill(log, 5'000);
+    for (int i = 0; i < 300; ++i) log.note(std::string(1'000, 'n'));
+    log.commit();
+    log.settle_all();
+    log.commit();
+    log.idle();
+    CAPTURE(round);
+    REQUIRE_FALSE(log.log->failed());
+    REQUIRE(log.log->uncommitted_bytes() == 0);
+    REQUIRE_FALSE(log.log->full());
+  }
+}
+
+TEST_CASE("log space: no snapshot counts twice") {
+  LogFixture log;
+  REQUIRE(log.open());
+  for (int i = 0; i < 30; ++i) {
+    log.append(700);
+    log.run();
+  }
+  log.settle_all();
+  for (int i = 0; i < 20; ++i) {
+    log.log->request_snapshot();
+    log.tick(1);
+    CHECK(log.log->counters().snapshots >= log.names(".snapshot").size());
+  }
+  log.idle();
+  CHECK(log.names(".snapshot").size() == 2);
+}

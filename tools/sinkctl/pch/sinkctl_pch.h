@@ -1,0 +1,5 @@
+// Headers that most of sinkctl's sources include and that are slow to compile; read once.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
