@@ -59,7 +59,8 @@ Daemon::~Daemon() {
     for (uv_handle_t* handle :
          {reinterpret_cast<uv_handle_t*>(&terminate_), reinterpret_cast<uv_handle_t*>(&interrupt_),
           reinterpret_cast<uv_handle_t*>(&hang_up_), reinterpret_cast<uv_handle_t*>(&minute_),
-          reinterpret_cast<uv_handle_t*>(&watchdog_), reinterpret_cast<uv_handle_t*>(&drain_timer_)})
+          reinterpret_cast<uv_handle_t*>(&watchdog_),
+          reinterpret_cast<uv_handle_t*>(&drain_timer_)})
       uv_close(handle, nullptr);
   uv_run(&loop_, UV_RUN_DEFAULT);
   doors_.reset();
@@ -115,7 +116,8 @@ ExitStatus Daemon::open_store() {
   fresh.created_ms = wall_ms();
   broker::State state;
   broker::Fold fold(state);
-  auto store = storage::open_store(*disk_, fresh, log_options(config_), fold, {now_ms(), wall_ms()});
+  auto store =
+      storage::open_store(*disk_, fresh, log_options(config_), fold, {now_ms(), wall_ms()});
   if (!store) {
     log(Severity::error, "store_failed", config_.server.data_dir + ": " + store.error().message);
     return status_of(store.error().fault);
@@ -275,8 +277,8 @@ void Daemon::on_drain_deadline(uv_timer_t* handle) {
   self->finish(ExitStatus::stopped_in_order);
 }
 
-// What was accepted is committed and acknowledged; then everyone is sent away; then a snapshot makes
-// the next start short.
+// What was accepted is committed and acknowledged; then everyone is sent away; then a snapshot
+// makes the next start short.
 void Daemon::advance_drain() {
   if (!broker_->drained()) return;
   if (!connections_closed_) {
@@ -328,7 +330,8 @@ admin_server::Reloaded Daemon::reload() {
   }
   if (auto loaded = server_->reload(parsed->listeners); !loaded) {
     result.rows.push_back({"listener", loaded.error().message, "error", config_file_, 0, 0});
-    result.message = "a certificate changed while it was read; the old configuration stays in force";
+    result.message =
+        "a certificate changed while it was read; the old configuration stays in force";
     return result;
   }
   result.rows = config::diff(config_, *parsed);

@@ -1,7 +1,8 @@
 // One running sinkd: store, engine, network edge, operators' doors, signals, put together and taken
 // apart in order. Not responsible for parsing the command line (main.cc). Lives on one loop.
 //
-//   open() -> run() -> [SIGHUP: reload]* -> SIGTERM: draining -> snapshot -> closing -> run() returns
+//   open() -> run() -> [SIGHUP: reload]* -> SIGTERM: draining -> snapshot -> closing -> run()
+//   returns
 #pragma once
 
 #include <uv.h>

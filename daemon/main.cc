@@ -18,7 +18,8 @@ using sink::daemon::ExitStatus;
 constexpr mode_t kUmask = 0077;  // nothing sinkd makes is for others, sockets excepted
 
 int report(const sink::config::ConfigErrors& errors) {
-  for (const auto& error : errors) std::fprintf(stderr, "%s\n", sink::config::to_text(error).c_str());
+  for (const auto& error : errors)
+    std::fprintf(stderr, "%s\n", sink::config::to_text(error).c_str());
   std::fprintf(stderr, "sinkd: %zu error(s) in the configuration\n", errors.size());
   return code(ExitStatus::configuration);
 }
@@ -26,7 +27,8 @@ int report(const sink::config::ConfigErrors& errors) {
 int run(const std::string& config_file, bool check_only) {
   auto config = sink::config::parse_files(config_file);
   if (!config) return report(config.error());
-  if (const auto errors = sink::config::check_files(*config); !errors.empty()) return report(errors);
+  if (const auto errors = sink::config::check_files(*config); !errors.empty())
+    return report(errors);
   if (check_only) {
     std::printf("%s: the configuration is good\n", config_file.c_str());
     return code(ExitStatus::stopped_in_order);

@@ -159,7 +159,13 @@ struct EventRow {
   std::optional<std::string> event_data;  // event_show only; raw bytes
 };
 
-enum class SubscriptionState : uint8_t { active = 0, offline = 1, paused = 2, retiring = 3, stalled = 4 };
+enum class SubscriptionState : uint8_t {
+  active = 0,
+  offline = 1,
+  paused = 2,
+  retiring = 3,
+  stalled = 4
+};
 
 struct SubscriptionRow {
   std::string name;

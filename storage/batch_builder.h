@@ -1,6 +1,6 @@
 // Collects the records of the next batch in one buffer, in the layout that will be written.
-// Not responsible for when a batch is committed. Invariant: bytes()[kBatchHeaderBytes..] is a row of
-// records whose checksums are filled in by finish(), which may run on another thread.
+// Not responsible for when a batch is committed. Invariant: bytes()[kBatchHeaderBytes..] is a row
+// of records whose checksums are filled in by finish(), which may run on another thread.
 #pragma once
 
 #include "storage/block.h"
@@ -13,8 +13,8 @@ class BatchBuilder {
   // `next_position`: of the first event that will be added.
   explicit BatchBuilder(Position next_position);
 
-  // Adds an event whose record payload is `prefix` and `payload` together, at `position`, which must
-  // not be below next_position(); a higher one leaves a hole.
+  // Adds an event whose record payload is `prefix` and `payload` together, at `position`, which
+  // must not be below next_position(); a higher one leaves a hole.
   void add_event(Position position, std::string_view prefix, std::string_view payload);
   // Adds a copy of an older event (compaction).
   void add_copy(Position position, std::string_view record_payload);

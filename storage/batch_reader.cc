@@ -126,7 +126,7 @@ std::shared_ptr<Block> parse_block(const StoreId& store, SegmentId segment, std:
       at += kBatchAlignment;  // a damaged range; the batches behind it stand for themselves
       continue;
     }
-    read_batch(
+    const auto reading = read_batch(
         store, *header, all.substr(at),
         [&](const Record& record) {
           if (!is_event(record.kind)) return;
@@ -138,12 +138,14 @@ std::shared_ptr<Block> parse_block(const StoreId& store, SegmentId segment, std:
         [&](std::optional<Position> position) {
           if (position) block->damaged.push_back(*position);
         });
-    at += batch_bytes(header->body_bytes);
+    // What is damaged may have been written over a whole batch: that one is looked for inside.
+    at += reading.damage == BatchDamage::none ? batch_bytes(header->body_bytes) : kBatchAlignment;
   }
   if (!sorted)
     std::sort(block->slots.begin(), block->slots.end(),
               [](const EventSlot& a, const EventSlot& b) { return a.position < b.position; });
-  std::erase_if(block->damaged, [&](Position position) { return block->find(position).has_value(); });
+  std::erase_if(block->damaged,
+                [&](Position position) { return block->find(position).has_value(); });
   return block;
 }
 

@@ -64,6 +64,8 @@ class Disk {
   // Takes the store for this process until the disk is destroyed.
   [[nodiscard]] virtual DiskResult<void> lock() = 0;
   [[nodiscard]] virtual DiskResult<uint64_t> free_bytes() = 0;
+  // Microseconds of a monotonic clock, to tell how long operations took; decides nothing.
+  virtual uint64_t clock_us() = 0;
 };
 
 // Closes on scope exit.

@@ -6,7 +6,10 @@
 namespace sink::storage {
 namespace {
 
+constexpr uint64_t kSegmentsMin = 4;  // with fewer than that there is nothing to trim before full
+
 LogOptions clamped(LogOptions options) {
+  options.segment_bytes = std::min(options.segment_bytes, options.bytes_max / kSegmentsMin);
   options.batch_bytes_max = std::min(options.batch_bytes_max, options.segment_bytes / 4);
   options.commit_buffer_bytes = std::min(options.commit_buffer_bytes, options.segment_bytes / 2);
   return options;
@@ -87,10 +90,16 @@ uint64_t EventLog::settlement_reserve() const {
 
 // A batch that does not fit the active segment goes to the spare whole, so up to one batch at the
 // end of the active segment may stay unused. What is left over is kept for settlements.
+// An emergency segment, active or spare, takes no events.
 bool EventLog::has_room(uint64_t bytes) const {
-  const uint64_t left = active_left();
+  const auto active = index_.files().find(active_);
+  const bool whole = active != index_.files().end() &&
+                     active->second.allocated_bytes >= options_.segment_bytes;
+  const bool spare = spare_bytes_ >= options_.segment_bytes;
+  if (!spare && spare_bytes_ > 0) return false;
+  const uint64_t left = whole ? active_left() : 0;
   const uint64_t slack = options_.batch_bytes_max + bytes;
-  const uint64_t usable = spare_bytes_ > 0 ? spare_bytes_ + (left > slack ? left - slack : 0) : left;
+  const uint64_t usable = spare ? spare_bytes_ + (left > slack ? left - slack : 0) : left;
   return uncommitted_bytes() + bytes + slack / 8 + settlement_reserve() <= usable;
 }
 
@@ -238,13 +247,13 @@ void EventLog::finish_rotation(Commit& commit) {
   if (SegmentFile* old = index_.file(active_)) {
     old->sealed = true;
     if (active_file_) closing_.emplace_back(active_, *active_file_);
+    snapshot_wanted_ = true;
   }
   index_.add_file({commit.segment, commit.name, commit.segment_header.first_position,
                    kSegmentHeaderBytes, spare_bytes_, 0, 0, 0, 0, false});
   active_ = commit.segment;
   spare_bytes_ = 0;
   space_retry_ms_ = 0;
-  snapshot_wanted_ = true;
   restart_compaction();
 }
 

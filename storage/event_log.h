@@ -1,8 +1,8 @@
 // The append-only log as one object: collects records into the next batch, commits one batch at a
 // time, rotates segments, takes snapshots, trims and compacts. Sans-I/O: it hands out Tasks, and
 // whoever drives it runs them (a thread in the daemon, the simulator in tests) and finishes them on
-// the loop. Invariants: accepted >= written >= synced; at most one batch is unsynced; a commit never
-// meets a full disk, because accepts() counts only preallocated bytes.
+// the loop. Invariants: accepted >= written >= synced; at most one batch is unsynced; a commit
+// never meets a full disk, because accepts() counts only preallocated bytes.
 //
 //   open() -> append*() -> begin_commit() -> [run] -> finish: CommitReceipt -> ...
 #pragma once
@@ -14,76 +14,11 @@
 
 #include "storage/batch_builder.h"
 #include "storage/disk.h"
+#include "storage/log_contract.h"
 #include "storage/recovery.h"
 #include "storage/snapshot_file.h"
 
 namespace sink::storage {
-
-enum class SyncMode : uint8_t { always, interval, never };
-
-struct LogOptions {
-  uint64_t segment_bytes = 64u << 20;
-  uint64_t bytes_max = 8ull << 30;
-  uint64_t reserve_bytes = 16u << 20;  // for settlements and snapshots on a full disk
-  uint64_t batch_bytes_max = 1u << 20;
-  uint64_t commit_buffer_bytes = 16u << 20;
-  uint64_t retain_ms = 0;
-  uint64_t snapshot_every_bytes = 64u << 20;
-  uint64_t idle_seal_ms = 100;
-  SyncMode sync = SyncMode::always;
-  uint64_t sync_interval_ms = 1'000;
-};
-
-// Proof that everything below `end_position`, and every record appended before it, is on stable
-// storage (sync = always) or written (other modes). Only the log makes one.
-class CommitReceipt {
- public:
-  Sequence sequence() const { return sequence_; }
-  Position end_position() const { return end_position_; }
-  uint64_t write_us = 0;  // how long the write and the sync took
-
- private:
-  friend class EventLog;
-  CommitReceipt(Sequence sequence, Position end) : sequence_(sequence), end_position_(end) {}
-  Sequence sequence_;
-  Position end_position_;
-};
-
-// A piece of disk work. `run` blocks and touches nothing but the disk and its own state; `finish`
-// is called where the log lives, after run.
-struct Task {
-  std::function<void(Disk&)> run;
-  std::function<void()> finish;
-};
-
-// What the log needs from the state that is folded from it.
-class LogOwner {
- public:
-  virtual ~LogOwner() = default;
-  // A batch is about to be sealed: append whatever is pending. If snapshot_pending(), everything
-  // that the fold already holds must be in the log when this returns.
-  virtual void before_commit() = 0;
-  // Writes the whole fold as it stands; called when no record is waiting in the open batch.
-  virtual void write_snapshot(SnapshotWriter& writer) = 0;
-  // Unsettled positions in [first, end), ascending.
-  virtual std::vector<Position> unsettled_in(Position first, Position end) = 0;
-  virtual void on_committed(const CommitReceipt& receipt, std::shared_ptr<const Block> block) = 0;
-};
-
-struct LogCounters {
-  uint64_t bytes_written = 0;
-  uint64_t commits = 0;
-  uint64_t syncs = 0;
-  uint64_t snapshots = 0;
-  uint64_t segments_removed = 0;
-  uint64_t segments_compacted = 0;
-};
-
-// A clock reading, passed in with every call that needs one.
-struct LogTime {
-  uint64_t monotonic_ms = 0;
-  uint64_t wall_ms = 0;
-};
 
 class EventLog {
  public:
@@ -136,7 +71,9 @@ class EventLog {
             std::function<void(std::shared_ptr<const Block>)> done) const;
 
   std::optional<Anchor> time_of(Position position) const { return index_.time_of(position); }
-  uint64_t broker_ms(LogTime now) const { return broker_base_ms_ + (now.monotonic_ms - opened_ms_); }
+  uint64_t broker_ms(LogTime now) const {
+    return broker_base_ms_ + (now.monotonic_ms - opened_ms_);
+  }
 
   // The disk failed: nothing more is committed in this life of the store.
   bool failed() const { return failed_.has_value(); }
@@ -180,6 +117,7 @@ class EventLog {
   bool has_room(uint64_t bytes) const;
   uint64_t active_left() const;
   uint64_t settlement_reserve() const;
+  uint64_t emergency_bytes() const;
   bool wants_seal(LogTime now) const;
   bool wants_sync(LogTime now) const;
   bool fits(uint64_t batch_bytes) const;

@@ -1,8 +1,6 @@
 // What EventLog's tasks carry; shared by its source files only.
 #pragma once
 
-#include <chrono>
-
 #include "storage/event_log.h"
 
 namespace sink::storage {
@@ -29,12 +27,10 @@ struct EventLog::Commit {
   std::optional<DiskError> error;
 
   void run(Disk& disk) {
-    const auto start = std::chrono::steady_clock::now();
+    const uint64_t start = disk.clock_us();
     block = batch.builder.finish(store, header, crc);
     if (auto done = write(disk); !done) error = done.error();
-    took_us = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                        std::chrono::steady_clock::now() - start)
-                                        .count());
+    took_us = disk.clock_us() - start;
   }
 
  private:
@@ -50,11 +46,12 @@ struct EventLog::Commit {
       if (!opened) return tl::unexpected(opened.error());
       file = *opened;
     }
-    if (rotate) {
-      const std::string head = encode_segment_header(store, segment_header);
+    if (rotate) {  // one write: the header shares a sector with the batch that it vouches for
+      const std::string head = encode_segment_header(store, segment_header) + block->bytes;
       if (auto done = disk.write(*file, 0, head); !done) return done;
+    } else {
+      if (auto done = disk.write(*file, offset, block->bytes); !done) return done;
     }
-    if (auto done = disk.write(*file, offset, block->bytes); !done) return done;
     if (sync || rotate) {
       if (auto done = disk.sync(*file); !done) return done;
     }

@@ -10,7 +10,6 @@ namespace {
 
 constexpr uint64_t kSpaceRetryMs = 1'000;
 constexpr uint64_t kSnapshotPauseMs = 2'000;   // between snapshots taken only to trim
-constexpr uint64_t kSmallestSegment = 256 * 1024;
 constexpr uint64_t kCompactionFraction = 10;   // compact when at most a tenth is still needed
 constexpr uint64_t kRangeRecordBytes = 64;      // a relocated_range record, generously
 constexpr size_t kKeptSnapshots = 2;           // trimming goes by the older: one may rot
@@ -22,23 +21,18 @@ struct Result {
   bool reserve_used = false;
 };
 
-// Creates `name` with `wanted` preallocated bytes, or with less where the disk has less.
-DiskResult<uint64_t> make_preallocated(Disk& disk, const char* name, uint64_t wanted,
-                                       uint64_t smallest) {
+// Creates `name` with `bytes` preallocated; where there is no room nothing is left behind.
+DiskResult<void> make_preallocated(Disk& disk, const char* name, uint64_t bytes) {
   if (auto gone = disk.remove(name); !gone && gone.error().fault != DiskFault::not_found)
-    return tl::unexpected(gone.error());
+    return gone;
   auto file = disk.open(name, OpenMode::create);
   if (!file) return tl::unexpected(file.error());
   OpenFile open(disk, *file);
-  DiskResult<void> done;
-  for (uint64_t bytes = wanted; bytes >= smallest; bytes /= 2) {
-    done = disk.allocate(*file, bytes);
-    if (done) done = disk.sync(*file);
-    if (done) return bytes;
-    if (done.error().fault != DiskFault::no_space) return tl::unexpected(done.error());
-  }
-  if (auto gone = disk.remove(name); !gone) return tl::unexpected(gone.error());
-  return tl::unexpected(DiskError{DiskFault::no_space, done.error().system_errno});
+  auto done = disk.allocate(*file, bytes);
+  if (done) done = disk.sync(*file);
+  if (done || done.error().fault != DiskFault::no_space) return done;
+  if (auto gone = disk.remove(name); !gone) return gone;
+  return done;
 }
 
 DiskResult<void> sync_file(Disk& disk, const std::string& name) {
@@ -109,63 +103,78 @@ std::optional<uint64_t> EventLog::deadline_ms(LogTime) const {
   return deadline;
 }
 
+// Room for settlements when there is none for events: small enough to come out of the reserve,
+// large enough for any batch.
+uint64_t EventLog::emergency_bytes() const {
+  return std::max(settlement_reserve() / 4,
+                  2 * options_.batch_bytes_max + kSegmentHeaderBytes + batch_bytes(0));
+}
+
+// The next segment, whole. Where there is no room for it and settlements are about to run out of
+// theirs, an emergency segment: it takes no events, so a snapshot is enough to remove it again, and
+// two of them in turn carry settlements for ever.
 EventLog::Background EventLog::make_spare(LogTime now) {
-  if (spare_bytes_ > 0 || now.monotonic_ms < space_retry_ms_) return std::nullopt;
-  if (index_.bytes() + reserve_on_disk_ + options_.segment_bytes > options_.bytes_max) {
-    space_retry_ms_ = now.monotonic_ms + kSpaceRetryMs;
+  if (spare_bytes_ >= options_.segment_bytes || now.monotonic_ms < space_retry_ms_)
+    return std::nullopt;
+  if (spare_bytes_ > 0 && committing_) return std::nullopt;  // it may be on its way into the log
+  const uint64_t kept = index_.bytes() + reserve_on_disk_;
+  const uint64_t whole =
+      kept + options_.segment_bytes <= options_.bytes_max ? options_.segment_bytes : 0;
+  const bool low = active_left() < std::max(settlement_reserve() / 2, emergency_bytes());
+  const uint64_t small = low || spare_bytes_ > 0 ? emergency_bytes() : 0;
+  const uint64_t retry = now.monotonic_ms + kSpaceRetryMs;
+  if (whole == 0 && (small == 0 || spare_bytes_ >= small)) {
+    space_retry_ms_ = retry;
     space_refused_ = true;
     return std::nullopt;
   }
   auto result = std::make_shared<Result>();
-  const uint64_t wanted = options_.segment_bytes;
-  const uint64_t retry = now.monotonic_ms + kSpaceRetryMs;
-  // Any batch must fit into it, whatever the disk has left.
-  const uint64_t smallest =
-      std::min(wanted, std::max(kSmallestSegment, 2 * options_.batch_bytes_max));
+  spare_bytes_ = 0;  // until it is made again
   return background(
-      [result, wanted, smallest](Disk& disk) {
-        auto made = make_preallocated(disk, kSpareName, wanted, smallest);
-        if (made) {
-          result->bytes = *made;
-        } else {
-          result->error = made.error();
-        }
+      [result, whole, small, spend = kept + small > options_.bytes_max](Disk& disk) {
+        DiskResult<void> made = tl::unexpected(DiskError{DiskFault::no_space, 0});
+        const auto make = [&](uint64_t bytes) {
+          if (bytes == 0 || made || made.error().fault != DiskFault::no_space) return;
+          made = make_preallocated(disk, kSpareName, bytes);
+          if (made) result->bytes = bytes;
+        };
+        make(whole);
+        if (!spend) make(small);
+        if (!made && small > 0 && disk.remove(kReserveName)) result->reserve_used = true;
+        make(small);
+        if (!made) result->error = made.error();
       },
       [this, result, retry] {
-        space_retry_ms_ = 0;
+        if (result->reserve_used) reserve_on_disk_ = 0;
         spare_bytes_ = result->bytes;
-        space_refused_ = result->error.has_value();
-        if (!result->error) return;
-        space_retry_ms_ = retry;
-        if (result->error->fault != DiskFault::no_space)
+        space_refused_ = spare_bytes_ < options_.segment_bytes;
+        space_retry_ms_ = space_refused_ ? retry : 0;
+        if (result->error && result->error->fault != DiskFault::no_space)
           fail("preallocating the next segment", *result->error);
       });
 }
 
-// Room that only a snapshot on a full disk may use: without it nothing could be trimmed.
+// Room that only snapshots and settlements on a full disk may use: without it nothing could be
+// trimmed.
 EventLog::Background EventLog::make_reserve(LogTime now) {
   const uint64_t wanted = std::min(options_.reserve_bytes, options_.bytes_max / 16);
-  if (wanted == 0 || reserve_on_disk_ > 0 || spare_bytes_ == 0 ||
+  if (wanted == 0 || reserve_on_disk_ > 0 || space_refused_ || spare_bytes_ == 0 ||
       now.monotonic_ms < space_retry_ms_)
     return std::nullopt;
   auto result = std::make_shared<Result>();
   const uint64_t retry = now.monotonic_ms + kSpaceRetryMs;
   return background(
       [result, wanted](Disk& disk) {
-        auto made = make_preallocated(disk, kReserveName, wanted, 1);
-        if (made) {
-          result->bytes = *made;
-        } else {
-          result->error = made.error();
-        }
+        auto made = make_preallocated(disk, kReserveName, wanted);
+        if (!made) result->error = made.error();
       },
-      [this, result, retry] {
-        space_retry_ms_ = 0;
-        reserve_on_disk_ = result->bytes;
-        if (!result->error) return;
-        space_retry_ms_ = retry;
-        if (result->error->fault != DiskFault::no_space)
+      [this, result, retry, wanted] {
+        space_retry_ms_ = result->error ? retry : 0;
+        if (!result->error) {
+          reserve_on_disk_ = wanted;
+        } else if (result->error->fault != DiskFault::no_space) {
           fail("preallocating the reserve", *result->error);
+        }
       });
 }
 
@@ -197,13 +206,15 @@ EventLog::Background EventLog::write_snapshot_file(LogTime now) {
 
 Sequence EventLog::covered_sequence() const {
   if (snapshots_.empty()) return 0;
-  if (spare_bytes_ == 0) return snapshots_.front();
+  if (spare_bytes_ < options_.segment_bytes) return snapshots_.front();
   return snapshots_.size() < kKeptSnapshots ? 0 : snapshots_[kKeptSnapshots - 1];
 }
 
+// What is kept for replay goes before a publisher is refused.
 bool EventLog::settled_for_good(const SegmentFile& file, LogTime now) const {
-  return file.sealed && file.unsettled == 0 && file.id != active_ &&
-         (options_.retain_ms == 0 || now.wall_ms >= file.newest_wall_ms + options_.retain_ms);
+  if (!file.sealed || file.unsettled != 0 || file.id == active_) return false;
+  return options_.retain_ms == 0 || file.events == 0 || space_refused_ ||
+         now.wall_ms >= file.newest_wall_ms + options_.retain_ms;
 }
 
 // Before there is an owner nobody has said what is unsettled: every segment looks settled.
@@ -328,8 +339,8 @@ EventLog::Background EventLog::start_compaction(LogTime now) {
       });
 }
 
-// Appends the next copies to the batch about to be sealed, at most one batch's worth, where they fit
-// the active segment: all copies of a range and the record that ends them lie in one segment.
+// Appends the next copies to the batch about to be sealed, at most one batch's worth, where they
+// fit the active segment: all copies of a range and the record that ends them lie in one segment.
 void EventLog::feed_compaction() {
   if (!compaction_ || open_.size() > 1) return;
   OpenBatch& batch = open_.back();

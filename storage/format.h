@@ -1,7 +1,8 @@
 // What the writer and the reader of the log share: layouts, numbers, names. Prose and byte tables:
 // docs/formats/event-log.md. Not responsible for files or recovery. Invariant: store id, segment
-// id, batch sequence, record number and position are under every checksum, so that a block of another
-// store, segment or time never parses. All integers are little-endian. Persisted: never renumber.
+// id, batch sequence, record number and position are under every checksum, so that a block of
+// another store, segment or time never parses. All integers are little-endian. Persisted: never
+// renumber.
 #pragma once
 
 #include <array>
@@ -91,7 +92,8 @@ uint32_t event_crc(uint32_t record_crc, Position position);
 
 std::string encode_segment_header(const StoreId& store, const SegmentHeader& header);
 std::optional<SegmentHeader> decode_segment_header(const StoreId& store, std::string_view bytes);
-// Whose header this is and which reader it asks for, if its checksum holds for the id written in it.
+// Whose header this is and which reader it asks for, if its checksum holds for the id written in
+// it.
 struct SegmentOrigin {
   StoreId store;
   uint16_t minimum_reader_version = 0;

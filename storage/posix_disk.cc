@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 
 namespace sink::storage {
 namespace {
@@ -210,6 +211,12 @@ DiskResult<uint64_t> PosixDisk::free_bytes() {
   struct statvfs info{};
   if (::fstatvfs(directory_, &info) != 0) return failed(errno);
   return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+}
+
+uint64_t PosixDisk::clock_us() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000 + static_cast<uint64_t>(now.tv_nsec) / 1'000;
 }
 
 }  // namespace sink::storage

@@ -29,6 +29,7 @@ class PosixDisk final : public Disk {
   DiskResult<std::vector<std::string>> list() override;
   DiskResult<void> lock() override;
   DiskResult<uint64_t> free_bytes() override;
+  uint64_t clock_us() override;
 
  private:
   explicit PosixDisk(int directory) : directory_(directory) {}

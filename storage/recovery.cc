@@ -20,11 +20,23 @@ struct SegmentOnDisk {
   std::optional<SegmentHeader> header;
 };
 
+struct NextBatch {
+  uint64_t offset = 0;
+  BatchHeader header;
+  bool whole = false;
+};
+
+// True if `next` holds what should have stood in the place of `header`.
+bool next_stands_for(const BatchHeader& header, bool whole, const NextBatch& next) {
+  return next.header.sequence < header.sequence ||
+         (next.header.sequence == header.sequence && !whole && next.whole);
+}
+
 // One place in a segment: what stands there and what follows.
 struct Place {
   PlaceFacts facts;
   std::optional<BatchHeader> header;      // of the batch at this place
-  std::optional<FoundBatch> next;         // the next batch in this segment
+  std::optional<NextBatch> next;          // the next batch in this segment
   std::optional<BatchHeader> later;       // the next batch anywhere
 };
 
@@ -65,7 +77,7 @@ class Recovery {
     if (auto done = load_snapshot(); !done) return done;
     if (auto done = read_headers(); !done) return done;
     if (auto done = reconcile_index(); !done) return done;
-    check_sizes();
+    check_files();
     for (size_t i = 0; i < segments_.size(); ++i) {
       if (segments_[i].id < resume_segment_) continue;
       if (auto done = scan(i); !done) return done;
@@ -84,13 +96,15 @@ class Recovery {
   Outcome scan(size_t at);
   Outcome scan_batches(size_t at, FileHandle file, Window& window);
   DiskResult<Place> look(size_t at, Window& window, uint64_t offset);
+  DiskResult<std::optional<NextBatch>> nearest_batch(SegmentId segment, Window& window,
+                                                     uint64_t offset);
   DiskResult<std::optional<BatchHeader>> batch_in_later_segment(size_t at);
   void fold(const SegmentOnDisk& segment, uint64_t offset, const Place& place,
             std::string_view bytes, bool damaged);
   void fold_record(SegmentId segment, uint64_t offset, const BatchHeader& header,
                    const Record& record);
   void note_relocation(SegmentId segment, uint64_t end_offset, std::string_view range);
-  void check_sizes();
+  void check_files();
   void add_gap(const Gap& gap);
   void add_gap_to(const SegmentOnDisk& segment, uint64_t offset, uint64_t bytes, Position end);
   Outcome finish_segment(size_t at, FileHandle file, Window& window, uint64_t offset, bool torn);
@@ -189,7 +203,8 @@ Outcome Recovery::read_headers() {
     if (!file) return failed("opening", segment.name, file.error());
     OpenFile open(disk_, *file);
     if (believed) {
-      if (auto done = disk_.sync(*file); !done) return failed("syncing", segment.name, done.error());
+      if (auto done = disk_.sync(*file); !done)
+        return failed("syncing", segment.name, done.error());
       disk_.drop_cache(*file);
     }
     auto size = disk_.size(*file);
@@ -254,11 +269,13 @@ Outcome Recovery::reconcile_index() {
   return {};
 }
 
-// A segment shorter than the snapshot says has lost what stood behind its end.
-void Recovery::check_sizes() {
+// The directory knows a segment's name, the snapshot only its id. A segment shorter than the
+// snapshot says has lost what stood behind its end.
+void Recovery::check_files() {
   for (const SegmentOnDisk& segment : segments_) {
     SegmentFile* file = log_.index.file(segment.id);
     if (file == nullptr) continue;
+    file->name = segment.name;
     file->allocated_bytes = segment.bytes;
     if (segment.bytes >= file->bytes) continue;
     const auto [first, end] = log_.index.positions_behind(segment.id, segment.bytes);
@@ -304,7 +321,7 @@ Outcome Recovery::scan_batches(size_t at, FileHandle file, Window& window) {
       }
       case Verdict::isolate: {
         if (!place->next) return finish_segment(at, file, window, offset, false);
-        const FoundBatch& next = *place->next;
+        const NextBatch& next = *place->next;
         add_gap_to(segment, offset, next.offset - offset, next.header.first_position);
         log_.next_sequence = next.header.sequence;
         log_.last_crc = next.header.previous_crc;
@@ -337,14 +354,17 @@ DiskResult<Place> Recovery::look(size_t at, Window& window, uint64_t offset) {
     auto batch = window.at(offset, static_cast<size_t>(batch_bytes(header->body_bytes)));
     if (!batch) return tl::unexpected(batch.error());
     facts.whole = batch_is_whole(store_, *header, *batch);
-    if (facts.whole) return place;
+    if (facts.whole && facts.header == HeaderState::expected) return place;
   }
   facts.continues = at + 1 < segments_.size() && segments_[at + 1].header &&
                     segments_[at + 1].header->first_sequence == log_.next_sequence;
-  auto next =
-      find_batch(store_, segment.id, window, offset + kBatchAlignment, log_.next_sequence);
+  auto next = nearest_batch(segment.id, window, offset + kBatchAlignment);
   if (!next) return tl::unexpected(next.error());
   place.next = *next;
+  if (place.next && header && next_stands_for(*header, facts.whole, *place.next)) {
+    facts.header = HeaderState::invalid;  // a write gone astray: the true batch is behind it
+    facts.whole = false;
+  }
   if (place.next) {
     place.later = place.next->header;
   } else if (auto later = batch_in_later_segment(at)) {
@@ -354,6 +374,26 @@ DiskResult<Place> Recovery::look(size_t at, Window& window, uint64_t offset) {
   }
   facts.later_batch = place.later.has_value();
   return place;
+}
+
+// Of the batches behind `offset` the one that the log goes on with: the lowest sequence not folded
+// yet, and of two with the same (one of them gone astray) rather the whole one.
+DiskResult<std::optional<NextBatch>> Recovery::nearest_batch(SegmentId segment, Window& window,
+                                                             uint64_t offset) {
+  std::optional<NextBatch> best;
+  for (;;) {
+    auto found = find_batch(store_, segment, window, offset, log_.next_sequence);
+    if (!found) return tl::unexpected(found.error());
+    if (!*found) return best;
+    const BatchHeader& header = (*found)->header;
+    offset = (*found)->offset + kBatchAlignment;
+    if (best && header.sequence > best->header.sequence) continue;
+    auto batch = window.at((*found)->offset, static_cast<size_t>(batch_bytes(header.body_bytes)));
+    if (!batch) return tl::unexpected(batch.error());
+    const bool whole = batch_is_whole(store_, header, *batch);
+    if (best && header.sequence == best->header.sequence && !whole) continue;
+    best = NextBatch{(*found)->offset, header, whole};
+  }
 }
 
 DiskResult<std::optional<BatchHeader>> Recovery::batch_in_later_segment(size_t at) {
@@ -511,10 +551,10 @@ Outcome Recovery::remove_unused(const SegmentOnDisk& segment) {
   if (auto done = disk_.sync_directory(); !done)
     return failed("syncing the directory after removing", segment.name, done.error());
   const auto& files = log_.index.files();
-  if (!files.empty()) {
-    const SegmentId last = files.rbegin()->first;
-    log_.index.file(last)->sealed = true;
-  }
+  if (files.empty()) return {};
+  const SegmentId last = files.rbegin()->first;
+  log_.index.file(last)->sealed = true;
+  log_.active = std::max(log_.active, last);  // a snapshot taken now names the end of the log
   return {};
 }
 

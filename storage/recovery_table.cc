@@ -5,7 +5,9 @@
 namespace sink::storage {
 namespace {
 
-constexpr uint8_t bit(HeaderState state) { return static_cast<uint8_t>(1u << static_cast<int>(state)); }
+constexpr uint8_t bit(HeaderState state) {
+  return static_cast<uint8_t>(1u << static_cast<int>(state));
+}
 constexpr uint8_t kBlank = bit(HeaderState::blank);
 constexpr uint8_t kJunk = bit(HeaderState::invalid) | bit(HeaderState::stale);
 constexpr uint8_t kExpected = bit(HeaderState::expected);

@@ -78,9 +78,16 @@ bool SimulatedDisk::flip_bit(const std::string& name, uint64_t bit) {
   return true;
 }
 
-std::string* SimulatedDisk::contents(const std::string& name) {
+const std::string* SimulatedDisk::contents(const std::string& name) const {
   const auto found = names_.find(name);
   return found == names_.end() ? nullptr : &found->second->cached;
+}
+
+void SimulatedDisk::set_contents(const std::string& name, const std::string& bytes) {
+  const auto found = names_.find(name);
+  if (found == names_.end()) return;
+  found->second->cached = found->second->stable = bytes;
+  found->second->unsynced.clear();
 }
 
 uint64_t SimulatedDisk::used() const {
@@ -152,7 +159,8 @@ DiskResult<void> SimulatedDisk::sync(FileHandle handle) {
     if (!dead()) (*file)->unsynced.clear();
     return tl::unexpected(*error);
   }
-  for (const Change& change : (*file)->unsynced) apply((*file)->stable, change, change.bytes.size());
+  for (const Change& change : (*file)->unsynced)
+    apply((*file)->stable, change, change.bytes.size());
   (*file)->unsynced.clear();
   return {};
 }

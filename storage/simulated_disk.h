@@ -35,7 +35,8 @@ class SimulatedDisk final : public Disk {
   void kill();
   // Flips one bit of a file, stable and cached. False where there is no such byte.
   bool flip_bit(const std::string& name, uint64_t bit);
-  std::string* contents(const std::string& name);
+  const std::string* contents(const std::string& name) const;
+  void set_contents(const std::string& name, const std::string& bytes);  // stable and cached
 
   DiskResult<FileHandle> open(const std::string& name, OpenMode mode) override;
   void close(FileHandle file) override;
@@ -52,6 +53,7 @@ class SimulatedDisk final : public Disk {
   DiskResult<std::vector<std::string>> list() override;
   DiskResult<void> lock() override;
   DiskResult<uint64_t> free_bytes() override;
+  uint64_t clock_us() override { return operations; }
 
  private:
   struct Change {

@@ -47,7 +47,8 @@ std::string SnapshotWriter::finish(const StoreId& store, const SnapshotHeader& h
 }
 
 uint16_t snapshot_reader_version(const StoreId& store, std::string_view bytes) {
-  if (bytes.size() < kHeaderBytes || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) return 0;
+  if (bytes.size() < kHeaderBytes || std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0)
+    return 0;
   if (get_u64(bytes, 56) != bytes.size() || get_u32(bytes, kCrcAt) != snapshot_crc(store, bytes))
     return 0;
   return get_u16(bytes, 10);

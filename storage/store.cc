@@ -40,7 +40,8 @@ tl::expected<OpenStore, OpenError> open_store(Disk& disk, const StoreIdentity& f
   store.report = recovered->report;
   store.log = std::make_unique<EventLog>(disk, std::move(*recovered), options, now);
   run_tasks(*store.log, disk, now);
-  if (store.log->failed()) return tl::unexpected(OpenError{OpenFault::failed, store.log->failure()});
+  if (store.log->failed())
+    return tl::unexpected(OpenError{OpenFault::failed, store.log->failure()});
   return store;
 }
 

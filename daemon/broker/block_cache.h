@@ -1,6 +1,6 @@
 // Events in memory: what was just committed and what was read back, by position, bounded in bytes.
-// Not responsible for reading. Invariant: after every insert bytes() is within the limit, or only the
-// newest block is left.
+// Not responsible for reading. Invariant: after every insert bytes() is within the limit, or only
+// the newest block is left.
 #pragma once
 
 #include <list>

@@ -103,7 +103,8 @@ bool Broker::turn() {
 }
 
 void Broker::run_timers() {
-  while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms)) delivery_.on_timer(*timer);
+  while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms))
+    delivery_.on_timer(*timer);
 }
 
 void Broker::submit_disk_work() {

@@ -3,7 +3,8 @@
 // DiskLanes. Not responsible for sockets, TLS, threads or files. Owner: the daemon (or a
 // simulation). Single-threaded.
 //
-//   recover into fold() -> start() -> { connect, on_bytes, on_writable, disconnected, commands } ... turn()
+//   recover into fold() -> start() -> { connect, on_bytes, on_writable, disconnected, commands }
+//   ... turn()
 //
 // turn() ends every round of the loop: it runs due timers, sends what may be sent, commits what was
 // accepted, once. Call it again at once if it says so, else at deadline_ms() or with new input.

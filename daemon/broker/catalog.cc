@@ -215,8 +215,9 @@ void Catalog::sweep() {
     }
     if (subscription.retiring && subscription.trackers.empty()) {
       core_.log.append(kinds::subscription_removed, encode(ReleasedRecord{subscription.id, 0}));
-      core_.notice(Severity::notice, "subscription_removed", {},
-                   "subscription " + subscription.spec.name + " has delivered its backlog and is gone");
+      core_.notice(
+          Severity::notice, "subscription_removed", {},
+          "subscription " + subscription.spec.name + " has delivered its backlog and is gone");
       it = core_.state.subscriptions.erase(it);
       removed = true;
     } else {

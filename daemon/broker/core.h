@@ -55,7 +55,8 @@ class Transport {
   virtual void resume_input(ConnectionId connection) = 0;  // read from the socket again
 };
 
-// Where disk tasks run. Each lane runs one task at a time, in order, and calls finish() on the loop.
+// Where disk tasks run. Each lane runs one task at a time, in order, and calls finish() on the
+// loop.
 enum class Lane : uint8_t { commit, background, read };
 class DiskLanes {
  public:

@@ -1,6 +1,7 @@
-// Moves events through the trackers: sends them, takes the answers, retries, holds keys, quarantines,
-// expires, and writes down what is settled. Not responsible for accepting events (Intake) or for
-// connections (Sessions). Invariants: I2, I3, S1 to S6; see tracker.h for the states.
+// Moves events through the trackers: sends them, takes the answers, retries, holds keys,
+// quarantines, expires, and writes down what is settled. Not responsible for accepting events
+// (Intake) or for connections (Sessions). Invariants: I2, I3, S1 to S6; see tracker.h for the
+// states.
 #pragma once
 
 #include <deque>

@@ -244,8 +244,9 @@ void Delivery::update_stall(Tracker& tracker) {
   const char* what = tracker.stall == Stall::quarantine_full
                          ? "its quarantine is full; release or drop events with sinkctl event"
                          : "too many of its events wait for a retry or behind a held key";
-  core_.alarm("stall/" + std::to_string(tracker.id),
-              "subscription " + spec.name + " sends nothing new to " + tracker.consumer + ": " + what);
+  core_.alarm(
+      "stall/" + std::to_string(tracker.id),
+      "subscription " + spec.name + " sends nothing new to " + tracker.consumer + ": " + what);
 }
 
 // ---- the operator's hand ---------------------------------------------------------------------

@@ -33,7 +33,8 @@ void Fold::on_event(Position position, std::string_view payload) {
   }
   Client* source = state_.clients.find(record->source);
   if (source == nullptr) return;
-  source->progress.record(event->event_type_id, event->key, event->offset, ProducerProgress::kKeysMax);
+  source->progress.record(event->event_type_id, event->key, event->offset,
+                          ProducerProgress::kKeysMax);
   auto& newest = source->freshness[event->event_type_id];
   newest = std::max(newest, event->timestamp);
   if (source->freshness.size() > Client::kFreshnessMax)
@@ -220,7 +221,8 @@ bool Fold::progress(std::string_view payload) {
   const auto record = decode_progress(payload);
   Client* client = record ? state_.clients.find(record->source) : nullptr;
   if (client == nullptr) return record.has_value();
-  client->progress.record(record->event_type_id, record->key, record->offset, ProducerProgress::kKeysMax);
+  client->progress.record(record->event_type_id, record->key, record->offset,
+                          ProducerProgress::kKeysMax);
   return true;
 }
 

@@ -1,7 +1,7 @@
 // The state as the fold of the log: what every record does to it, and the snapshot that stands for
-// all records so far. Not responsible for reading the log (storage/recovery) nor for what only lives
-// in memory (connections, timers). Invariant: replaying the records that write_snapshot wrote gives
-// the same state as replaying the log did.
+// all records so far. Not responsible for reading the log (storage/recovery) nor for what only
+// lives in memory (connections, timers). Invariant: replaying the records that write_snapshot wrote
+// gives the same state as replaying the log did.
 #pragma once
 
 #include "daemon/broker/core.h"

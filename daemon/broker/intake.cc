@@ -73,10 +73,15 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
   const uint64_t bytes = prefix_.size() + payload.size() + kRecordOverhead;
   if (bytes > core_.log.record_bytes_max())
     return refuse(peer, publish.message_id, Refusal::too_large);
-  if (!core_.log.accepts(young_bytes_ + bytes)) {
+  const protocol::EventView& event = publish.event;
+  const uint64_t now_ms = core_.now.monotonic_ms;
+  if (!core_.log.accepts(young_bytes_ + bytes) ||
+      peer.refused.waits_for_older(event.event_type_id, event.key, event.offset, now_ms)) {
     ++core_.counters.events_refused_storage_full;
+    peer.refused.add(event.event_type_id, event.key, event.offset, now_ms);
     return refuse(peer, publish.message_id, Refusal::storage_full);
   }
+  peer.refused.remove(event.event_type_id, event.key, event.offset);
   const Position position = core_.log.take_position();
   if (core_.settings.commit_linger_ms > 0) {
     YoungEvent young{position, core_.now.monotonic_ms, client.number, prefix_, prefix_.size(),
@@ -88,7 +93,7 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
     core_.log.append_event(position, prefix_, payload, static_cast<uint32_t>(matched.size()));
     acks_.push_back({core_.log.open_sequence(), {peer.id, publish.message_id}});
   }
-  client.progress.record(publish.event.event_type_id, publish.event.key, publish.event.offset,
+  client.progress.record(event.event_type_id, event.key, event.offset,
                          core_.settings.keys_per_client);
   ++core_.counters.events_accepted;
   for (Tracker* tracker : matched) delivery_.add(*tracker, position);
@@ -154,7 +159,8 @@ void Intake::on_settled(const YoungEvent& event) {
 // Called when every older event is in the log or settled: after a crash the resend of an older one
 // must not look like an offset that goes backwards.
 void Intake::note_progress(const YoungEvent& event) {
-  const auto stored = protocol::decode_event(std::string_view(event.record).substr(event.payload_at));
+  const auto stored =
+      protocol::decode_event(std::string_view(event.record).substr(event.payload_at));
   if (stored)
     progress_.push_back({event.source, stored->event_type_id, std::string(stored->key),
                          stored->offset});

@@ -1,7 +1,7 @@
 // Takes events in: knows republished ones, routes, gives positions, hands them to the log and
 // acknowledges the publisher when the event is safe. Not responsible for delivering.
-// Invariant (I1, P1, P2): an ACK leaves only with a CommitReceipt that reaches the event's batch, or
-// when every matching tracker has settled the event.
+// Invariant (I1, P1, P2): an ACK leaves only with a CommitReceipt that reaches the event's batch,
+// or when every matching tracker has settled the event.
 #pragma once
 
 #include <deque>

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "daemon/broker/refused_offsets.h"
 #include "daemon/broker/tracker.h"
 #include "protocol/in_flight_window.h"
 #include "protocol/output_buffer.h"
@@ -33,6 +34,7 @@ struct Peer {
   protocol::Session session;
   protocol::InFlightWindow<Flight> window;
   protocol::OutputBuffer output;
+  RefusedOffsets refused;
   std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
   std::string address;
   Client* client = nullptr;

@@ -1,6 +1,7 @@
 // A set of positions that grows at the end and is eaten from the front: what one subscription has
 // still to deliver. A million consecutive positions cost 16 bytes, a sparse one a byte or two each.
-// Not responsible for what a position means. Invariants: positions ascend; push_back only above all.
+// Not responsible for what a position means. Invariants: positions ascend; push_back only above
+// all.
 #pragma once
 
 #include <cstdint>

@@ -143,7 +143,8 @@ void Sessions::violate(Peer& peer, const protocol::Violation& violation) {
   std::string what = violation.inadmissible ? "a message that is not allowed in this state"
                                             : protocol::to_string(violation.error);
   if (violation.type) what = std::string(protocol::to_string(*violation.type)) + ": " + what;
-  core_.notice(Severity::warning, "protocol_error", peer.client ? peer.client->client_id : peer.identity,
+  core_.notice(Severity::warning, "protocol_error",
+               peer.client ? peer.client->client_id : peer.identity,
                what + " from " + peer.address);
   close(peer, CloseReason::protocol_error);
 }

@@ -1,7 +1,7 @@
 // Connections and clients: handshake, takeover, silence, client quarantine, adopt and forget.
 // Not responsible for events. Invariants: I9 (nothing but a CONNECTION REQUEST is looked at before
-// the handshake has succeeded), N1 (one live connection per client; the old one is fenced before the
-// new one gets data). A hello leaves only after the client's record is committed.
+// the handshake has succeeded), N1 (one live connection per client; the old one is fenced before
+// the new one gets data). A hello leaves only after the client's record is committed.
 #pragma once
 
 #include <deque>

@@ -43,7 +43,7 @@ struct SubscriptionSpec {
   std::string consumer;  // a client_id, or a glob: then one tracker per matching client
   std::vector<std::string> sources = {"*"};
   std::vector<EventTypeRange> event_types = {{}};  // default: all
-  std::vector<std::string> keys = {"*"};           // "{consumer}" stands for the consumer's client_id
+  std::vector<std::string> keys = {"*"};  // "{consumer}" stands for the consumer's client_id
   std::string key_format = "{key}";                // "{key}" and "{source}" are replaced
   Order order = Order::key;
   uint32_t in_flight = 256;                        // per tracker; 1 to 4095
@@ -52,8 +52,8 @@ struct SubscriptionSpec {
   std::vector<uint64_t> retry_ms = {1'000, 5'000, 30'000};  // the last one repeats
   AfterQuarantine after_quarantine = AfterQuarantine::continue_key;
   uint64_t expire_after_ms = 0;                    // 0: never
-  uint32_t held_max = 10'000;                      // events waiting for a retry or behind a held key
-  uint32_t quarantine_max = 1'000;                 // quarantined events before the subscription stops
+  uint32_t held_max = 10'000;       // events waiting for a retry or behind a held key
+  uint32_t quarantine_max = 1'000;  // quarantined events before the subscription stops
   std::vector<NackRule> on_nack;
   bool operator==(const SubscriptionSpec&) const = default;
 };

@@ -28,7 +28,8 @@ namespace sink::broker {
 
 using TrackerId = uint32_t;
 using SubscriptionId = uint32_t;
-using KeyHash = uint64_t;  // of (source, event type, key); a collision holds too much, never too little
+using KeyHash =
+    uint64_t;  // of (source, event type, key); a collision holds too much, never too little
 
 enum class SubscriptionOrigin : uint8_t { file = 0, operator_added = 1 };  // persisted
 

@@ -85,7 +85,8 @@ tl::expected<void, ListenError> Listener::listen(int inherited) {
   auto bound = is_pipe() ? bind_pipe(inherited) : bind_tcp(inherited);
   if (!bound) return bound;
   handle_.tcp.data = this;
-  if (const int error = uv_listen(stream(), kBacklog, on_connection)) return failed("listening on", error);
+  if (const int error = uv_listen(stream(), kBacklog, on_connection))
+    return failed("listening on", error);
   return {};
 }
 
@@ -112,7 +113,8 @@ tl::expected<void, ListenError> Listener::bind_pipe(int inherited) {
   uv_pipe_init(server_.loop(), &handle_.pipe, 0);
   open_ = true;
   if (inherited >= 0) {
-    if (const int error = uv_pipe_open(&handle_.pipe, inherited)) return failed("taking over", error);
+    if (const int error = uv_pipe_open(&handle_.pipe, inherited))
+      return failed("taking over", error);
     return {};
   }
   int error = uv_pipe_bind(&handle_.pipe, address_.path.c_str());

@@ -46,16 +46,19 @@ class Server final : public broker::Transport {
   // After every round of the loop (deadlines of others, drain progress).
   std::function<void()> on_round;
 
-  [[nodiscard]] tl::expected<void, ListenError> listen(const std::vector<config::Listener>& listeners,
-                                                       const std::vector<int>& inherited);
+  [[nodiscard]] tl::expected<void, ListenError> listen(
+      const std::vector<config::Listener>& listeners, const std::vector<int>& inherited);
   // All contexts are loaded anew; on any error nothing changes. Live connections whose certificate
   // would no longer be let in are closed.
-  [[nodiscard]] tl::expected<void, ListenError> reload(const std::vector<config::Listener>& listeners);
+  [[nodiscard]] tl::expected<void, ListenError> reload(
+      const std::vector<config::Listener>& listeners);
   // Loads what reload() would load, changes nothing.
-  [[nodiscard]] tl::expected<void, ListenError> check(const std::vector<config::Listener>& listeners);
+  [[nodiscard]] tl::expected<void, ListenError> check(
+      const std::vector<config::Listener>& listeners);
   void close_invalid_certificates();
   void stop_listening();
-  // Ends every connection at once and every handle of the server; free it after the loop has run out.
+  // Ends every connection at once and every handle of the server; free it after the loop has run
+  // out.
   void close();
   void start();
 

@@ -64,7 +64,8 @@ struct StoreFixture {
     run_tasks(*log, disk, now);
   }
   std::string segment() {
-    for (const auto& name : *disk.list())
+    const auto names = *disk.list();
+    for (const auto& name : names)
       if (parse_segment_name(name)) return name;
     return {};
   }
@@ -160,7 +161,8 @@ TEST_CASE("verify: a gap that a start has recorded is told as such") {
 TEST_CASE("verify: a damaged snapshot is damage, the log behind it is read all the same") {
   StoreFixture store(10);
   store.take_snapshot();
-  for (const auto& name : *store.disk.list())
+  const auto names = *store.disk.list();
+  for (const auto& name : names)
     if (parse_snapshot_name(name)) store.flip(name, 100);
   const auto found = verify_log(store.disk);
   REQUIRE(found.has_value());
@@ -198,26 +200,23 @@ TEST_CASE("visit: every record in order, and only as many as wanted") {
 }
 
 TEST_CASE("visit: damage is told where it lies, the tail as a tail") {
-  StoreFixture store(5);
-  bool tail = false;
-  size_t at = 0;
-  SUBCASE("in the middle") { at = store.offset_of(3); }
-  SUBCASE("at the end") {
-    at = store.offset_of(5);
-    tail = true;
+  for (const Sequence sequence : {3, 5}) {
+    for (const size_t inside : {size_t{10}, kBatchHeaderBytes + 40}) {  // header, record
+      CAPTURE(sequence);
+      CAPTURE(inside);
+      StoreFixture store(5);
+      const size_t at = store.offset_of(sequence);
+      store.flip(store.segment(), at + inside);
+      std::vector<DamagedPlace> places;
+      LogVisitor visitor;
+      visitor.on_record = [](const LoggedRecord&) { return true; };
+      visitor.on_damage = [&](const DamagedPlace& place) { places.push_back(place); };
+      REQUIRE(visit_log(store.disk, visitor).has_value());
+      REQUIRE(places.size() == 1);
+      CHECK(places.front().offset == at);
+      CHECK(places.front().is_tail == (sequence == 5));
+    }
   }
-  size_t broken = at + 10;
-  SUBCASE("header") {}
-  SUBCASE("record") { broken = at + kBatchHeaderBytes + 40; }
-  store.flip(store.segment(), broken);
-  std::vector<DamagedPlace> places;
-  LogVisitor visitor;
-  visitor.on_record = [](const LoggedRecord&) { return true; };
-  visitor.on_damage = [&](const DamagedPlace& place) { places.push_back(place); };
-  REQUIRE(visit_log(store.disk, visitor).has_value());
-  REQUIRE(places.size() == 1);
-  CHECK(places.front().offset == at);
-  CHECK(places.front().is_tail == tail);
 }
 
 }  // namespace sink::storage

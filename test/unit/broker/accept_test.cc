@@ -64,7 +64,8 @@ TEST_CASE("accept: an event that was not committed is neither delivered nor ackn
   CHECK(world.backend().take() == "k/1");
 }
 
-TEST_CASE("accept: after a failed commit nothing is acknowledged any more, resent events included (P6)") {
+TEST_CASE(
+    "accept: after a failed commit nothing is acknowledged any more, resent events included (P6)") {
   Simple world;
   world.start();
   world.meter().connect().publish("k", 1);
@@ -122,7 +123,8 @@ TEST_CASE("accept: an offset that goes backwards is refused, per key and type (P
   CHECK(world.meter().take_answers() == "k/10+ k/7-02 j/7+ k/7+");
 }
 
-TEST_CASE("accept: what matches no subscription is acknowledged and counted, or refused where told so") {
+TEST_CASE(
+    "accept: what matches no subscription is acknowledged and counted, or refused where told so") {
   World world;
   world.subscribe("some", "backend").event_types = {{5, 5}};
   world.start();
@@ -141,12 +143,17 @@ TEST_CASE("accept: padded varints are taken, stored and delivered in canonical f
   world.backend().connect();
   world.meter().connect();
   // type 1 padded to 3 bytes, schema 0, key "k", offset 1 padded to 2 bytes, timestamp 0, data "d"
-  const std::string payload("\x81\x80\x00\x00\x01k\x81\x00\x00\x01" "d", 11);
+  const std::string payload(
+      "\x81\x80\x00\x00\x01k\x81\x00\x00\x01"
+      "d",
+      11);
   world.meter().queue_publish("k/1", payload);
   world.meter().publish("k", 2);
   const auto stored = world.broker().delivery().find_record(1);
   REQUIRE(stored);
-  CHECK(decode_event_record(*stored)->payload == std::string("\x01\x00\x01k\x01\x00\x01" "d", 8));
+  CHECK(decode_event_record(*stored)->payload == std::string("\x01\x00\x01k\x01\x00\x01"
+                                                             "d",
+                                                             8));
   CHECK(world.backend().take() == "k/1 k/2");
 }
 
@@ -174,6 +181,36 @@ TEST_CASE("accept: a full store refuses with NACK 01, consumers drain, then serv
   CHECK(world.meter().take_answers() == "k/" + std::to_string(offset) + "+");
 }
 
+TEST_CASE(
+    "accept: after a refusal for want of space the later events of the key wait for that one") {
+  Simple world;
+  world.options.bytes_max = 1 << 20;
+  world.specs[0].in_flight = 4'095;
+  world.start();
+  world.meter().connect();
+  uint64_t offset = 0;
+  std::string answers;
+  while (answers.find('-') == std::string::npos && offset < 5'000) {
+    world.meter().publish("k", ++offset, 1, std::string(2'000, 'x'));
+    answers = world.meter().take_answers();
+  }
+  const auto name = [&](uint64_t more) { return "k/" + std::to_string(offset + more); };
+  world.meter().publish("k", offset + 1).publish("k", offset + 2);
+  CHECK(world.meter().take_answers() == name(1) + "-01 " + name(2) + "-01");
+  world.backend().connect();
+  for (int i = 0; i < 20; ++i) {
+    world.backend().ack_all();
+    world.advance(1'000);
+  }
+  world.meter().publish("k", offset + 1).publish("j", 1);
+  CHECK(world.meter().take_answers() == name(1) + "-01 j/1+");
+  world.meter().publish("k", offset).publish("k", offset + 2).publish("k", offset + 1);
+  CHECK(world.meter().take_answers() == name(0) + "+ " + name(2) + "-01 " + name(1) + "+");
+  world.advance(61'000);  // it gives up on offset + 2
+  world.meter().publish("k", offset + 3);
+  CHECK(world.meter().take_answers() == name(3) + "+");
+}
+
 TEST_CASE("accept: an event larger than the store can hold is refused for good") {
   Simple world;
   world.options.segment_bytes = 64 * 1024;
@@ -199,7 +236,8 @@ TEST_CASE("accept: while the commit buffer is full publishers wait and nothing i
 
 // ---- commit_linger -----------------------------------------------------------------------------
 
-TEST_CASE("linger: what everyone settles in time is acknowledged at that moment and never written") {
+TEST_CASE(
+    "linger: what everyone settles in time is acknowledged at that moment and never written") {
   Simple world;
   world.settings.commit_linger_ms = 500;
   world.start();

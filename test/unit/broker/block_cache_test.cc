@@ -1,6 +1,6 @@
-#include <doctest/doctest.h>
-
 #include "daemon/broker/block_cache.h"
+
+#include <doctest/doctest.h>
 
 using namespace sink::broker;
 
@@ -11,8 +11,8 @@ std::shared_ptr<const Block> block_of(Position first, Position end, size_t bytes
   auto block = std::make_shared<Block>();
   for (Position position = first; position < end; ++position) {
     const std::string text = std::to_string(position);
-    block->slots.push_back({position, static_cast<uint32_t>(block->bytes.size()),
-                            static_cast<uint32_t>(text.size())});
+    block->slots.push_back(
+        {position, static_cast<uint32_t>(block->bytes.size()), static_cast<uint32_t>(text.size())});
     block->bytes += text;
   }
   if (block->bytes.size() < bytes) block->bytes.resize(bytes);
@@ -48,7 +48,8 @@ TEST_CASE("block cache: one block larger than the limit is kept until the next c
   CHECK(text_of(cache, 8) == "8");
 }
 
-TEST_CASE("block cache: the same block again replaces itself, no block and no slots change nothing") {
+TEST_CASE(
+    "block cache: the same block again replaces itself, no block and no slots change nothing") {
   BlockCache cache(100'000);
   cache.insert(block_of(1, 5, 500));
   const size_t bytes = cache.bytes();
@@ -61,7 +62,8 @@ TEST_CASE("block cache: the same block again replaces itself, no block and no sl
 
 TEST_CASE("block cache: what was just read back is found although small blocks lie over it") {
   BlockCache cache(1 << 20);
-  for (Position position = 110; position < 200; ++position) cache.insert(block_of(position, position + 1));
+  for (Position position = 110; position < 200; ++position)
+    cache.insert(block_of(position, position + 1));
   cache.insert(block_of(100, 300));
   CHECK(text_of(cache, 299) == "299");
   CHECK(text_of(cache, 150) == "150");

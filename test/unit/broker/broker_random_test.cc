@@ -22,8 +22,8 @@ const std::string kRetry = "\x01", kQuarantine = "\x07", kDrop = "\x08";
 
 struct Publisher {
   Device* device = nullptr;
-  std::map<std::string, uint64_t> offsets;                        // of each key
-  std::deque<std::pair<std::string, std::string>> unanswered;     // event, payload
+  std::map<std::string, uint64_t> offsets;                     // of each key
+  std::deque<std::pair<std::string, std::string>> unanswered;  // event, payload
 };
 
 class Simulation {
@@ -92,7 +92,8 @@ class Simulation {
                                                                       bool ack) {
       REQUIRE_MESSAGE(ack, "the broker refuses ", event);
       model_.on_publisher_ack(event);
-      std::erase_if(publishers_[at].unanswered, [&](const auto& one) { return one.first == event; });
+      std::erase_if(publishers_[at].unanswered,
+                    [&](const auto& one) { return one.first == event; });
     };
     connect_publisher(publisher);
   }
@@ -127,11 +128,13 @@ class Simulation {
     device.on_delivery = [this, &device](uint16_t id, const protocol::EventView& event) {
       const std::string key(event.key);
       const size_t bar = key.find('|');
-      EventModel::Delivery delivery{key.substr(0, bar) + " " + device.name,
-                                    key.substr(bar + 1) + "/" + std::to_string(event.offset),
-                                    key.substr(bar + 1), event.offset, device.connection,
-                                    deaf_since_.count(&device) ? deaf_since_[&device]
-                                                               : world_.now.monotonic_ms};
+      EventModel::Delivery delivery{
+          key.substr(0, bar) + " " + device.name,
+          key.substr(bar + 1) + "/" + std::to_string(event.offset),
+          key.substr(bar + 1),
+          event.offset,
+          device.connection,
+          deaf_since_.count(&device) ? deaf_since_[&device] : world_.now.monotonic_ms};
       model_.on_delivery(delivery);
       if (world_.now.monotonic_ms >= delivery.sent_ms + kAckTimeoutMs) model_.on_timeout(delivery);
       flights_[{device.connection, id}] = delivery;

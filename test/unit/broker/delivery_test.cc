@@ -24,7 +24,8 @@ struct Simple : World {
 
 }  // namespace
 
-TEST_CASE("delivery: an event reaches every subscription that it matches, also twice one consumer") {
+TEST_CASE(
+    "delivery: an event reaches every subscription that it matches, also twice one consumer") {
   Simple world;
   world.subscribe("audit", "auditor");
   world.subscribe("again", "backend");
@@ -57,7 +58,8 @@ TEST_CASE("delivery: a backlog is delivered in position order, read back from th
   CHECK(world.readings().unsettled() == 0);
 }
 
-TEST_CASE("delivery: the window of a subscription and the one of the connection are both kept (S6)") {
+TEST_CASE(
+    "delivery: the window of a subscription and the one of the connection are both kept (S6)") {
   Simple world;
   world.spec().in_flight = 2;
   world.subscribe("all", "backend");
@@ -106,7 +108,9 @@ TEST_CASE("delivery: ids run round the 4096 and no live one is reused") {
   CHECK(world.readings().counts.acked == 5'001);
 }
 
-TEST_CASE("delivery: answers to ids that are unknown, answered or of an older connection change nothing (S2)") {
+TEST_CASE(
+    "delivery: answers to ids that are unknown, answered or of an older connection change "
+    "nothing (S2)") {
   Simple world;
   world.both();
   world.meter().publish("k", 1).publish("k", 2);
@@ -148,7 +152,8 @@ TEST_CASE("delivery: what was in flight when the connection broke is delivered a
   CHECK(world.counters().events_delivered == 5);
 }
 
-TEST_CASE("delivery: silence counts as a refusal, a late ACK still settles what is not under way again") {
+TEST_CASE(
+    "delivery: silence counts as a refusal, a late ACK still settles what is not under way again") {
   Simple world;
   world.spec().ack_timeout_ms = 5'000;
   world.both();
@@ -207,7 +212,8 @@ TEST_CASE("delivery: a consumer that does not read gets no more than the high-wa
   CHECK(world.backend().received.size() == 50);
 }
 
-TEST_CASE("delivery: a peer that sends and never reads costs bounded memory and ends as silent (I10)") {
+TEST_CASE(
+    "delivery: a peer that sends and never reads costs bounded memory and ends as silent (I10)") {
   Simple world;
   world.settings.output_buffer_bytes = 10'000;
   world.both();
@@ -304,7 +310,9 @@ TEST_CASE("expiry: a paused subscription with its consumer online expires too") 
 
 // ---- damage ------------------------------------------------------------------------------------
 
-TEST_CASE("damage: an event that the log cannot give back goes to quarantine, the others are delivered (I6)") {
+TEST_CASE(
+    "damage: an event that the log cannot give back goes to quarantine, the others are "
+    "delivered (I6)") {
   Simple world;
   world.start();
   world.meter().connect();
@@ -313,7 +321,10 @@ TEST_CASE("damage: an event that the log cannot give back goes to quarantine, th
   const auto names = world.disk.list();
   for (const std::string& name : *names) {
     const std::string* bytes = world.disk.contents(name);
-    const size_t at = bytes->find("\x01\x00\x01" "b", 0, 4);
+    const size_t at = bytes->find(
+        "\x01\x00\x01"
+        "b",
+        0, 4);
     if (at != std::string::npos) REQUIRE(world.disk.flip_bit(name, at * 8 + 27));
   }
   CHECK(world.backend().connect().take() == "a/1 c/3");
@@ -324,7 +335,8 @@ TEST_CASE("damage: an event that the log cannot give back goes to quarantine, th
   CHECK(world.quarantined("readings", "backend").size() == 1);
 }
 
-TEST_CASE("damage: a read that fails because the event has moved is repeated, not taken for damage") {
+TEST_CASE(
+    "damage: a read that fails because the event has moved is repeated, not taken for damage") {
   Simple world;
   world.start();
   world.meter().connect().publish("a", 1);

@@ -23,8 +23,8 @@ class EventModel {
 
   struct Delivery {
     std::string tracker;
-    std::string event;   // unique over all publishers
-    std::string key;     // of order
+    std::string event;  // unique over all publishers
+    std::string key;    // of order
     uint64_t offset = 0;
     uint64_t connection = 0;
     uint64_t sent_ms = 0;  // or earlier
@@ -41,7 +41,7 @@ class EventModel {
 
   // Everything that publishers were told is safe has reached everyone it should.
   void check_complete() const;
-  // After a crash more than a window's worth must not come twice. Meaningless with commit_linger.
+  // A crash makes at most a window's worth come twice. Meaningless with commit_linger.
   bool check_repeats = true;
   uint64_t deliveries = 0;
 
@@ -61,6 +61,7 @@ class EventModel {
 
   std::map<std::string, Tracker> trackers_;
   std::set<std::string> acknowledged_;
+  uint64_t crashes_ = 0;
 };
 
 }  // namespace sink::broker::test

@@ -85,7 +85,8 @@ TEST_CASE("nack: two of one key refused in the wrong order come back in the righ
   CHECK(world.backend().take() == "k/1 k/2 k/3");
 }
 
-TEST_CASE("nack: an older event that a broken connection brought back goes before the refused one") {
+TEST_CASE(
+    "nack: an older event that a broken connection brought back goes before the refused one") {
   Refusing world;
   world.meter().publish("k", 1).publish("k", 2).publish("k", 3);
   world.backend().nack("k/2");
@@ -108,7 +109,8 @@ TEST_CASE("nack: after a crash the older unanswered event goes before the refuse
   CHECK(world.backend().take() == "k/3");
 }
 
-TEST_CASE("nack: a refused event under way again still holds its key when an older one is resolved") {
+TEST_CASE(
+    "nack: a refused event under way again still holds its key when an older one is resolved") {
   Refusing world;
   world.meter().publish("k", 1).publish("k", 2);
   world.backend().nack("k/2");
@@ -123,7 +125,8 @@ TEST_CASE("nack: a refused event under way again still holds its key when an old
   CHECK(world.backend().take() == "k/3");
 }
 
-TEST_CASE("nack: the backoff follows the list, its last entry repeats, jitter stays within a fifth") {
+TEST_CASE(
+    "nack: the backoff follows the list, its last entry repeats, jitter stays within a fifth") {
   Refusing world(poison_after(0));
   world.meter().publish("k", 1);
   for (const uint64_t wait : {1'000, 4'000, 4'000}) {
@@ -164,7 +167,8 @@ TEST_CASE("nack: attempts survive restarts and crashes (S4)") {
   CHECK(world.bad() == std::vector<Position>{1});
 }
 
-TEST_CASE("nack: with continue the key goes on after quarantine, with hold it waits for the operator") {
+TEST_CASE(
+    "nack: with continue the key goes on after quarantine, with hold it waits for the operator") {
   Refusing going(poison_after(1));
   going.meter().publish("k", 1);
   going.backend().nack("k/1");
@@ -312,7 +316,9 @@ TEST_CASE("nack action: drop settles the event, counted and logged, and the key 
   CHECK(world.readings().counts.dropped + world.readings().unsettled() == 2);
 }
 
-TEST_CASE("nack action: quarantine-client closes the source and refuses it, long after the event was read") {
+TEST_CASE(
+    "nack action: quarantine-client closes the source and refuses it, long after the event was "
+    "read") {
   Refusing world(on_nack(NackAction::quarantine_client));
   world.meter().publish("k", 1);
   world.advance(5'000);
@@ -327,7 +333,8 @@ TEST_CASE("nack action: quarantine-client closes the source and refuses it, long
   CHECK(world.meter().response_human == "too loud");
 }
 
-TEST_CASE("nack action: a consumer that quarantines itself as the source loses only its connection") {
+TEST_CASE(
+    "nack action: a consumer that quarantines itself as the source loses only its connection") {
   Refusing world([](SubscriptionSpec& spec) {
     spec.on_nack = {{true, "", NackAction::quarantine_client}};
   });
@@ -338,7 +345,9 @@ TEST_CASE("nack action: a consumer that quarantines itself as the source loses o
   CHECK(world.readings().ready.size() == 1);
 }
 
-TEST_CASE("nack action: pause stops the subscription until resumed, the event first and alone of its key") {
+TEST_CASE(
+    "nack action: pause stops the subscription until resumed, the event first and alone of its "
+    "key") {
   Refusing world(on_nack(NackAction::pause));
   world.meter().publish("k", 1).publish("j", 1);
   world.backend().nack("k/1", "\x07");
@@ -369,7 +378,8 @@ TEST_CASE("nack action: after pause and resume the key waits for the event that 
 
 // ---- limits ------------------------------------------------------------------------------------
 
-TEST_CASE("nack: a full quarantine stops the subscription, raises an alarm, and room starts it again") {
+TEST_CASE(
+    "nack: a full quarantine stops the subscription, raises an alarm, and room starts it again") {
   Refusing world([](SubscriptionSpec& spec) {
     spec.on_nack = {{true, "", NackAction::quarantine}};
     spec.quarantine_max = 2;

@@ -1,9 +1,10 @@
+#include "daemon/broker/pending_runs.h"
+
 #include <doctest/doctest.h>
 
 #include <random>
 #include <set>
 
-#include "daemon/broker/pending_runs.h"
 #include "protocol/bytes.h"
 
 using namespace sink::broker;
@@ -120,7 +121,8 @@ TEST_CASE("pending runs: what is pushed behind a hole in the only run stays in o
   CHECK(all_of(runs) == std::vector<Position>{1, 2, 3, 4, 6, 7, 8, 9, 10});
 }
 
-TEST_CASE("pending runs: a million consecutive positions cost next to nothing, sparse ones two bytes") {
+TEST_CASE(
+    "pending runs: a million consecutive positions cost next to nothing, sparse ones two bytes") {
   PendingRuns dense;
   for (Position position = 1; position <= 1'000'000; ++position) dense.push_back(position);
   CHECK(dense.memory() < 1'000);
@@ -150,7 +152,8 @@ TEST_CASE("pending runs: many holes in one long run stay cheap to find and to re
 
 TEST_CASE("pending runs: damaged bytes are refused or decode to ascending positions") {
   PendingRuns runs;
-  for (Position position = 5; position < 500; position += 1 + position % 7) runs.push_back(position);
+  for (Position position = 5; position < 500; position += 1 + position % 7)
+    runs.push_back(position);
   const std::string good = encoded(runs);
   for (size_t cut = 0; cut < good.size(); ++cut) {
     PendingRuns copy;

@@ -1,10 +1,10 @@
+#include "daemon/broker/producer_progress.h"
+
 #include <doctest/doctest.h>
 
 #include <map>
 #include <random>
 #include <set>
-
-#include "daemon/broker/producer_progress.h"
 
 using namespace sink::broker;
 
@@ -44,7 +44,8 @@ TEST_CASE("producer progress: verdicts are those of a set of all accepted offset
     Model model;
     for (int i = 0; i < 500; ++i) {
       const uint64_t type = random() % 3;
-      const std::string key = random() % 20 == 0 ? std::string(300, 'k') : std::string(random() % 3, 'x');
+      const bool is_long = random() % 20 == 0;
+      const std::string key = is_long ? std::string(300, 'k') : std::string(random() % 3, 'x');
       const uint64_t offset = random() % 60;
       const OffsetVerdict verdict = progress.check(type, key, offset);
       REQUIRE(verdict == model.check(type, key, offset));
@@ -88,7 +89,8 @@ TEST_CASE("producer progress: the key published to least recently is forgotten f
   CHECK(copy.check(1, "c", 5) == OffsetVerdict::duplicate);
 }
 
-TEST_CASE("producer progress: offsets full of gaps cost bounded memory, the newest are known longest") {
+TEST_CASE(
+    "producer progress: offsets full of gaps cost bounded memory, the newest are known longest") {
   ProducerProgress progress;
   const uint64_t last = 2 * 3 * ProducerProgress::kRunsMax;
   for (uint64_t offset = 0; offset <= last; offset += 2) progress.record(1, "k", offset, kManyKeys);
@@ -101,7 +103,8 @@ TEST_CASE("producer progress: offsets full of gaps cost bounded memory, the newe
 
 TEST_CASE("producer progress: truncated or altered bytes are refused or leave a usable object") {
   ProducerProgress progress;
-  for (uint64_t i = 0; i < 30; ++i) progress.record(i % 3, std::string(i % 5, 'k'), i * 3, kManyKeys);
+  for (uint64_t i = 0; i < 30; ++i)
+    progress.record(i % 3, std::string(i % 5, 'k'), i * 3, kManyKeys);
   std::string bytes;
   progress.append_encoded(bytes);
   for (size_t cut = 0; cut < bytes.size(); ++cut) {

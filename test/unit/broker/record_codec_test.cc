@@ -1,6 +1,7 @@
+#include "daemon/broker/record_codec.h"
+
 #include <doctest/doctest.h>
 
-#include "daemon/broker/record_codec.h"
 #include "protocol/bytes.h"
 
 using namespace sink::broker;
@@ -24,7 +25,8 @@ SubscriptionSpec full_spec() {
   spec.expire_after_ms = UINT64_MAX;
   spec.held_max = 7;
   spec.quarantine_max = 8;
-  spec.on_nack = {{false, std::string("\x00\x01", 2), NackAction::pause}, {true, "", NackAction::drop}};
+  spec.on_nack = {{false, std::string("\x00\x01", 2), NackAction::pause},
+                  {true, "", NackAction::drop}};
   return spec;
 }
 
@@ -49,8 +51,8 @@ void check_codec(const std::string& bytes, Decode decode) {
 TEST_CASE("record codec: every record survives the round trip and no other bytes pass") {
   check_codec(encode(ClientRecord{7, "meter-7", 0xfedcba98, true}), decode_client);
   check_codec(encode(ClientRecord{UINT32_MAX, "", std::nullopt, false}), decode_client);
-  check_codec(encode(ClientQuarantineRecord{3, ClientQuarantine{"\x05", "too loud", 1, UINT64_MAX}}),
-              decode_client_quarantine);
+  const ClientQuarantine quarantine{"\x05", "too loud", 1, UINT64_MAX};
+  check_codec(encode(ClientQuarantineRecord{3, quarantine}), decode_client_quarantine);
   check_codec(encode(ClientQuarantineRecord{3, std::nullopt}), decode_client_quarantine);
   check_codec(encode(SubscriptionRecord{9, SubscriptionOrigin::operator_added, true, true, "why",
                                         full_spec()}),
@@ -71,8 +73,8 @@ TEST_CASE("record codec: every record survives the round trip and no other bytes
 }
 
 TEST_CASE("record codec: what was decoded is what was written") {
-  const auto subscription = decode_subscription(
-      encode(SubscriptionRecord{9, SubscriptionOrigin::operator_added, true, true, "why", full_spec()}));
+  const auto subscription = decode_subscription(encode(
+      SubscriptionRecord{9, SubscriptionOrigin::operator_added, true, true, "why", full_spec()}));
   REQUIRE(subscription);
   CHECK(subscription->spec == full_spec());
   CHECK(subscription->pause_reason == "why");

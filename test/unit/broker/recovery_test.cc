@@ -40,7 +40,8 @@ void live_through_everything(World& world) {
 
 }  // namespace
 
-TEST_CASE("recovery: the state from the log is the state that was, after a restart and after a crash") {
+TEST_CASE(
+    "recovery: the state from the log is the state that was, after a restart and after a crash") {
   World world;
   live_through_everything(world);
   const std::string before = world.describe();
@@ -65,7 +66,8 @@ TEST_CASE("recovery: the state from a snapshot is the state from the log") {
   CHECK(world.describe() == before);
 }
 
-TEST_CASE("recovery: a snapshot while refused events stand before untouched ones loses none of them") {
+TEST_CASE(
+    "recovery: a snapshot while refused events stand before untouched ones loses none of them") {
   World world;
   world.subscribe("readings", "backend");
   world.start();
@@ -90,7 +92,8 @@ TEST_CASE("recovery: a snapshot while refused events stand before untouched ones
   CHECK(backend.take() == expected);
 }
 
-TEST_CASE("recovery: a settlement that was not yet written is a second delivery, never a loss (D2)") {
+TEST_CASE(
+    "recovery: a settlement that was not yet written is a second delivery, never a loss (D2)") {
   World world;
   world.subscribe("readings", "backend");
   world.start();
@@ -103,7 +106,8 @@ TEST_CASE("recovery: a settlement that was not yet written is a second delivery,
   CHECK(backend.connect().take() == "k/1 k/2");
 }
 
-TEST_CASE("recovery: of what was settled in order, after an orderly stop nothing comes twice (D1)") {
+TEST_CASE(
+    "recovery: of what was settled in order, after an orderly stop nothing comes twice (D1)") {
   World world;
   world.subscribe("readings", "backend");
   world.start();
@@ -116,7 +120,8 @@ TEST_CASE("recovery: of what was settled in order, after an orderly stop nothing
   CHECK(backend.received.size() == 25);
 }
 
-TEST_CASE("recovery: numbers of forgotten clients and removed subscriptions are never given again") {
+TEST_CASE(
+    "recovery: numbers of forgotten clients and removed subscriptions are never given again") {
   World world;
   world.subscribe("readings", "backend");
   world.start();

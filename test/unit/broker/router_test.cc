@@ -1,10 +1,11 @@
+#include "daemon/broker/router.h"
+
 #include <doctest/doctest.h>
 
 #include <random>
 
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/glob.h"
-#include "daemon/broker/router.h"
 
 using namespace sink::broker;
 
@@ -36,7 +37,8 @@ struct Board {
   }
   std::vector<TrackerId> route(const Client& source, uint64_t type, std::string_view key) {
     std::vector<TrackerId> ids;
-    for (const Tracker* tracker : router.route(source, type, key, routable)) ids.push_back(tracker->id);
+    for (const Tracker* tracker : router.route(source, type, key, routable))
+      ids.push_back(tracker->id);
     return ids;
   }
 };
@@ -48,7 +50,8 @@ bool matches(const Tracker& tracker, const Client& source, uint64_t type, std::s
   bool type_fits = false, source_fits = false, key_fits = false;
   for (const auto& range : spec.event_types)
     type_fits = type_fits || (range.first <= type && type <= range.last);
-  for (const auto& glob : spec.sources) source_fits = source_fits || glob_match(glob, source.client_id);
+  for (const auto& glob : spec.sources)
+    source_fits = source_fits || glob_match(glob, source.client_id);
   for (const auto& pattern : spec.keys)
     key_fits = key_fits || glob_match(key_pattern_for(pattern, tracker.consumer), key);
   return type_fits && source_fits && key_fits;
@@ -61,10 +64,10 @@ const T& one_of(std::mt19937_64& random, const std::vector<T>& choices) {
 
 const std::vector<std::string> kPeople = {"meter-1", "meter-2", "backend", "a*b", "x\\y"};
 const std::vector<std::string> kSourcePatterns = {"*", "meter-*", "backend"};
-const std::vector<std::string> kKeyPatterns = {"*",  "exact", "{consumer}", "{consumer}/*", "e?act",
-                                               "\\*", "x*",    "a\\*b",      "[ab]*",        "x\\\\y"};
-const std::vector<std::string> kKeys = {"exact", "meter-1", "meter-2/7", "backend", "a*b", "aXb", "*",
-                                        "xyz",   "x\\y",    "",          "b"};
+const std::vector<std::string> kKeyPatterns = {
+    "*", "exact", "{consumer}", "{consumer}/*", "e?act", "\\*", "x*", "a\\*b", "[ab]*", "x\\\\y"};
+const std::vector<std::string> kKeys = {"exact", "meter-1", "meter-2/7", "backend", "a*b", "aXb",
+                                        "*",     "xyz",     "x\\y",      "",        "b"};
 
 }  // namespace
 

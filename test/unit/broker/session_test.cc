@@ -59,7 +59,8 @@ TEST_CASE("handshake: what is sent behind a request that is being decided is tak
   CHECK(world.meter().take_answers() == "k/1+");
 }
 
-TEST_CASE("handshake: another instance id, another server or a server id from nowhere is a mismatch") {
+TEST_CASE(
+    "handshake: another instance id, another server or a server id from nowhere is a mismatch") {
   Simple world;
   world.start();
   world.meter().connect().drop().instance_id += 1;
@@ -121,7 +122,8 @@ TEST_CASE("takeover: three connections of one identity at once leave the last on
   CHECK(world.meter().publish("k", 1).take_answers() == "k/1+");
 }
 
-TEST_CASE("takeover: the old connection is fenced, what it had in flight is delivered to the new one") {
+TEST_CASE(
+    "takeover: the old connection is fenced, what it had in flight is delivered to the new one") {
   Simple world;
   world.start();
   world.meter().connect();
@@ -152,7 +154,8 @@ TEST_CASE("takeover: peers that alternate raise one alarm and are slowed down") 
   CHECK(world.meter().connect().connected());
 }
 
-TEST_CASE("silence: a peer that says nothing for one and a half keepalives is closed, others are not") {
+TEST_CASE(
+    "silence: a peer that says nothing for one and a half keepalives is closed, others are not") {
   Simple world;
   world.start();
   world.backend().connect();
@@ -164,7 +167,8 @@ TEST_CASE("silence: a peer that says nothing for one and a half keepalives is cl
   CHECK(world.meter().connected());
 }
 
-TEST_CASE("silence: publishers that we do not read while the disk hangs are not called silent (E3)") {
+TEST_CASE(
+    "silence: publishers that we do not read while the disk hangs are not called silent (E3)") {
   Simple world;
   world.start();
   world.meter().connect();
@@ -197,8 +201,9 @@ TEST_CASE("client quarantine: it ends by itself at its end time") {
   Simple world;
   world.start();
   world.meter().connect();
+  const uint64_t since = world.now.wall_ms;
   world.broker().sessions().quarantine(world.client("meter"),
-                                       {"", "cool down", world.now.wall_ms, world.now.wall_ms + 60'000});
+                                       {"", "cool down", since, since + 60'000});
   world.settle();
   CHECK(world.answer(world.meter().connect()) == ResponseCode::quarantined);
   world.advance(60'000);
@@ -231,7 +236,8 @@ TEST_CASE("client quarantine: a client met only in a mismatch stays in quarantin
   CHECK(world.answer(world.meter().connect()) == ResponseCode::quarantined);
 }
 
-TEST_CASE("adopt: the presented instance becomes the client's, its offsets are a new history (N3)") {
+TEST_CASE(
+    "adopt: the presented instance becomes the client's, its offsets are a new history (N3)") {
   Simple world;
   world.start();
   world.meter().connect().publish("k", 10).drop();
@@ -296,7 +302,9 @@ TEST_CASE("adopt: nothing of the old instance leaks into the new history, linger
   CHECK(world.meter().take_answers() == "k/1+ j/1+");
 }
 
-TEST_CASE("forget: the client is unknown afterwards; a subscription written for it waits with its backlog") {
+TEST_CASE(
+    "forget: the client is unknown afterwards; a subscription written for it waits with its "
+    "backlog") {
   Simple world;
   world.subscribe("each", "meter*").keys = {"to/{consumer}"};
   world.start();

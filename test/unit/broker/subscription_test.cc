@@ -45,7 +45,8 @@ TEST_CASE("subscription: a template's consumer keeps its backlog while it is awa
   CHECK(world.device("meter-1").connect().take() == "meter-1/1");
 }
 
-TEST_CASE("subscription: added at a reload it gets what comes from then on, known clients included") {
+TEST_CASE(
+    "subscription: added at a reload it gets what comes from then on, known clients included") {
   Simple world;
   world.start();
   world.device("meter-1").connect();
@@ -57,7 +58,8 @@ TEST_CASE("subscription: added at a reload it gets what comes from then on, know
   CHECK(world.reconfigure().empty());
 }
 
-TEST_CASE("subscription: removed from the file it retires: nothing new, the backlog is still delivered") {
+TEST_CASE(
+    "subscription: removed from the file it retires: nothing new, the backlog is still delivered") {
   Simple world;
   world.start();
   world.meter().connect().publish("k", 1);
@@ -122,7 +124,8 @@ TEST_CASE("subscription: a larger window applies at once, a smaller one from the
   CHECK(world.backend().take() == "k/1 k/2");
 }
 
-TEST_CASE("subscription: what an operator added stays at a reload and goes when the operator says so") {
+TEST_CASE(
+    "subscription: what an operator added stays at a reload and goes when the operator says so") {
   Simple world;
   world.start();
   SubscriptionSpec spec;

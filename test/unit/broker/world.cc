@@ -35,7 +35,8 @@ std::string hex(std::string_view bytes) {
 // ---- devices ---------------------------------------------------------------------------------
 
 Device::Device(World& world, std::string client_id)
-    : name(std::move(client_id)), instance_id(static_cast<uint32_t>(hash_key(1, 1, name))),
+    : name(std::move(client_id)),
+      instance_id(static_cast<uint32_t>(hash_key(1, 1, name))),
       world_(world) {}
 
 Device& Device::connect() {
@@ -84,7 +85,9 @@ void Device::queue_nack(uint16_t id, const std::string& machine) {
   protocol::append_nack(outgoing_, id, machine, "no");
 }
 
-void Device::send(const std::string& frames) { outgoing_ += frames; }
+void Device::send(const std::string& frames) {
+  outgoing_ += frames;
+}
 
 Device& Device::publish(const std::string& key, uint64_t offset, uint64_t type,
                         const std::string& data) {
@@ -135,8 +138,12 @@ Device& Device::ack_all() {
   return *this;
 }
 
-std::string Device::take() { return joined(news_); }
-std::string Device::take_answers() { return joined(answers_); }
+std::string Device::take() {
+  return joined(news_);
+}
+std::string Device::take_answers() {
+  return joined(answers_);
+}
 
 void Device::on_bytes(protocol::Bytes bytes) {
   session_.lend(bytes);
@@ -191,7 +198,9 @@ World::World(uint64_t seed) : disk(seed), seed_(seed) {
   options.commit_buffer_bytes = 64 * 1024;
 }
 
-World::~World() { stop(); }
+World::~World() {
+  stop();
+}
 
 SubscriptionSpec& World::subscribe(const std::string& name, const std::string& consumer) {
   SubscriptionSpec& spec = specs.emplace_back();
@@ -394,7 +403,8 @@ void World::submit(Lane lane, storage::Task task) {
 
 Tracker& World::tracker(const std::string& subscription, const std::string& consumer) {
   for (const auto& tracker : core().state.trackers)
-    if (tracker && tracker->subscription->spec.name == subscription && tracker->consumer == consumer)
+    if (tracker && tracker->subscription->spec.name == subscription &&
+        tracker->consumer == consumer)
       return *tracker;
   REQUIRE_MESSAGE(false, "no tracker of ", subscription, " for ", consumer);
   std::abort();

@@ -77,8 +77,8 @@ class Device {
   protocol::Session session_{protocol::Role::client};
   std::string outgoing_;  // not yet taken by the broker
   bool paused_ = false;
-  uint16_t next_id_ = 4'000;  // soon wraps
-  std::map<uint16_t, std::string> published_;             // by message id, unanswered
+  uint16_t next_id_ = 4'000;                                // soon wraps
+  std::map<uint16_t, std::string> published_;               // by message id, unanswered
   std::deque<std::pair<uint16_t, std::string>> delivered_;  // unanswered
   std::vector<std::string> news_, answers_;
 };
@@ -97,9 +97,9 @@ class World : public Transport, public DiskLanes {
 
   // ---- life ----
   World& start();
-  void restart();     // in order: everything settles first
-  void kill();        // the process dies between two instructions
-  void crash();       // the power fails
+  void restart();  // in order: everything settles first
+  void kill();     // the process dies between two instructions
+  void crash();    // the power fails
   std::vector<std::string> reconfigure();
 
   Device& device(const std::string& name);
@@ -107,10 +107,10 @@ class World : public Transport, public DiskLanes {
   void settle();
   // One round: bytes in, a turn, bytes out. True: something happened.
   bool step();
-  bool flush_all();  // bytes out only
+  bool flush_all();           // bytes out only
   void advance(uint64_t ms);  // in the steps that the broker asks for
   bool hold_commits = false, hold_reads = false, hold_background = false;
-  bool run_disk(Lane lane);   // one waiting task; false: none
+  bool run_disk(Lane lane);            // one waiting task; false: none
   bool run_without_finish(Lane lane);  // its effect reaches the disk, the broker never hears of it
 
   // ---- looking in ----

@@ -191,7 +191,7 @@ TEST_CASE("event log: behind a seal the last batch cannot rot unnoticed") {
   log.commit();
   log.tick(100);
   const std::string name = log.names(".segment").at(0);
-  log.close();
+  log.kill();
   REQUIRE(log.disk.flip_bit(name, (kSegmentHeaderBytes + kBatchHeaderBytes + 20) * 8));
   REQUIRE(log.open());
   REQUIRE(log.log->gaps().size() == 1);
@@ -212,8 +212,8 @@ TEST_CASE("event log: a gap is written down and reported by every later start, o
   }
   log.tick(100);
   const std::string name = log.names(".segment").at(0);
-  log.close();
-  std::string& bytes = *log.disk.contents(name);
+  log.kill();
+  const std::string bytes = *log.disk.contents(name);
   // Two damaged places: the header of the first batch, a payload of the third.
   const uint64_t batch = batch_bytes(get_u32(bytes, kSegmentHeaderBytes + 8));
   log.disk.flip_bit(name, (kSegmentHeaderBytes + 9) * 8);
@@ -283,7 +283,7 @@ TEST_CASE("event log: a damaged snapshot leaves the older one and the log behind
   log.commit();
   const auto names = log.names(".snapshot");
   REQUIRE(names.size() == 2);
-  log.close();
+  log.kill();
   log.disk.flip_bit(names.back(), 8 * 100);
   REQUIRE(log.open());
   CHECK(log.report.snapshots_damaged == 1);

@@ -45,18 +45,18 @@ TEST_CASE("store: half a store, a foreign segment and a newer format are refused
 
   SUBCASE("no store file") { REQUIRE(log.disk.remove("store")); }
   SUBCASE("a damaged store file") { log.disk.flip_bit("store", 100); }
-  SUBCASE("an empty store file") { log.disk.contents("store")->clear(); }
+  SUBCASE("an empty store file") { log.disk.set_contents("store", ""); }
   SUBCASE("a segment of another store") {
     StoreId other = log.identity.id;
     other.bytes[3] ^= 1;
-    log.disk.contents(segment)->replace(0, kSegmentHeaderBytes,
-                                        encode_segment_header(other, header));
+    log.disk.set_contents(segment, encode_segment_header(other, header) +
+                                       whole.substr(kSegmentHeaderBytes));
   }
   SUBCASE("a segment under another's name") {
     SegmentHeader renamed = header;
     renamed.segment_id += 1;
-    log.disk.contents(segment)->replace(0, kSegmentHeaderBytes,
-                                        encode_segment_header(log.identity.id, renamed));
+    log.disk.set_contents(segment, encode_segment_header(log.identity.id, renamed) +
+                                       whole.substr(kSegmentHeaderBytes));
   }
   const std::string before = *log.disk.contents(segment);
   CHECK_FALSE(log.open());
@@ -131,7 +131,7 @@ TEST_CASE("store: a segment that lost its end is reported with the positions tha
   log.run();
   const std::string second = log.names(".segment").at(1);
   log.kill();
-  log.disk.contents(second)->resize(3'000);
+  log.disk.set_contents(second, log.disk.contents(second)->substr(0, 3'000));
   REQUIRE(log.open());
   REQUIRE(log.log->gaps().size() == 1);
   const Gap gap = log.log->gaps()[0];

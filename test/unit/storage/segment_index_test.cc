@@ -1,0 +1,149 @@
+#include "storage/segment_index.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+using namespace sink::storage;
+
+namespace {
+
+// An index with segment files 1 to `count`, and batches of ten events of 1,000 bytes in each.
+struct IndexFixture {
+  SegmentIndex index;
+  Position next = 1;
+  Sequence sequence = 1;
+
+  void add_file(SegmentId id) {
+    index.add_file({id, segment_name(id, next), next, kSegmentHeaderBytes, 1u << 20, 0, 0, 0, 0,
+                    false});
+  }
+  uint64_t add_batch(SegmentId id, uint32_t events = 10, uint64_t broker_ms = 0) {
+    BatchHeader header;
+    header.segment_id = id;
+    header.sequence = sequence++;
+    header.first_position = next;
+    header.event_count = events;
+    header.body_bytes = 1'000 * events;
+    header.broker_ms = broker_ms;
+    const uint64_t offset = index.file(id)->bytes;
+    next += events;
+    index.add_batch(id, offset, header, next);
+    return offset;
+  }
+};
+
+bool same(const SegmentIndex& a, const SegmentIndex& b) { return a.encode() == b.encode(); }
+
+}  // namespace
+
+TEST_CASE("segment index: a location begins at a batch and covers the position's own") {
+  IndexFixture f;
+  f.add_file(1);
+  std::vector<uint64_t> offsets;
+  for (int i = 0; i < 40; ++i) offsets.push_back(f.add_batch(1));
+  for (Position position = 1; position < f.next; ++position) {
+    const auto place = f.index.locate(position);
+    REQUIRE(place);
+    const uint64_t own = offsets[(position - 1) / 10];
+    CHECK(std::find(offsets.begin(), offsets.end(), place->offset) != offsets.end());
+    CHECK(place->offset <= own);
+    CHECK(place->offset + place->bytes >= own + batch_bytes(10'000));
+  }
+  CHECK_FALSE(f.index.locate(0));
+  CHECK_FALSE(f.index.locate(f.next));
+}
+
+TEST_CASE("segment index: a pause leaves an anchor, so that times are known to a second") {
+  IndexFixture f;
+  f.add_file(1);
+  f.add_batch(1, 1, 100);
+  f.add_batch(1, 1, 1'099);
+  f.add_batch(1, 1, 1'100);
+  CHECK(f.index.time_of(2)->broker_ms == 100);
+  CHECK(f.index.time_of(3)->broker_ms == 1'100);
+  CHECK_FALSE(f.index.time_of(4));
+}
+
+TEST_CASE("segment index: unsettled pairs are counted in the file that holds the event") {
+  IndexFixture f;
+  f.add_file(1);
+  f.add_batch(1);
+  f.add_file(2);
+  f.add_batch(2);
+  f.index.add_unsettled(1, 10);
+  f.index.add_unsettled(11, 20);  // two subscriptions
+  f.index.settle(6, 16);
+  CHECK(f.index.file(1)->unsettled == 5);
+  CHECK(f.index.file(2)->unsettled == 15);
+  f.index.settle(1, 6);
+  f.index.settle(11, 21);
+  CHECK(f.index.file(1)->unsettled == 0);
+  CHECK(f.index.file(2)->unsettled == 5);
+  f.index.settle(100, 200);  // unknown positions
+  f.index.add_unsettled(100, 1);
+  CHECK(f.index.file(2)->unsettled == 5);
+}
+
+TEST_CASE("segment index: a relocated range is found in its new file with its pairs") {
+  IndexFixture f;
+  f.add_file(1);
+  f.add_batch(1);
+  f.add_file(2);
+  f.add_batch(2);
+  f.add_file(3);
+  f.add_batch(3);
+  f.index.add_unsettled(1, 2);
+  f.index.add_unsettled(11, 10);
+  f.index.relocate({1, 11, 3, 9'000, {{4, 5'000, 0, 0}}});
+  CHECK(f.index.file(1)->unsettled == 0);
+  CHECK(f.index.file(2)->unsettled == 10);
+  CHECK(f.index.file(3)->unsettled == 2);
+  CHECK(f.index.locate(4)->segment == 3);
+  CHECK(f.index.locate(4)->offset == 5'000);
+  CHECK(f.index.locate(4)->bytes == 4'000);
+  CHECK(f.index.ranges_of(1).empty());
+  f.index.remove_file(1);
+  CHECK(f.index.locate(4)->segment == 3);
+  f.index.settle(1, 11);
+  CHECK(f.index.file(3)->unsettled == 0);
+  f.index.relocate({11, 21, 3, 9'000, {}});  // copies that cannot be read move nothing
+  CHECK(f.index.locate(12)->segment == 2);
+  f.index.remove_file(2);
+  CHECK_FALSE(f.index.locate(12));
+}
+
+TEST_CASE("segment index: it comes back from its bytes, and from no part or excess of them") {
+  IndexFixture f;
+  for (SegmentId id = 1; id < 4; ++id) {
+    f.add_file(id);
+    for (int i = 0; i < 12; ++i) f.add_batch(id, 10, 700 * f.sequence);
+  }
+  f.index.file(1)->sealed = true;
+  const std::string bytes = f.index.encode();
+  SegmentIndex back;
+  REQUIRE(back.decode(bytes));
+  CHECK(same(back, f.index));
+  CHECK(back.file(1)->sealed);
+  CHECK(back.file(3)->name == segment_name(3, 241));
+  for (Position position = 1; position < f.next; ++position)
+    CHECK(back.locate(position)->offset == f.index.locate(position)->offset);
+  for (size_t n = 0; n < bytes.size(); ++n)
+    CHECK_FALSE(back.decode(std::string_view(bytes).substr(0, n)));
+  CHECK_FALSE(back.decode(bytes + "x"));
+  std::string huge = bytes;
+  put_u64(huge.data(), UINT64_MAX);
+  CHECK_FALSE(back.decode(huge));
+}
+
+TEST_CASE("segment index: what lies behind a cut is known by its positions") {
+  IndexFixture f;
+  f.add_file(1);
+  std::vector<uint64_t> offsets;
+  for (int i = 0; i < 5; ++i) offsets.push_back(f.add_batch(1, 10, 2'000 * f.sequence));
+  const auto [first, end] = f.index.positions_behind(1, offsets[3] + 1);
+  CHECK(first == 31);
+  CHECK(end == 51);
+  const auto [none, none_end] = f.index.positions_behind(1, f.index.file(1)->bytes);
+  CHECK(none == none_end);
+}
