@@ -368,7 +368,7 @@ std::vector<admin::CertificateRow> Daemon::certificates() {
 void Daemon::audit(const admin_server::AuditEntry& entry) {
   log(Severity::notice, "operator",
       "uid " + std::to_string(entry.caller.uid) + ", pid " + std::to_string(entry.caller.pid) +
-          ": verb " + std::to_string(static_cast<unsigned>(entry.verb)) + " on " + entry.target +
+          ": " + std::string(admin_server::name_of(entry.verb)) + " on " + entry.target +
           ": " + entry.message);
 }
 

@@ -75,10 +75,13 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
     return refuse(peer, publish.message_id, Refusal::too_large);
   const protocol::EventView& event = publish.event;
   const uint64_t now_ms = core_.now.monotonic_ms;
-  if (!core_.log.accepts(young_bytes_ + bytes) ||
-      peer.refused.waits_for_older(event.event_type_id, event.key, event.offset, now_ms)) {
+  const bool room = core_.log.accepts(young_bytes_ + bytes);
+  const auto older_refused_ms = peer.refused.older_refused_ms(event.event_type_id, event.key,
+                                                              event.offset, now_ms);
+  if (!room || older_refused_ms) {
     ++core_.counters.events_refused_storage_full;
-    peer.refused.add(event.event_type_id, event.key, event.offset, now_ms);
+    peer.refused.add(event.event_type_id, event.key, event.offset,
+                     room ? *older_refused_ms : now_ms);
     return refuse(peer, publish.message_id, Refusal::storage_full);
   }
   peer.refused.remove(event.event_type_id, event.key, event.offset);

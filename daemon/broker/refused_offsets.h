@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,28 +16,32 @@ namespace sink::broker {
 class RefusedOffsets {
  public:
   static constexpr size_t kMax = 4'096;
-  static constexpr uint64_t kPatienceMs = 60'000;
+  static constexpr uint64_t kPatienceMs = 5'000;
 
-  // True: an older event of the key was refused and has not come again.
-  bool waits_for_older(uint64_t event_type_id, std::string_view key, uint64_t offset,
-                       uint64_t now_ms) {
-    if (keys_.empty()) return false;
+  // When an older event of the key was refused for want of room, if it has not come again since.
+  std::optional<uint64_t> older_refused_ms(uint64_t event_type_id, std::string_view key,
+                                           uint64_t offset, uint64_t now_ms) {
+    if (keys_.empty()) return std::nullopt;
     const auto found = keys_.find({event_type_id, std::string(key)});
-    if (found == keys_.end()) return false;
+    if (found == keys_.end()) return std::nullopt;
     Offsets& offsets = found->second;
     while (!offsets.empty() && offsets.begin()->second + kPatienceMs <= now_ms) {
       offsets.erase(offsets.begin());
       --size_;
     }
-    const bool waits = !offsets.empty() && offsets.begin()->first < offset;
+    std::optional<uint64_t> refused_ms;
+    if (!offsets.empty() && offsets.begin()->first < offset) refused_ms = offsets.begin()->second;
     if (offsets.empty()) keys_.erase(found);
-    return waits;
+    return refused_ms;
   }
 
-  void add(uint64_t event_type_id, std::string_view key, uint64_t offset, uint64_t now_ms) {
+  // An event that is refused only because it waits for an older one inherits that one's time, so
+  // that a publisher which gives refused events up is held back for kPatienceMs, not for ever.
+  void add(uint64_t event_type_id, std::string_view key, uint64_t offset,
+           uint64_t refused_ms) {
     if (size_ >= kMax) return;
     Offsets& offsets = keys_[{event_type_id, std::string(key)}];
-    if (offsets.insert_or_assign(offset, now_ms).second) ++size_;
+    if (offsets.insert_or_assign(offset, refused_ms).second) ++size_;
   }
 
   void remove(uint64_t event_type_id, std::string_view key, uint64_t offset) {

@@ -3,6 +3,7 @@
 // promised; then the same inside recovery. Prints the states checked and their rate.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -185,6 +186,28 @@ struct Original {
     return last;
   }
 
+  // Whether the file is the last segment and its first `length` bytes end between two batches, the
+  // padding of the one before counted as between.
+  bool ends_cleanly_at(const std::string& name, uint64_t length) const {
+    const auto segment = parse_segment_name(name);
+    const auto is_later = [&](const auto& file) {
+      return parse_segment_name(file.first) && file.first > name;
+    };
+    if (!segment || std::any_of(files.begin(), files.end(), is_later)) return false;
+    const StoreId store = decode_store_file(files.at(kStoreName)).identity->id;
+    const std::string& bytes = files.at(name);
+    uint64_t at = kSegmentHeaderBytes;
+    while (at < length) {
+      const auto header =
+          decode_batch_header(store, *segment, std::string_view(bytes).substr(at));
+      if (!header) return false;
+      const uint64_t end = at + kBatchHeaderBytes + header->body_bytes + kTrailerBytes;
+      at += batch_bytes(header->body_bytes);
+      if (length >= end && length <= at) return true;
+    }
+    return at == length;
+  }
+
   // Whether bytes from `first` to `end` of the file are part of a batch that holds the event.
   bool touches(Position position, const std::string& name, uint64_t first, uint64_t end) const {
     const auto segment = parse_segment_name(name);
@@ -237,7 +260,8 @@ std::string open_rotten(const Original& original, const Image& files, const std:
   for (const Position position : original.unsettled) {
     if (model.unsettled().count(position) != 0) continue;
     const bool older_state = name == original.last_segment() && end == bytes_before(original, name);
-    if (!told && !older_state) return "position " + std::to_string(position) + " is gone without a word";
+    if (!told && !older_state)
+      return "position " + std::to_string(position) + " is gone without a word";
     if (!original.touches(position, name, first, end))
       return "position " + std::to_string(position) + " outside the damage is gone";
   }
@@ -271,6 +295,8 @@ TEST_CASE("rot: a file cut at any length is repaired, told or refused, and never
       files[name].resize(length);
       ++meter.states;
       INFO(name << ", length " << length);
+      // The last segment cut between two batches is a whole log that ends earlier: nothing can tell.
+      if (original.ends_cleanly_at(name, length)) continue;
       REQUIRE(open_rotten(original, files, name, length, bytes.size()) == "");
     }
   }
