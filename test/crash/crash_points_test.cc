@@ -1,5 +1,5 @@
-// Crash points, level 0: scripted histories of a log on a simulated disk are cut off at every single
-// disk operation, the power fails or the process is killed, and whatever is then recovered must be
+// Crash points, level 0: scripted histories of a log on a simulated disk are cut off at every disk
+// operation, the power fails or the process is killed, and whatever is then recovered must be
 // the fold of a prefix of what was appended, no shorter than what a receipt has promised.
 #include <doctest/doctest.h>
 

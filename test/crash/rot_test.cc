@@ -82,7 +82,8 @@ Sample make_sample(bool snapshots) {
   sample.identity = log.identity;
   sample.fold = log.fold;
   for (const auto& operation : log.operations)
-    if (operation.kind == RecordKind::event) sample.payloads[operation.position] = operation.payload;
+    if (operation.kind == RecordKind::event)
+      sample.payloads[operation.position] = operation.payload;
   log.kill();
   for (const std::string& name : log.names(""))
     if (name != kSpareName && name != kReserveName && (snapshots || !parse_snapshot_name(name)))

@@ -295,7 +295,7 @@ TEST_CASE("rot: a file cut at any length is repaired, told or refused, and never
       files[name].resize(length);
       ++meter.states;
       INFO(name << ", length " << length);
-      // The last segment cut between two batches is a whole log that ends earlier: nothing can tell.
+      // The last segment cut between two batches is a log that ended earlier: nothing can tell.
       if (original.ends_cleanly_at(name, length)) continue;
       REQUIRE(open_rotten(original, files, name, length, bytes.size()) == "");
     }

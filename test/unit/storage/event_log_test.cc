@@ -339,6 +339,48 @@ TEST_CASE("event log: sync mode never still rotates, snapshots and trims without
   }
 }
 
+TEST_CASE("event log: a snapshot vouches for its batch in every sync mode") {
+  for (const SyncMode mode : {SyncMode::never, SyncMode::interval, SyncMode::always}) {
+    for (uint64_t seed = 1; seed < 20; ++seed) {
+      LogFixture log(seed);
+      log.options.sync = mode;
+      REQUIRE(log.open());
+      for (int i = 0; i < 5; ++i) {
+        log.append_many(2, 300);
+        log.commit();
+      }
+      log.log->request_snapshot();
+      log.append_many(2, 300);
+      CHECK(log.commit_one());
+      log.background();
+      CHECK(log.names(".snapshot").size() == 1);
+      const size_t covered = log.operations.size();
+      REQUIRE(log.reopen_after_crash());
+      CHECK(log.describe_mismatch == "");
+      CHECK(log.operations.size() == covered);
+      CHECK(log.unreadable() == 0);
+    }
+  }
+}
+
+TEST_CASE("event log: a segment is whole on the medium before the next one is begun") {
+  for (const SyncMode mode : {SyncMode::never, SyncMode::interval}) {
+    for (uint64_t seed = 1; seed < 30; ++seed) {
+      LogFixture log(seed);
+      log.options.sync = mode;
+      REQUIRE(log.open());
+      while (log.names(".segment").size() < 2) {
+        log.background();
+        REQUIRE(log.append(700) != 0);
+        log.commit_one();
+      }
+      log.durable = 0;
+      REQUIRE(log.reopen_after_crash());
+      CHECK(log.describe_mismatch == "");  // no gap: what is behind a segment vouches for it
+    }
+  }
+}
+
 TEST_CASE("event log: positions never come back, whatever was lost") {
   LogFixture log(3);
   REQUIRE(log.open());

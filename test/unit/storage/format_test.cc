@@ -210,7 +210,8 @@ TEST_CASE("format: gaps, names and the store file round trip and refuse anything
   CHECK_FALSE(decode_gap("short"));
   CHECK(segment_name(0x1f, 0xabc) == "0000001f-0000000000000abc.segment");
   CHECK(parse_segment_name(segment_name(0x1f, 0xabc)) == 0x1fu);
-  for (const char* bad : {"", "0000001f-0000000000000abc.segmen", "0000001F-0000000000000abc.segment",
+  for (const char* bad : {"", "0000001f-0000000000000abc.segmen",
+                          "0000001F-0000000000000abc.segment",
                           "0000001f_0000000000000abc.segment", "x000001f-0000000000000abc.segment",
                           "0000001f-0000000000000abg.segment", "spare"})
     CHECK_FALSE(parse_segment_name(bad));

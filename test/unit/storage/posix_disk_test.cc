@@ -81,7 +81,8 @@ TEST_CASE("posix disk: a file that may not grow is a full disk, not a broken one
   rlimit small = before;
   small.rlim_cur = 4'096;
   REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const auto written = disk->write(*file, 0, std::string(10'000, 'x'));  // a short write, then EFBIG
+  // A short write, then EFBIG.
+  const auto written = disk->write(*file, 0, std::string(10'000, 'x'));
   const auto allocated = disk->allocate(*file, 10'000);
   REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
   REQUIRE_FALSE(written);
