@@ -85,20 +85,22 @@ std::optional<Task> EventLog::next_background(LogTime now) {
   return start_compaction(now);
 }
 
+// What a running task holds up is no reason to wake: its end is an input of its own.
 std::optional<uint64_t> EventLog::deadline_ms(LogTime) const {
   std::optional<uint64_t> deadline;
   const auto at = [&](uint64_t ms) { deadline = std::min(deadline.value_or(UINT64_MAX), ms); };
   if (failed_) return std::nullopt;
-  if (next_sequence_ > 1 && !last_was_seal_ && !committing_ && fits(batch_bytes(0)))
-    at(last_commit_ms_ + options_.idle_seal_ms);
-  if (unsynced_writes_ && options_.sync == SyncMode::interval)
+  const bool may_seal = next_sequence_ > 1 && !last_was_seal_ && !has_open_records();
+  if (may_seal && !committing_ && fits(batch_bytes(0))) at(last_commit_ms_ + options_.idle_seal_ms);
+  if (unsynced_writes_ && !committing_ && options_.sync == SyncMode::interval)
     at(last_sync_ms_ + options_.sync_interval_ms);
-  if (space_retry_ms_ != 0) at(space_retry_ms_);
+  if (space_retry_ms_ != 0 && !background_busy_ && !committing_) at(space_retry_ms_);
   const bool settled_segment =
       std::any_of(index_.files().begin(), index_.files().end(), [](const auto& entry) {
         return entry.second.sealed && entry.second.unsettled == 0;
       });
-  if (settled_segment && options_.retain_ms == 0)
+  if (settled_segment && options_.retain_ms == 0 && !snapshot_pending() && !background_busy_ &&
+      !committing_)
     at(std::max(snapshot_not_before_ms_, last_commit_ms_ + kSnapshotPauseMs));
   return deadline;
 }

@@ -306,6 +306,7 @@ Outcome Recovery::scan_batches(size_t at, FileHandle file, Window& window) {
     auto place = look(at, window, offset);
     if (!place) return failed("reading", segment.name, place.error());
     const RecoveryRow& row = judge(place->facts);
+    log_.report.rows |= 1u << (&row - kRecoveryTable);
     switch (row.verdict) {
       case Verdict::accept:
       case Verdict::accept_after_gap:

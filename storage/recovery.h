@@ -49,6 +49,7 @@ struct RecoveryReport {
   uint32_t snapshots_damaged = 0;
   uint32_t headers_damaged = 0;  // of segments whose batches were read all the same
   uint64_t chain_breaks = 0;
+  uint32_t rows = 0;  // of the recovery table that applied: bit i is row i
   std::vector<std::string> notes;  // one sentence each
 };
 

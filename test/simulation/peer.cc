@@ -1,0 +1,161 @@
+#include "test/simulation/peer.h"
+
+#include <algorithm>
+
+namespace sink::simulation {
+namespace {
+
+constexpr uint64_t kHandshakeMs = 5'000;  // a peer that hears nothing of its request gives up
+
+uint32_t instance_of(const std::string& name, uint32_t instance) {
+  uint32_t hash = 2'166'136'261u;
+  for (const char byte : name) hash = (hash ^ static_cast<uint8_t>(byte)) * 16'777'619u;
+  return hash + instance;
+}
+
+}  // namespace
+
+Peer::Peer(Stage& stage, Gateway& gateway, std::string name)
+    : stage_(stage),
+      gateway_(gateway),
+      name_(std::move(name)),
+      instance_id_(instance_of(name_, 0)),
+      connect_at_ms_(stage.clock.monotonic_ms) {}
+
+void Peer::connect() {
+  if (!gateway_.running() || gateway_.stopping()) return lose(random().between(100, 1'000));
+  const size_t capacity = random().chance(300) ? 600 : 64 * 1024;
+  link_ = std::make_shared<Link>(++links_made_, capacity);
+  session_ = protocol::Session(protocol::Role::client);
+  keepalive_ = protocol::Keepalive(gateway_.settings.keepalive_ms, now_ms());
+  gateway_.connect(link_, name_);
+  wrong_instance_ = known_ && faults().strikes(Fault::wrong_instance, 20);
+  std::string request;
+  protocol::append_request(request, {0, "1.0.0", instance_id_ + (wrong_instance_ ? 77 : 0),
+                                     server_instance_id_});
+  send(request);
+  act_at_ms_ = now_ms() + kHandshakeMs;
+}
+
+void Peer::hang_up() {
+  if (link_ && !link_->silent) link_->peer_gone = true;
+  lose(random().between(50, 3'000));
+}
+
+void Peer::lose(uint64_t back_in_ms) {
+  const bool had = link_ != nullptr;
+  link_.reset();
+  connect_at_ms_ = now_ms() + back_in_ms;
+  if (had) on_lost();
+}
+
+void Peer::heal() {
+  connect_at_ms_ = std::min(connect_at_ms_, now_ms() + 100);
+  if (link_ == nullptr) return;
+  if (link_->silent) return lose(100);
+  link_->down.set_reading(true);
+  act_at_ms_ = std::min(act_at_ms_, now_ms() + 100);
+}
+
+void Peer::wipe() {
+  hang_up();
+  instance_id_ = instance_of(name_, ++instances_);
+  server_instance_id_.reset();
+}
+
+void Peer::send(const std::string& frames) {
+  if (!link_ || link_->silent || link_->broken || frames.empty()) return;
+  const bool segmented = faults().strikes(Fault::segmentation, 50);
+  const uint64_t delay = random().below(10);
+  link_->up.put(frames, now_ms() + delay, segmented, random());
+  keepalive_.on_sent(now_ms());
+}
+
+// ---- time ------------------------------------------------------------------------------------
+
+uint64_t Peer::next_ms() const {
+  if (!link_) return connect_at_ms_;
+  uint64_t next = std::min(act_at_ms_, keepalive_.deadline_ms());
+  if (!link_->down.reading()) return std::min(next, read_again_ms_);
+  const bool ends = link_->broken || link_->gateway_gone;
+  return std::min(next, link_->down.next_ms().value_or(ends ? 0 : UINT64_MAX));
+}
+
+void Peer::advance() {
+  if (!link_) {
+    if (connect_at_ms_ <= now_ms()) connect();
+    return;
+  }
+  if (!link_->down.reading() && read_again_ms_ <= now_ms()) link_->down.set_reading(true);
+  for (;;) {
+    const std::string bytes = link_->down.take(now_ms());
+    if (bytes.empty()) break;
+    keepalive_.on_received(now_ms());
+    session_.lend(bytes);
+    while (link_) {
+      const auto message = session_.next();
+      if (!message) return stage_.referee.violate(name_ + " cannot read what the gateway sent");
+      if (!*message) break;
+      handle(**message);
+    }
+    if (!link_) return;
+    session_.settle();
+  }
+  if ((link_->broken || link_->gateway_gone) && link_->down.empty())
+    return lose(random().between(50, 2'000));
+  switch (keepalive_.due(now_ms())) {
+    case protocol::Keepalive::Action::give_up: return hang_up();
+    case protocol::Keepalive::Action::ping: {
+      std::string ping;
+      protocol::append_ping(ping);
+      if (session_.connected()) send(ping);
+      keepalive_.on_pinged(now_ms());
+      break;
+    }
+    case protocol::Keepalive::Action::none: break;
+  }
+  if (act_at_ms_ > now_ms()) return;
+  if (!session_.connected()) return hang_up();
+  act_at_ms_ = act(now_ms());
+  if (link_) break_something();
+}
+
+void Peer::handle(const protocol::Message& message) {
+  if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&message)) {
+    if (answer->code == protocol::ResponseCode::hello_new_client)
+      server_instance_id_ = answer->server_instance_id;
+    if (answer->code != protocol::ResponseCode::connected &&
+        answer->code != protocol::ResponseCode::hello_new_client)
+      return lose(random().between(500, 3'000));
+    if (wrong_instance_)
+      return stage_.referee.violate("I9: " + name_ + " was welcomed with a wrong instance id");
+    session_.accept();
+    known_ = true;
+    act_at_ms_ = now_ms();
+    return on_welcome();
+  }
+  on_message(message);
+}
+
+void Peer::break_something() {
+  if (faults().strikes(Fault::connection_reset, 4)) {
+    link_->up.cut(now_ms(), random());
+    link_->down.cut(now_ms(), random());
+    link_->broken = true;
+  } else if (faults().strikes(Fault::half_open, 2)) {
+    link_->silent = true;
+    link_->up.lose_all();
+    link_->down.lose_all();
+  } else if (faults().strikes(Fault::stall, 3)) {
+    const uint64_t until = now_ms() + random().between(1, random().chance(100) ? 600'000 : 3'000);
+    link_->up.delay(until);
+    link_->down.delay(until);
+  } else if (faults().strikes(Fault::slow_reader, 4)) {
+    link_->down.set_reading(false);
+    read_again_ms_ = now_ms() + random().between(100, 20'000);
+  } else if (faults().strikes(Fault::takeover, 3)) {
+    lose(0);  // the old connection stays open at the gateway until it is taken over
+  }
+}
+
+}  // namespace sink::simulation

@@ -1,0 +1,454 @@
+#include "test/simulation/referee.h"
+
+#include <algorithm>
+
+namespace sink::simulation {
+namespace {
+
+bool matches(const std::string& pattern, const std::string& text) {
+  const size_t star = pattern.find('*');
+  if (star == std::string::npos) return pattern == text;
+  return text.size() >= star && text.compare(0, star, pattern, 0, star) == 0;
+}
+
+std::string key_name_of(const std::string& source, const protocol::EventView& event) {
+  return source + "|" + std::to_string(event.event_type_id) + "|" + std::string(event.key);
+}
+
+std::string event_name(const std::string& key_name, uint64_t offset) {
+  return key_name + "/" + std::to_string(offset);
+}
+
+}  // namespace
+
+void Referee::violate(std::string text) {
+  if (!violation_) violation_ = std::move(text);
+}
+
+// ---- what is configured ----------------------------------------------------------------------
+
+void Referee::subscribe(const RefereedSubscription& subscription) {
+  subscriptions_[subscription.name] = subscription;
+  resubscribe(subscription.name);
+}
+
+void Referee::resubscribe(const std::string& name) {
+  ++epoch_;
+  active_.insert(name);
+  make_optional(subscriptions_.at(name));
+}
+
+void Referee::unsubscribe(const std::string& name) {
+  ++epoch_;
+  active_.erase(name);
+  make_optional(subscriptions_.at(name));
+}
+
+// Events on their way in may be accepted before the change or after it.
+void Referee::make_optional(const RefereedSubscription& subscription) {
+  for (auto& [name, event] : events_) {
+    if (event.acked) continue;
+    for (auto& [tracker, must] : event.owed)
+      if (tracker.starts_with(subscription.name + " ")) must = false;
+  }
+}
+
+Referee::Tracker& Referee::tracker(const RefereedSubscription& subscription,
+                                   const std::string& consumer) {
+  Tracker& found = trackers_[subscription.name + " " + consumer];
+  found.subscription = &subscriptions_.at(subscription.name);
+  return found;
+}
+
+void Referee::owe(Event& event) {
+  const bool certain = event.owed.empty() && event.epoch == epoch_;
+  for (const std::string& name : active_) {
+    const RefereedSubscription& subscription = subscriptions_.at(name);
+    if (!matches(subscription.sources, event.source) ||
+        !matches(subscription.keys, event.content.key) ||
+        event.content.event_type_id < subscription.first_type ||
+        event.content.event_type_id > subscription.last_type)
+      continue;
+    const bool is_template = subscription.consumer.ends_with("*");
+    if (!is_template) {
+      event.owed.try_emplace(name + " " + subscription.consumer, certain);
+      continue;
+    }
+    for (const auto& [id, connection] : connections_)
+      if (matches(subscription.consumer, connection.identity))
+        event.owed.try_emplace(name + " " + connection.identity,
+                               certain && known_clients_.count(connection.identity) != 0);
+    for (const std::string& client : known_clients_)
+      if (matches(subscription.consumer, client))
+        event.owed.try_emplace(name + " " + client, certain);
+  }
+}
+
+// ---- connections -----------------------------------------------------------------------------
+
+void Referee::on_open(ConnectionId connection, const std::string& identity) {
+  connections_[connection].identity = identity;
+}
+
+void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end() || found->second.hostile) return;
+  Connection& from = found->second;
+  from.in.lend(bytes);
+  for (;;) {
+    const auto message = from.in.next();
+    if (!message) from.hostile = true;
+    if (!message || !*message) break;
+    // Whether a request is good the gateway decides; we must see what a good one brings.
+    if (std::holds_alternative<protocol::ConnectionRequest>(**message)) from.in.accept();
+    if (const auto* publish = std::get_if<protocol::Publish>(&**message))
+      on_publish(from, *publish);
+    else if (const auto* ack = std::get_if<protocol::Ack>(&**message))
+      on_answer(from, ack->message_id, nullptr, held_back);
+    else if (const auto* nack = std::get_if<protocol::Nack>(&**message))
+      on_answer(from, nack->message_id, nack, held_back);
+  }
+  from.in.settle();
+}
+
+void Referee::on_output(ConnectionId id, protocol::Bytes bytes, Moment since) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return violate("bytes for a connection that is closed");
+  Connection& to = found->second;
+  to.out.lend(bytes);
+  for (;;) {
+    const auto message = to.out.next();
+    if (!message) return violate("I9: the gateway breaks the protocol towards " + to.identity);
+    if (!*message) break;
+    if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&**message)) {
+      const bool welcome = answer->code == protocol::ResponseCode::connected ||
+                           answer->code == protocol::ResponseCode::hello_new_client;
+      ++(welcome ? tally_.welcomed : tally_.rejected);
+      if (welcome) on_welcome(to);
+    } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
+      on_delivery(id, to, *publish, since);
+    } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
+      on_publish_answer(to, ack->message_id, true);
+    } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {
+      on_publish_answer(to, nack->message_id, false);
+    }
+  }
+  to.out.settle();
+}
+
+void Referee::on_welcome(Connection& to) {
+  to.out.accept();
+  known_clients_.insert(to.identity);
+}
+
+void Referee::forget_flights(ConnectionId connection) {
+  for (auto& [name, to] : trackers_)
+    for (auto flight = to.in_flight.begin(); flight != to.in_flight.end();) {
+      if (flight->second.first != connection) {
+        ++flight;
+        continue;
+      }
+      if (timed_out(to, flight->second.second)) ++to.failures[flight->first];
+      flight = to.in_flight.erase(flight);
+    }
+}
+
+void Referee::on_fenced(ConnectionId connection) {
+  const auto found = connections_.find(connection);
+  if (found == connections_.end()) return;
+  found->second.fenced = true;
+  found->second.flights.clear();
+  forget_flights(connection);
+}
+
+void Referee::on_closed(ConnectionId connection, bool output_lost) {
+  on_fenced(connection);
+  const auto found = connections_.find(connection);
+  if (found != connections_.end() && output_lost)
+    for (auto& [name, to] : trackers_)
+      if (name.ends_with(" " + found->second.identity)) to.output_lost_ms = now_ms_;
+  connections_.erase(connection);
+}
+
+void Referee::on_orderly_stop() {
+  connections_.clear();
+  for (auto& [name, to] : trackers_) to.in_flight.clear();
+}
+
+// Answers not yet written are forgotten: a window's worth of them.
+void Referee::on_process_death() {
+  ++deaths_;
+  on_orderly_stop();
+  for (auto& [name, to] : trackers_) {
+    to.refused.clear();
+    to.settled_before.insert(to.settled.begin(), to.settled.end());
+    to.settled.clear();
+  }
+}
+
+// ---- publishers ------------------------------------------------------------------------------
+
+Referee::Event* Referee::find(const std::string& source, const protocol::EventView& event) {
+  const auto found = events_.find(event_name(key_name_of(source, event), event.offset));
+  return found == events_.end() ? nullptr : &found->second;
+}
+
+void Referee::on_publish(Connection& from, const protocol::Publish& publish) {
+  const std::string key_name = key_name_of(from.identity, publish.event);
+  const std::string name = event_name(key_name, publish.event.offset);
+  Progress& progress = progress_[key_name];
+  auto [at, is_new] = events_.try_emplace(name);
+  Event& event = at->second;
+  if (is_new) {
+    ++tally_.published;
+    event.source = from.identity;
+    event.key_name = key_name;
+    event.content = protocol::own(publish.event);
+    event.index = ++progress.next_index;
+    event.epoch = epoch_;
+    event.seen_ms = now_ms_;
+    event.must_refuse = progress.any_acked && publish.event.offset < progress.acked_offset;
+  }
+  if (progress.any_seen && publish.event.offset < progress.seen_offset) event.may_refuse = true;
+  progress.seen_offset = std::max(progress.seen_offset, publish.event.offset);
+  progress.any_seen = true;
+  if (!event.acked) owe(event);
+  from.published[publish.message_id] = name;
+}
+
+void Referee::on_publish_answer(Connection& to, uint16_t id, bool ack) {
+  const auto found = to.published.find(id);
+  if (found == to.published.end())
+    return violate("an answer to a message id that " + to.identity + " has not sent");
+  Event& event = events_.at(found->second);
+  if (ack) {
+    ++tally_.acked;
+    if (event.must_refuse && !event.owed.empty() && !rotten_)
+      violate("P5: " + found->second + " is ACKed behind a higher offset of its key");
+    event.acked = true;
+    Progress& progress = progress_[event.key_name];
+    if (!event.old_history && !event.owed.empty()) {  // of unrouted events nothing is kept
+      progress.acked_offset = std::max(progress.acked_offset, event.content.offset);
+      progress.any_acked = true;
+    }
+  } else {
+    ++tally_.refused;
+    // What everyone settled within the linger was never written: a crash forgets that it was there.
+    const bool forgotten = lingers_ && deaths_ > 0;
+    if (event.acked && !rotten_ && !forgotten)
+      violate("P4: " + found->second + " is refused after it was ACKed");
+    if (!event.may_refuse && !event.must_refuse && !may_be_full_ && !rotten_)
+      violate("P5: " + found->second + " is refused without a reason");
+  }
+  trace_.note(now_ms_, ack ? "safe" : "refused", id, found->second);
+  to.published.erase(found);
+}
+
+void Referee::on_new_history(const std::string& client) {
+  for (auto& [name, event] : events_)
+    if (event.source == client) {
+      event.old_history = true;
+      if (!event.acked)
+        for (auto& [tracker, must] : event.owed) must = false;
+    }
+  for (auto& [key_name, progress] : progress_)
+    if (key_name.starts_with(client + "|"))
+      progress.any_acked = progress.any_seen = false, progress.acked_offset =
+          progress.seen_offset = 0;
+}
+
+// ---- consumers -------------------------------------------------------------------------------
+
+bool Referee::timed_out(const Tracker& tracker, uint64_t since_ms) const {
+  return now_ms_ >= since_ms + tracker.subscription->ack_timeout_ms;
+}
+
+// What a version 0 consumer sees is "subscription|source|key".
+void Referee::on_delivery(ConnectionId id, Connection& to, const protocol::Publish& publish,
+                          Moment since) {
+  const std::string shown(publish.event.key);
+  const size_t first = shown.find('|'), second = shown.find('|', first + 1);
+  if (second == std::string::npos) return violate("B1: a key that nobody made: " + shown);
+  protocol::Event content = protocol::own(publish.event);
+  content.key = shown.substr(second + 1);
+  const std::string source = shown.substr(first + 1, second - first - 1);
+  const Event* event = find(source, content.view());
+  const auto subscription = subscriptions_.find(shown.substr(0, first));
+  if (event == nullptr || subscription == subscriptions_.end() || !(event->content == content))
+    return violate("B1: " + to.identity + " gets an event that nobody published: " + shown);
+  const std::string name = event_name(event->key_name, content.offset);
+  const std::string tracker_name = subscription->first + " " + to.identity;
+  if (event->owed.count(tracker_name) == 0)
+    return violate("I2: " + tracker_name + " does not match " + name);
+  if (to.flights.count(publish.message_id) != 0)
+    return violate("S6: a live message id is used again towards " + to.identity);
+  ++tally_.deliveries;
+  trace_.note(now_ms_, "delivered", publish.message_id, tracker_name + " " + name);
+  Tracker& tracker = this->tracker(subscription->second, to.identity);
+  if (to.fenced) {
+    tracker.delivered.insert(name);
+    return;
+  }
+  judge_delivery(tracker_name, tracker, *event, name, since);
+  tracker.in_flight[name] = {id, since.ms};
+  to.flights[publish.message_id] = {tracker_name, name, since.ms};
+  if (tracker.in_flight.size() > tracker.subscription->window) {
+    // Those that have timed out no longer count towards the window.
+    size_t live = 0;
+    for (const auto& [flown, flight] : tracker.in_flight)
+      live += timed_out(tracker, flight.second) ? 0 : 1;
+    if (live > tracker.subscription->window) violate("S6: in flight beyond the window");
+  }
+}
+
+void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const Event& event,
+                             const std::string& name, Moment since) {
+  const bool first = to.delivered.insert(name).second;
+  if (!first) ++tally_.repeats;
+  if (rotten_) return;
+  const auto flight = to.in_flight.find(name);
+  if (flight != to.in_flight.end() && !timed_out(to, flight->second.second))
+    return violate("D1: " + name + " is sent twice to " + tracker_name + " without a cause");
+  if (flight != to.in_flight.end()) count_failure(to, event, name);
+  if (to.settled.count(name) != 0)
+    return violate("S1: " + name + " comes again to " + tracker_name + " after its ACK");
+  if (to.settled_before.count(name) != 0) {
+    to.repeated.insert(name);
+    if (!lingers_ && to.repeated.size() > to.subscription->window * deaths_)
+      return violate("D2: more than a window's worth comes twice to " + tracker_name);
+  }
+  if (first) {
+    uint64_t& newest = to.newest[event.key_name];
+    const bool seen_lately = !to.output_lost_ms || event.seen_ms > *to.output_lost_ms;
+    if (event.index <= newest && seen_lately)
+      return violate("O2: " + name + " comes to " + tracker_name + " behind a later one");
+    newest = std::max(newest, event.index);
+  }
+  if (!to.subscription->ordered) return;
+  std::string blocker;
+  if (key_is_held(to, event, since, blocker))
+    violate("I3: " + name + " is sent to " + tracker_name + " before " + blocker +
+            " is resolved");
+}
+
+// An older event of the key was refused, and nothing has resolved it that we know of.
+bool Referee::key_is_held(Tracker& to, const Event& event, Moment since, std::string& blocker) {
+  auto& refused = to.refused[event.key_name];
+  for (auto at = refused.begin(); at != refused.end() && at->first < event.index;) {
+    blocker = at->second.event;
+    const auto flight = to.in_flight.find(blocker);
+    const bool late = flight != to.in_flight.end() && timed_out(to, flight->second.second);
+    const uint32_t most = to.subscription->attempts_max;
+    const uint64_t expires = to.subscription->expire_after_ms;
+    const bool expired = expires != 0 && now_ms_ >= events_.at(blocker).seen_ms + expires;
+    const bool given_up = most != 0 && to.failures[blocker] + (late ? 1 : 0) >= most;
+    if (expired || given_up) {  // perhaps it is in quarantine
+      at = refused.erase(at);
+      continue;
+    }
+    // What was made before the refusal came may still leave.
+    if (since.order > at->second.order) return true;
+    ++at;
+  }
+  return false;
+}
+
+void Referee::resolve(Tracker& tracker, const Event& event) {
+  tracker.refused[event.key_name].erase(event.index);
+}
+
+// After that many failures the event may be in quarantine, and its key may go on.
+void Referee::count_failure(Tracker& tracker, const Event& event, const std::string& name) {
+  const uint32_t failures = ++tracker.failures[name];
+  if (tracker.subscription->attempts_max != 0 && failures >= tracker.subscription->attempts_max)
+    resolve(tracker, event);
+}
+
+void Referee::on_answer(Connection& from, uint16_t id, const protocol::Nack* nack,
+                        bool held_back) {
+  const auto found = from.flights.find(id);
+  if (found == from.flights.end() || from.fenced) return;  // unknown: must change nothing (S2)
+  ++tally_.answers;
+  const Flight flight = found->second;
+  from.flights.erase(found);
+  Tracker& to = trackers_.at(flight.tracker);
+  const Event& event = events_.at(flight.event);
+  const bool certain = !held_back && !timed_out(to, flight.since_ms);
+  auto what = Refused::held;
+  if (nack != nullptr && !nack->machine.empty() && machines_.count(nack->machine[0]) != 0)
+    what = machines_[nack->machine[0]];
+  to.in_flight.erase(flight.event);
+  trace_.note(now_ms_, nack == nullptr ? "acked" : "nacked", certain ? 1 : 0,
+              flight.tracker + " " + flight.event);
+  if (nack == nullptr || what == Refused::settled) {
+    // A late answer settles the event or is ignored; if it is ignored the event may come again.
+    (certain ? to.settled : to.settled_late).insert(flight.event);
+    return resolve(to, event);
+  }
+  if (what == Refused::key_goes_on) resolve(to, event);
+  if (what == Refused::held && certain)
+    to.refused[event.key_name][event.index] = {flight.event, next_moment().order};
+  count_failure(to, event, flight.event);
+}
+
+// ---- operators -------------------------------------------------------------------------------
+
+void Referee::on_dropped(const std::string& subscription, const std::string& consumer,
+                         const std::string& source, const protocol::Event& content) {
+  const Event* event = find(source, content.view());
+  if (event == nullptr) return violate("an operator saw an event that nobody published");
+  Tracker& to = tracker(subscriptions_.at(subscription), consumer);
+  resolve(to, *event);
+  to.settled.insert(event_name(event->key_name, content.offset));
+}
+
+void Referee::on_released(const std::string& subscription, const std::string& consumer,
+                          const std::string& source, const protocol::Event& content) {
+  const Event* event = find(source, content.view());
+  if (event == nullptr) return violate("an operator saw an event that nobody published");
+  tracker(subscriptions_.at(subscription), consumer)
+      .failures.erase(event_name(event->key_name, content.offset));
+}
+
+// ---- judgement -------------------------------------------------------------------------------
+
+bool Referee::is_settled(const Tracker& tracker, const std::string& name) {
+  return tracker.settled.count(name) != 0 || tracker.settled_before.count(name) != 0 ||
+         tracker.settled_late.count(name) != 0;
+}
+
+bool Referee::owes() const {
+  for (const auto& [name, event] : events_) {
+    if (!event.acked) continue;
+    for (const auto& [tracker_name, must] : event.owed) {
+      const auto to = trackers_.find(tracker_name);
+      if (must && (to == trackers_.end() || !is_settled(to->second, name))) return true;
+    }
+  }
+  return false;
+}
+
+void Referee::check_complete(uint64_t unreadable) {
+  uint64_t missing = 0;
+  std::string example;
+  for (const auto& [name, event] : events_) {
+    if (!event.acked) continue;
+    for (const auto& [tracker_name, must] : event.owed) {
+      if (!must) continue;
+      const auto at = trackers_.find(tracker_name);
+      const bool settled = at != trackers_.end() && is_settled(at->second, name);
+      const RefereedSubscription& subscription =
+          subscriptions_.at(tracker_name.substr(0, tracker_name.find(' ')));
+      if (settled || subscription.expire_after_ms != 0) continue;
+      ++missing;
+      example = name + " for " + tracker_name;
+      break;
+    }
+  }
+  if (missing == 0) return;
+  if (rotten_ && missing <= unreadable) return;
+  violate("I1: " + std::to_string(missing) + " acknowledged events were never settled, such as " +
+          example + "; the gateway reports " + std::to_string(unreadable) + " as damaged");
+}
+
+}  // namespace sink::simulation

@@ -1,0 +1,181 @@
+// The oracle: stands at the gateway's door, reads every frame that goes in or out, keeps plain maps
+// and says what must never be. Shares no code with the engine: it knows the wire format and the
+// configuration, nothing of logs, batches or trackers. The first violation is kept; whoever drives
+// the history asks for it after every step. Not responsible for making anything happen.
+//
+// What it judges: I1/P1 an event that was ACKed to its publisher is settled by every subscription it
+// matched; I2 at least once; I3 and O2 order; I4/P4 a republished event is ACKed again and not
+// delivered again; P5 an offset that goes backwards is refused; I9 nothing before the handshake;
+// S1 an ACKed event does not come back; S6 no live message id is reused; D1 and D2 no duplicate
+// without a cause; B1 what is delivered is what was published.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "protocol/session.h"
+#include "test/simulation/trace.h"
+
+namespace sink::simulation {
+
+using ConnectionId = uint64_t;
+
+// A subscription as the referee understands it. `keys` and `sources` know only "*".
+struct RefereedSubscription {
+  std::string name;
+  std::string consumer;  // a client_id, or one that ends in "*"
+  std::string sources = "*";
+  std::string keys = "*";
+  uint64_t first_type = 0;
+  uint64_t last_type = UINT64_MAX;
+  bool ordered = true;
+  uint64_t expire_after_ms = 0;  // 0: never
+  uint32_t window = 1;
+  uint32_t attempts_max = 0;  // 0: no limit
+  uint64_t ack_timeout_ms = 0;
+};
+
+// What a consumer's NACK does, by the first byte of its machine message; the gateway is configured
+// to the same.
+enum class Refused : uint8_t { held, settled, key_goes_on };
+
+class Referee {
+ public:
+  explicit Referee(Trace& trace) : trace_(trace) {}
+
+  // ---- what is configured ----
+  void subscribe(const RefereedSubscription& subscription);
+  void unsubscribe(const std::string& name);  // its backlog is still owed
+  void resubscribe(const std::string& name);
+  void on_machine(char machine, Refused what) { machines_[machine] = what; }
+  void set_lingering() { lingers_ = true; }         // repeats after a crash are not bounded
+  void allow_storage_full() { may_be_full_ = true; }
+
+  // ---- the gateway's door, in the order things happen ----
+  void set_time(uint64_t now_ms) { now_ms_ = now_ms; }
+  // A point in the order of things, finer than any clock.
+  struct Moment {
+    uint64_t ms = 0;
+    uint64_t order = 0;
+  };
+  Moment next_moment() { return {now_ms_, ++order_}; }
+  void on_open(ConnectionId connection, const std::string& identity);
+  void on_input(ConnectionId connection, protocol::Bytes bytes, bool held_back);
+  // `since`: none of the bytes was made before.
+  void on_output(ConnectionId connection, protocol::Bytes bytes, Moment since);
+  // The gateway has given the connection up; what it sends after this was made before.
+  void on_fenced(ConnectionId connection);
+  // `output_lost`: something was made for it and never left.
+  void on_closed(ConnectionId connection, bool output_lost);
+  void on_process_death();   // what was not on the disk may be forgotten
+  void on_orderly_stop();
+  // The disk has rotted: from now on only what rot may not break is judged.
+  void on_rot() { rotten_ = true; }
+
+  // ---- what operators did ----
+  void on_dropped(const std::string& subscription, const std::string& consumer,
+                  const std::string& source, const protocol::Event& event);
+  void on_released(const std::string& subscription, const std::string& consumer,
+                   const std::string& source, const protocol::Event& event);
+  void on_new_history(const std::string& client);  // adopted after it was wiped
+
+  // ---- judgement ----
+  bool owes() const;  // an ACKed event is not settled yet
+  // At the end. `unreadable`: positions that the gateway itself reports as damaged.
+  void check_complete(uint64_t unreadable);
+  const std::optional<std::string>& violation() const { return violation_; }
+  void violate(std::string text);
+
+  struct Tally {
+    uint64_t published = 0, acked = 0, refused = 0, deliveries = 0, repeats = 0, answers = 0;
+    uint64_t welcomed = 0, rejected = 0;
+  };
+  const Tally& tally() const { return tally_; }
+
+ private:
+  struct Event {
+    std::string source, key_name;  // key_name: source, type and key
+    protocol::Event content;
+    uint64_t index = 0;      // of its key, in order of first arrival
+    bool acked = false;
+    bool must_refuse = false;  // it arrived behind an ACKed one of a higher offset
+    bool may_refuse = false;
+    bool old_history = false;
+    uint64_t seen_ms = 0;              // first
+    uint64_t epoch = 0;                // of the configuration when it was first seen
+    std::map<std::string, bool> owed;  // tracker -> true: must, false: may
+  };
+  struct Flight {
+    std::string tracker, event;
+    uint64_t since_ms = 0;
+  };
+  struct Connection {
+    std::string identity;
+    protocol::Session in{protocol::Role::server};
+    protocol::Session out{protocol::Role::client};
+    bool hostile = false;  // broke the protocol: nothing it says counts any more
+    bool fenced = false;
+    std::map<uint16_t, std::string> published;  // unanswered, by message id
+    std::map<uint16_t, Flight> flights;
+  };
+  struct Refusal {
+    std::string event;
+    uint64_t order = 0;
+  };
+  struct Tracker {
+    const RefereedSubscription* subscription = nullptr;
+    std::set<std::string> settled;         // in this life of the process
+    std::set<std::string> settled_before;  // in an earlier one
+    std::set<std::string> settled_late;    // perhaps: the answer may have been too late
+    std::set<std::string> repeated;        // of those
+    std::map<std::string, std::pair<ConnectionId, uint64_t>> in_flight;  // since when
+    std::map<std::string, std::map<uint64_t, Refusal>> refused;  // key -> index
+    std::map<std::string, uint32_t> failures;
+    std::map<std::string, uint64_t> newest;  // key -> index of the newest first delivery
+    std::optional<uint64_t> output_lost_ms;  // first deliveries may have been lost with it
+    std::set<std::string> delivered;
+  };
+  struct Progress {
+    uint64_t acked_offset = 0, seen_offset = 0, next_index = 0;
+    bool any_acked = false, any_seen = false;
+  };
+
+  Tracker& tracker(const RefereedSubscription& subscription, const std::string& consumer);
+  void owe(Event& event);
+  void make_optional(const RefereedSubscription& subscription);
+  void on_publish(Connection& from, const protocol::Publish& publish);
+  void on_publish_answer(Connection& to, uint16_t id, bool ack);
+  void on_delivery(ConnectionId id, Connection& to, const protocol::Publish& publish,
+                   Moment since);
+  void judge_delivery(const std::string& name, Tracker& to, const Event& event,
+                      const std::string& event_name, Moment since);
+  bool key_is_held(Tracker& to, const Event& event, Moment since, std::string& blocker);
+  void on_answer(Connection& from, uint16_t id, const protocol::Nack* nack, bool held_back);
+  void on_welcome(Connection& to);
+  static bool is_settled(const Tracker& tracker, const std::string& name);
+  void resolve(Tracker& tracker, const Event& event);
+  void count_failure(Tracker& tracker, const Event& event, const std::string& name);
+  bool timed_out(const Tracker& tracker, uint64_t since_ms) const;
+  void forget_flights(ConnectionId connection);
+  Event* find(const std::string& source, const protocol::EventView& event);
+
+  Trace& trace_;
+  std::map<std::string, RefereedSubscription> subscriptions_;  // also those removed since
+  std::set<std::string> active_;
+  std::map<std::string, Tracker> trackers_;  // "subscription consumer"
+  std::map<std::string, Event> events_;
+  std::map<std::string, Progress> progress_;  // by source, type and key
+  std::map<ConnectionId, Connection> connections_;
+  std::set<std::string> known_clients_;
+  std::map<char, Refused> machines_;
+  std::optional<std::string> violation_;
+  Tally tally_;
+  uint64_t now_ms_ = 0, order_ = 0, deaths_ = 0, epoch_ = 0;
+  bool lingers_ = false, rotten_ = false, may_be_full_ = false;
+};
+
+}  // namespace sink::simulation
