@@ -304,27 +304,35 @@ void EventLog::end_snapshot() {
 
 // ---- reading ---------------------------------------------------------------------------------
 
-Task EventLog::read(Position position,
-                    std::function<void(std::shared_ptr<const Block>)> done) const {
+namespace {
+
+// A file that is not there is a lost file, not a disk that does not answer.
+EventLog::ReadResult read_block(Disk& disk, const StoreId& store, const Location& at) {
+  auto file = disk.open(at.name, OpenMode::read);
+  if (!file && file.error().fault == DiskFault::not_found) return nullptr;
+  if (!file) return tl::unexpected(file.error());
+  OpenFile open(disk, *file);
+  auto bytes = disk.read(*file, at.offset, static_cast<size_t>(at.bytes));
+  if (!bytes) return tl::unexpected(bytes.error());
+  return parse_block(store, at.segment, std::move(*bytes));
+}
+
+}  // namespace
+
+Task EventLog::read(Position position, std::function<void(const ReadResult&)> done) const {
   struct Reading {
     std::optional<Location> location;
     StoreId store;
-    std::shared_ptr<const Block> block;
+    ReadResult result = nullptr;
   };
   auto reading = std::make_shared<Reading>();
   reading->location = index_.locate(position);
   reading->store = identity_.id;
   return Task{[reading](Disk& disk) {
-                if (!reading->location) return;
-                const Location& at = *reading->location;
-                auto file = disk.open(at.name, OpenMode::read);
-                if (!file) return;
-                OpenFile open(disk, *file);
-                auto bytes = disk.read(*file, at.offset, static_cast<size_t>(at.bytes));
-                if (!bytes) return;
-                reading->block = parse_block(reading->store, at.segment, std::move(*bytes));
+                if (reading->location)
+                  reading->result = read_block(disk, reading->store, *reading->location);
               },
-              [reading, done = std::move(done)] { done(reading->block); }};
+              [reading, done = std::move(done)] { done(reading->result); }};
 }
 
 }  // namespace sink::storage

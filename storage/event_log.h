@@ -66,9 +66,11 @@ class EventLog {
   // When next_commit or next_background may have something to do without any new input.
   std::optional<uint64_t> deadline_ms(LogTime now) const;
 
-  // Reads the block that should hold `position`; `done` gets nullptr where there is none.
-  Task read(Position position,
-            std::function<void(std::shared_ptr<const Block>)> done) const;
+  // Reads the block that should hold `position`. `done` gets nullptr where the log has no such
+  // bytes: they are damaged or gone, and asking again is of no use. It gets an error where the disk
+  // did not answer (EMFILE, EIO): nothing is known about the bytes, ask again later.
+  using ReadResult = DiskResult<std::shared_ptr<const Block>>;
+  Task read(Position position, std::function<void(const ReadResult&)> done) const;
 
   std::optional<Anchor> time_of(Position position) const { return index_.time_of(position); }
   uint64_t broker_ms(LogTime now) const {

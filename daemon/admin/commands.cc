@@ -80,7 +80,7 @@ void Commands::execute(const admin::Command& command, const Caller& caller, Done
 }
 
 void Commands::dispatch(const admin::Command& command, Done done) {
-  const Engine engine{broker_, host_};
+  const Engine engine{broker_, host_, slices_};
   switch (command.verb) {
     case admin::Verb::status: return done(status(engine));
     case admin::Verb::client_list: return done(client_list(engine, command));
@@ -123,6 +123,7 @@ void Commands::await_commit(AuditEntry audit, admin::Reply reply, const Done& do
 }
 
 void Commands::on_round() {
+  slices_.run();
   const storage::EventLog& log = broker_.core().log;
   while (!waiting_.empty()) {
     if (!log.failed() && waiting_.front().sequence > committed_sequence(log)) return;

@@ -9,19 +9,22 @@
 
 #include "daemon/admin/executor.h"
 #include "daemon/admin/host.h"
+#include "daemon/admin/slices.h"
 #include "daemon/broker/broker.h"
 
 namespace sink::admin_server {
 
 class Commands final : public Executor {
  public:
-  Commands(broker::Broker& broker, Host& host) : broker_(broker), host_(host) {}
+  Commands(broker::Broker& broker, Host& host) : broker_(broker), host_(host), slices_(host) {}
 
   void execute(const admin::Command& command, const Caller& caller, Done done) override;
 
-  // Call after every Broker::turn(): answers the commands whose records have been committed since.
+  // Call after every Broker::turn(): does the next slice of long commands, and answers those whose
+  // records have been committed since.
   void on_round();
   size_t waiting() const { return waiting_.size(); }
+  bool slices_waiting() const { return !slices_.empty(); }
 
  private:
   struct Waiting {
@@ -37,6 +40,7 @@ class Commands final : public Executor {
 
   broker::Broker& broker_;
   Host& host_;
+  Slices slices_;
   std::deque<Waiting> waiting_;  // by sequence, ascending
 };
 

@@ -31,11 +31,16 @@ std::vector<EventName> collect(const Engine& engine, const admin::Command& comma
   for (size_t id = after.major; id < trackers.size() && names.size() < limit; ++id) {
     if (!trackers[id] || !matches(command, *trackers[id])) continue;
     const Tracker& tracker = *trackers[id];
+    if (command.position) {
+      const bool behind = id != after.major || *command.position > after.minor;
+      if (behind && tracker.quarantined.find(*command.position) != nullptr)
+        names.push_back({tracker.id, *command.position});
+      continue;
+    }
     auto event = tracker.quarantined.begin();
     if (id == after.major) event = tracker.quarantined.upper_bound(after.minor);
     for (; event != tracker.quarantined.end() && names.size() < limit; ++event)
-      if (!command.position || *command.position == event->first)
-        names.push_back({tracker.id, event->first});
+      names.push_back({tracker.id, event->first});
   }
   return names;
 }
@@ -43,8 +48,7 @@ std::vector<EventName> collect(const Engine& engine, const admin::Command& comma
 const QuarantinedEvent* find_event(const Engine& engine, const EventName& name) {
   const Tracker* tracker = engine.core().state.tracker(name.tracker);
   if (tracker == nullptr) return nullptr;
-  const auto found = tracker->quarantined.find(name.position);
-  return found == tracker->quarantined.end() ? nullptr : &found->second;
+  return tracker->quarantined.find(name.position);
 }
 
 std::optional<admin::Reply> refuse_filters(const Engine& engine, const admin::Command& command) {
@@ -90,11 +94,18 @@ void answer_rows(const Engine& engine, const admin::Command& command, WithData w
                        " cannot be read back; see sinkctl log verify";
     reply->events.push_back(std::move(row));
   };
-  EventWalk::start(engine, std::move(names), visit,
-                   [reply, done = std::move(done)] { done(std::move(*reply)); });
+  EventWalk::start(engine, std::move(names), EventWalk::Records::wanted, visit,
+                   [reply, done = std::move(done)](const auto& error) {
+                     done(error ? refuse_read(*error) : std::move(*reply));
+                   });
 }
 
 // ---- release and drop --------------------------------------------------------------------------
+
+struct Tally {
+  uint64_t count = 0;
+  uint64_t unreadable = 0;
+};
 
 void resolve_one(const Engine& engine, const admin::Command& command, const EventName& name,
                  uint64_t& count) {
@@ -109,16 +120,26 @@ void resolve_one(const Engine& engine, const admin::Command& command, const Even
   }
 }
 
-admin::Reply resolved(const admin::Command& command, uint64_t count, uint64_t unreadable) {
+admin::Reply resolved(const admin::Command& command, const Tally& tally) {
+  if (!command.all && tally.count == 0) return nothing_at(*command.position);
   const bool releases = command.verb == admin::Verb::event_release;
   std::string text = releases ? told(command, "release ", "released ")
                               : told(command, "drop ", "dropped ");
-  text += counted(count, "event");
-  if (releases && count > 0 && !command.dry_run) text += ", to be delivered again";
-  if (unreadable > 0)
-    text += "; left " + counted(unreadable, "event") +
+  text += counted(tally.count, "event");
+  if (releases && tally.count > 0 && !command.dry_run) text += ", to be delivered again";
+  if (tally.unreadable > 0)
+    text += "; left " + counted(tally.unreadable, "event") +
             " alone whose record cannot be read back, so whose source is unknown";
-  return success(std::move(text), count);
+  return success(std::move(text), tally.count);
+}
+
+// What was done before the disk fell silent stays done; asked again, the command goes on there.
+admin::Reply interrupted(const admin::Command& command, const Tally& tally,
+                         const storage::DiskError& error) {
+  admin::Reply reply = refuse_read(error);
+  reply.message += "; before that: " + resolved(command, tally).message;
+  reply.affected = tally.count;
+  return reply;
 }
 
 // A position may be in quarantine for several consumers: never picks one of them.
@@ -155,29 +176,25 @@ void event_resolve(const Engine& engine, const admin::Command& command, Done don
   if (auto refusal = refuse_filters(engine, command)) return done(std::move(*refusal));
   auto names = collect(engine, command, Place{}, SIZE_MAX);
   if (auto refusal = refuse_number(engine, command, names)) return done(std::move(*refusal));
-  if (command.client_id.empty()) {
-    uint64_t count = 0;
-    for (const EventName& name : names) resolve_one(engine, command, name, count);
-    return done(resolved(command, count, 0));
-  }
-  struct Tally {
-    uint64_t count = 0;
-    uint64_t unreadable = 0;
-  };
+  const bool any_source = command.client_id.empty();
   auto tally = std::make_shared<Tally>();
-  const auto visit = [engine, command, tally](const EventName& name,
-                                              std::optional<std::string_view> record) {
+  const auto visit = [engine, command, any_source, tally](const EventName& name,
+                                                          std::optional<std::string_view> record) {
     admin::EventRow row;
-    if (!record || !add_record(engine.broker, *record, WithData::no, row)) {
+    if (any_source) {
+      resolve_one(engine, command, name, tally->count);
+    } else if (!record || !add_record(engine.broker, *record, WithData::no, row)) {
       ++tally->unreadable;
     } else if (row.source == command.client_id) {
       resolve_one(engine, command, name, tally->count);
     }
   };
-  EventWalk::start(engine, std::move(names), visit, [command, tally, done = std::move(done)] {
-    if (!command.all && tally->count == 0) return done(nothing_at(*command.position));
-    done(resolved(command, tally->count, tally->unreadable));
-  });
+  const auto records = any_source ? EventWalk::Records::not_wanted : EventWalk::Records::wanted;
+  EventWalk::start(engine, std::move(names), records, visit,
+                   [command, tally, done = std::move(done)](const auto& error) {
+                     done(error ? interrupted(command, *tally, *error)
+                                : resolved(command, *tally));
+                   });
 }
 
 }  // namespace sink::admin_server

@@ -4,21 +4,29 @@ namespace sink::admin_server {
 
 void EventWalk::run() {
   running_ = true;
-  while (at_ < names_.size()) {
+  visit_some();
+  running_ = false;
+  if (reading_) return;
+  if (error_ || at_ == names_.size()) return finish_(error_);
+  engine_.slices.add([self = shared_from_this()] { self->run(); });
+}
+
+// Ends with the names, with a read under way, with an error, or with the slice.
+void EventWalk::visit_some() {
+  for (size_t visits = 0; visits < kVisitsMax && at_ < names_.size() && !error_;) {
     const EventName name = names_[at_];
-    const auto record = find(name.position);
-    if (!record && !tried_) {
+    const bool wanted = records_ == Records::wanted;
+    const auto record = wanted ? find(name.position) : std::nullopt;
+    if (wanted && !record && !tried_) {
       request(name.position);
-      if (!reading_) continue;
-      running_ = false;
-      return;
+      if (reading_) return;
+      continue;
     }
     visit_(name, record);
     tried_ = false;
     ++at_;
+    ++visits;
   }
-  running_ = false;
-  finish_();
 }
 
 std::optional<std::string_view> EventWalk::find(storage::Position position) {
@@ -31,17 +39,29 @@ void EventWalk::request(storage::Position position) {
   reading_ = true;
   broker::Core& core = engine_.core();
   core.lanes.submit(broker::Lane::read,
-                    core.log.read(position, [self = shared_from_this()](auto block) {
-                      self->on_block(std::move(block));
+                    core.log.read(position, [self = shared_from_this()](const auto& result) {
+                      self->on_block(result);
                     }));
 }
 
-void EventWalk::on_block(std::shared_ptr<const storage::Block> block) {
+void EventWalk::on_block(const storage::EventLog::ReadResult& result) {
   reading_ = false;
-  block_ = std::move(block);
+  if (result) {
+    block_ = *result;
+  } else {
+    error_ = result.error();
+  }
   if (running_) return;
   engine_.host.enter();
   run();
+}
+
+admin::Reply refuse_read(const storage::DiskError& error) {
+  return refuse(admin::Outcome::busy,
+                std::string("the disk does not give stored events back just now (") +
+                    storage::to_string(error.fault) + ", errno " +
+                    std::to_string(error.system_errno) + ")",
+                "nothing is lost; try again, and look after the disk if it stays so");
 }
 
 }  // namespace sink::admin_server

@@ -8,6 +8,7 @@
 
 #include "daemon/admin/executor.h"
 #include "daemon/admin/host.h"
+#include "daemon/admin/slices.h"
 #include "daemon/broker/broker.h"
 #include "protocol/admin.h"
 
@@ -17,6 +18,7 @@ namespace sink::admin_server {
 struct Engine {
   broker::Broker& broker;
   Host& host;
+  Slices& slices;  // for what is too long for one round of the loop
   broker::Core& core() const { return broker.core(); }
 };
 

@@ -37,6 +37,7 @@ namespace sink::broker {
   X(handshakes_application_version, "Handshakes with an unsupported application version") \
   X(bytes_avoided, "Event bytes never written because everyone had settled in time")   \
   X(blocks_read, "Pieces of the log read back for delivery")                           \
+  X(reads_failed, "Reads of the log that the disk did not answer; they are repeated")  \
   X(pings_received, "PING frames received")
 
 struct Counters {

@@ -13,11 +13,13 @@ constexpr uint64_t kSettlementDelayMs = 50;  // an ACK may wait this long to be 
 constexpr std::string_view kKeyPlaceholder = "{key}";
 constexpr std::string_view kSourcePlaceholder = "{source}";
 
-uint64_t number_of(const storage::Location& place) {
-  return static_cast<uint64_t>(place.segment) << 40 | place.offset;
-}
-
 }  // namespace
+
+Delivery::Delivery(Core& core) : core_(core), reads_(core) {
+  reads_.on_done = [this](Tracker& tracker, Position position, BlockReads::Outcome outcome) {
+    on_block(tracker, position, outcome);
+  };
+}
 
 // ---- choosing and sending --------------------------------------------------------------------
 
@@ -216,40 +218,19 @@ std::optional<std::string_view> Delivery::find_record(Position position) {
 }
 
 void Delivery::request_block(Tracker& tracker, Position position) {
-  const auto place = core_.log.index().locate(position);
-  if (!place) {
-    lose(tracker, position);
-    return wake(tracker);
-  }
-  tracker.awaits_block = true;
-  const uint64_t where = number_of(*place);
-  auto& waits = block_waits_[where];
-  waits.push_back({position, tracker.id});
-  if (waits.size() > 1) return;
-  ++core_.counters.blocks_read;
-  core_.lanes.submit(Lane::read, core_.log.read(position, [this, where](auto block) {
-                       finish_read(where, block);
-                     }));
+  if (const auto place = core_.log.index().locate(position))
+    return reads_.request(tracker, position, *place);
+  lose(tracker, position);
+  wake(tracker);
 }
 
-void Delivery::finish_read(uint64_t where, const std::shared_ptr<const Block>& block) {
-  const auto waiting = std::move(block_waits_[where]);
-  block_waits_.erase(where);
-  core_.cache.insert(block);
-  for (const BlockWait& wait : waiting) {
-    Tracker* tracker = core_.state.tracker(wait.tracker);
-    if (tracker == nullptr) continue;
-    tracker->awaits_block = false;
-    const auto place = core_.log.index().locate(wait.position);
-    const bool moved = place && number_of(*place) != where;  // compaction was faster: read again
-    if (!moved && (!block || !block->find(wait.position))) lose(*tracker, wait.position);
-    wake(*tracker);
-    if (tracker->queued) {  // at once, while the block is surely in the cache
-      tracker->queued = false;
-      std::erase(queue_, tracker->id);
-      if (pump(*tracker, kTurnBudget)) wake(*tracker);
-    }
-  }
+void Delivery::on_block(Tracker& tracker, Position position, BlockReads::Outcome outcome) {
+  if (outcome == BlockReads::Outcome::lost) lose(tracker, position);
+  wake(tracker);
+  if (!tracker.queued) return;
+  tracker.queued = false;  // at once, while the block is surely in the cache
+  std::erase(queue_, tracker.id);
+  if (pump(tracker, kTurnBudget)) wake(tracker);
 }
 
 // The log cannot give this event back: it is not delivered, it is not forgotten either.
@@ -341,12 +322,14 @@ void Delivery::on_writable(Client& client) {
 }
 
 void Delivery::on_timer(const Timer& timer) {
+  if (timer.kind == TimerKind::read) return reads_.on_timer(timer);
   Tracker* tracker = core_.state.tracker(timer.id);
   if (tracker == nullptr) return;
   switch (timer.kind) {
     case TimerKind::retry: return retry_due(*tracker, timer.position);
     case TimerKind::ack_timeout: return time_out(*tracker);
     case TimerKind::expiry: return expire_front(*tracker);
+    case TimerKind::read: return;  // taken above: it is no tracker's
   }
 }
 

@@ -6,9 +6,9 @@
 
 #include <deque>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
+#include "daemon/broker/block_reads.h"
 #include "daemon/broker/core.h"
 #include "daemon/broker/record_codec.h"
 
@@ -20,7 +20,7 @@ class Delivery {
   static constexpr size_t kMachineBytesMax = 255;
   static constexpr size_t kHumanBytesMax = 4'096;
 
-  explicit Delivery(Core& core) : core_(core) {}
+  explicit Delivery(Core& core);
 
   // Called when a young event has been settled by everyone: its publisher is due an ACK.
   std::function<void(const YoungEvent&)> on_young_settled;
@@ -85,10 +85,6 @@ class Delivery {
     TrackerId tracker = 0;
     uint32_t count = 0;
   };
-  struct BlockWait {
-    Position position = 0;
-    TrackerId tracker = 0;
-  };
   enum class Step : uint8_t { sent, skipped, blocked };
 
   Peer* peer_of(const Tracker& tracker);
@@ -105,7 +101,7 @@ class Delivery {
   bool expired(const Tracker& tracker, Position position) const;
   void expire_front(Tracker& tracker);
   void request_block(Tracker& tracker, Position position);
-  void finish_read(uint64_t where, const std::shared_ptr<const Block>& block);
+  void on_block(Tracker& tracker, Position position, BlockReads::Outcome outcome);
   void lose(Tracker& tracker, Position position);
 
   void link(Tracker& tracker, Peer& peer, uint16_t id);
@@ -140,14 +136,13 @@ class Delivery {
   bool remove_behind(Tracker& tracker, KeyHash key, Position position);
   void stop_waiting(Tracker& tracker, Mark& mark);
   bool oldest_displaced(const Tracker& tracker, HeldKey& held, Position& position) const;
-  bool quarantined_holder(const Tracker& tracker, KeyHash key, Position& position) const;
 
   Core& core_;
+  BlockReads reads_;
   std::deque<TrackerId> queue_;
   std::vector<TrackerId> await_commit_;
   std::vector<TrackerId> settlement_queue_;
   std::deque<Syncing> syncing_;
-  std::unordered_map<uint64_t, std::vector<BlockWait>> block_waits_;  // by file offset and segment
   std::string formatted_;  // scratch
   uint64_t oldest_settlement_ms_ = 0;
   bool settlement_pressure_ = false;

@@ -130,16 +130,6 @@ bool Delivery::remove_behind(Tracker& tracker, KeyHash key, Position position) {
   return true;
 }
 
-// The oldest quarantined event that still holds this key.
-bool Delivery::quarantined_holder(const Tracker& tracker, KeyHash key, Position& position) const {
-  for (const auto& [at, event] : tracker.quarantined) {
-    if (!event.holds_key || event.key != key) continue;
-    position = at;
-    return true;
-  }
-  return false;
-}
-
 // The oldest event of the key that was refused, is under way again and not yet resolved.
 bool Delivery::oldest_displaced(const Tracker& tracker, HeldKey& held, Position& position) const {
   while (!held.displaced.empty()) {
@@ -156,13 +146,13 @@ void Delivery::release_key(Tracker& tracker, KeyHash key) {
   const auto entry = tracker.held.find(key);
   if (entry == tracker.held.end()) return;
   HeldKey& held = entry->second;
-  Position holder = 0, displaced = 0;
-  const bool has_holder = quarantined_holder(tracker, key, holder);
+  Position displaced = 0;
+  const auto holder = tracker.quarantined.holder(key);
   const bool has_displaced = oldest_displaced(tracker, held, displaced);
-  const bool stops = has_holder || has_displaced;
-  const Position stop = !has_holder      ? displaced
-                        : !has_displaced ? holder
-                                         : std::min(holder, displaced);
+  const bool stops = holder || has_displaced;
+  const Position stop = !holder          ? displaced
+                        : !has_displaced ? *holder
+                                         : std::min(*holder, displaced);
   while (!held.behind.empty()) {
     const auto [next, sent_before] = *held.behind.begin();
     if (stops && stop < next) break;
@@ -218,7 +208,7 @@ void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
                    tracker.subscription->spec.name + " is in quarantine after " +
                    std::to_string(attempts) + " attempt(s); see sinkctl event show " +
                    std::to_string(failure.position));
-  tracker.quarantined[failure.position] = std::move(event);
+  tracker.quarantined.put(failure.position, std::move(event));
   if (mark != tracker.marks.end()) tracker.marks.erase(mark);
   const auto held = tracker.held.find(failure.key);
   if (hold && ordered) {
@@ -253,10 +243,10 @@ void Delivery::update_stall(Tracker& tracker) {
 
 // Back into delivery, in the order of its key: it becomes the key's blocker, or lines up.
 bool Delivery::release(Tracker& tracker, Position position) {
-  const auto found = tracker.quarantined.find(position);
-  if (found == tracker.quarantined.end()) return false;
-  const KeyHash key = found->second.key;
-  tracker.quarantined.erase(found);
+  const QuarantinedEvent* event = tracker.quarantined.find(position);
+  if (event == nullptr) return false;
+  const KeyHash key = event->key;
+  tracker.quarantined.erase(position);
   core_.log.append(kinds::released, encode(ReleasedRecord{tracker.id, position}));
   update_stall(tracker);
   Mark& mark = tracker.marks[position];
@@ -268,10 +258,10 @@ bool Delivery::release(Tracker& tracker, Position position) {
 }
 
 bool Delivery::drop(Tracker& tracker, Position position) {
-  const auto found = tracker.quarantined.find(position);
-  if (found == tracker.quarantined.end()) return false;
-  const KeyHash key = found->second.key;
-  tracker.quarantined.erase(found);
+  const QuarantinedEvent* event = tracker.quarantined.find(position);
+  if (event == nullptr) return false;
+  const KeyHash key = event->key;
+  tracker.quarantined.erase(position);
   settle(tracker, position, Settled::dropped);
   const auto held = tracker.held.find(key);
   if (held != tracker.held.end() && held->second.blocker == position) release_key(tracker, key);
@@ -296,7 +286,7 @@ uint64_t Delivery::drop_all(Tracker& tracker) {
   tracker.ready.clear();
   tracker.marks.clear();
   tracker.held.clear();
-  tracker.quarantined.clear();
+  tracker.quarantined.erase_below(UINT64_MAX);
   tracker.behind = tracker.waiting = 0;
   for (const Position position : all) settle(tracker, position, Settled::dropped);
   update_stall(tracker);

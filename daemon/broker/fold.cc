@@ -168,7 +168,7 @@ bool Fold::settlement(std::string_view payload) {
     if (tracker->marks.empty() && tracker->quarantined.empty()) continue;
     for (Position position = first; position < end; ++position) {
       tracker->marks.erase(position);
-      count += tracker->quarantined.erase(position);
+      count += tracker->quarantined.erase(position) ? 1 : 0;
     }
   }
   return true;
@@ -194,10 +194,10 @@ bool Fold::quarantined(std::string_view payload) {
   if (tracker == nullptr) return true;
   // Neither pending nor counted: the event itself was lost with a damaged piece of the log.
   const bool counted = tracker->pending.remove(record->position) || in_snapshot_ ||
-                       tracker->quarantined.count(record->position) != 0;
+                       tracker->quarantined.find(record->position) != nullptr;
   if (!counted) ++tracker->counts.matched;
   tracker->marks.erase(record->position);
-  tracker->quarantined[record->position] = record->event;
+  tracker->quarantined.put(record->position, record->event);
   return true;
 }
 
@@ -207,12 +207,12 @@ bool Fold::released(std::string_view payload) {
   if (!record) return false;
   Tracker* tracker = state_.tracker(record->tracker);
   if (tracker == nullptr) return true;
-  const auto found = tracker->quarantined.find(record->position);
-  if (found == tracker->quarantined.end()) return false;
+  const QuarantinedEvent* event = tracker->quarantined.find(record->position);
+  if (event == nullptr) return false;
   Mark& mark = tracker->marks[record->position];
   mark = Mark{};
-  mark.key = found->second.key;
-  tracker->quarantined.erase(found);
+  mark.key = event->key;
+  tracker->quarantined.erase(record->position);
   tracker->pending.insert(record->position);
   return true;
 }

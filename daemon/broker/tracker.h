@@ -22,14 +22,13 @@
 
 #include "daemon/broker/client.h"
 #include "daemon/broker/pending_runs.h"
+#include "daemon/broker/quarantine.h"
 #include "daemon/broker/subscription_spec.h"
 
 namespace sink::broker {
 
 using TrackerId = uint32_t;
 using SubscriptionId = uint32_t;
-using KeyHash =
-    uint64_t;  // of (source, event type, key); a collision holds too much, never too little
 
 enum class SubscriptionOrigin : uint8_t { file = 0, operator_added = 1 };  // persisted
 
@@ -51,15 +50,6 @@ struct Mark {
   bool waiting = false;    // for its retry time
   uint64_t due_ms = 0;     // monotonic
   std::string machine;     // of the last NACK
-  std::string human;
-};
-
-struct QuarantinedEvent {
-  KeyHash key = 0;
-  uint32_t attempts = 0;
-  bool holds_key = false;
-  uint64_t since_ms = 0;  // Unix time
-  std::string machine;
   std::string human;
 };
 
@@ -96,7 +86,7 @@ struct Tracker {
   std::map<Position, bool> ready;    // came back from flight or hold; true: was sent before
   std::unordered_map<Position, Mark> marks;
   std::unordered_map<KeyHash, HeldKey> held;
-  std::map<Position, QuarantinedEvent> quarantined;
+  Quarantine quarantined;
   uint64_t behind = 0;               // events in held[].behind
   uint64_t waiting = 0;              // marks with waiting set
 

@@ -107,11 +107,11 @@ void Model::seal() {
 }
 
 std::string Model::check_read(Position position, bool& readable) {
-  std::shared_ptr<const Block> block;
-  Task task = log_->read(position, [&](std::shared_ptr<const Block> found) { block = found; });
+  EventLog::ReadResult block = nullptr;
+  Task task = log_->read(position, [&](const EventLog::ReadResult& found) { block = found; });
   task.run(disk_);
   task.finish();
-  const auto payload = block ? block->find(position) : std::nullopt;
+  const auto payload = block && *block ? (*block)->find(position) : std::nullopt;
   readable = payload.has_value();
   if (!readable) return {};
   const auto truth = truth_.appended.find(position);

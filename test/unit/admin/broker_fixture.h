@@ -116,13 +116,18 @@ class World {
     broker->set_time(now_);
   }
 
+  // One round of the loop without the disk. True: there is more to do at once.
+  bool round() {
+    const bool more = broker->turn();
+    commands->on_round();
+    return more || commands->slices_waiting();
+  }
   void run() {
     broker->set_time(now_);
     bool more = true;
     while (more) {
-      more = broker->turn();
+      more = round();
       more = lanes.run_one() || more;
-      commands->on_round();
     }
   }
 
@@ -144,7 +149,7 @@ class World {
     protocol::Event event{1, 1, std::move(key), offset, 99, std::move(data)};
     std::string payload, bytes;
     protocol::append_event(payload, event.view());
-    protocol::append_publish(bytes, static_cast<uint16_t>(offset), payload);
+    protocol::append_publish(bytes, static_cast<uint16_t>(offset % protocol::kMessageIds), payload);
     broker->on_bytes(id, bytes);
     run();
   }

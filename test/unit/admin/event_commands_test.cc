@@ -1,10 +1,12 @@
 // Events in quarantine: found, shown, released, dropped.
 #include <doctest/doctest.h>
 
+#include "daemon/admin/event_walk.h"
 #include "test/unit/admin/broker_fixture.h"
 
 using namespace sink::admin_server::fixture;
 using sink::admin::Command;
+using sink::admin_server::EventWalk;
 using sink::admin::Outcome;
 using sink::admin::Verb;
 
@@ -24,6 +26,13 @@ struct Refused {
   }
   size_t quarantined() {
     return world.ask({.verb = Verb::status}).status->events.quarantined;
+  }
+  void silence_disk() {
+    using Operation = sink::storage::SimulatedDisk::Operation;
+    world.disk.fault = [](Operation operation, const std::string&) {
+      return operation == Operation::read ? std::optional(sink::storage::DiskError{})
+                                          : std::nullopt;
+    };
   }
   // As after a while, when the records are in memory no more.
   void forget_cache() { world.broker->core().cache.clear(); }
@@ -99,15 +108,30 @@ TEST_CASE("event show: with data, or what is missing") {
   CHECK(refused.world.ask({.verb = Verb::event_show}).outcome == Outcome::usage);
 }
 
+TEST_CASE("event commands: a disk that does not answer means to try again, and changes nothing") {
+  Refused refused(2);
+  refused.forget_cache();
+  refused.silence_disk();
+  const auto shown = refused.world.ask({.verb = Verb::event_show, .position = 1});
+  CHECK(shown.outcome == Outcome::busy);
+  CHECK(shown.events.empty());
+  CHECK(!shown.hint.empty());
+  CHECK(refused.world.ask({.verb = Verb::event_list}).outcome == Outcome::busy);
+  const auto dropped = refused.world.ask(
+      {.verb = Verb::event_drop, .client_id = "meter-1", .all = true});
+  CHECK(dropped.outcome == Outcome::busy);
+  CHECK(dropped.message.find("dropped 0 events") != std::string::npos);
+  CHECK(refused.quarantined() == 4);
+  refused.world.disk.fault = nullptr;
+  CHECK(refused.world.ask({.verb = Verb::event_list}).events.size() == 4);
+}
+
 TEST_CASE("event show: a record that cannot be read back is said, not hidden") {
   Refused refused(1);
   refused.forget_cache();
-  refused.world.disk.fault = [](sink::storage::SimulatedDisk::Operation operation,
-                                const std::string&) {
-    return operation == sink::storage::SimulatedDisk::Operation::read
-               ? std::optional(sink::storage::DiskError{})
-               : std::nullopt;
-  };
+  const auto files = refused.world.disk.list();
+  for (const std::string& name : *files)
+    if (name.ends_with(".segment")) REQUIRE(refused.world.disk.remove(name));
   const auto shown = refused.world.ask({.verb = Verb::event_show, .position = 1});
   REQUIRE(shown.events.size() == 1);
   CHECK(!shown.events[0].event_data);
@@ -155,6 +179,61 @@ TEST_CASE("event drop: everything, and conservation holds") {
   CHECK(row.dropped == 6);
   CHECK(row.matched == 6);
   CHECK(refused.world.ask({.verb = Verb::event_drop, .all = true}).affected == 0);
+}
+
+TEST_CASE("event release and drop: of very many, each round of the loop does a bounded part") {
+  for (const Verb verb : {Verb::event_release, Verb::event_drop}) {
+    auto spec = quarantining("readings", "backend");
+    spec.quarantine_max = 100'000;
+    World world({spec});
+    const auto backend = world.connect("backend", 9);
+    const auto meter = world.connect("meter-1", 1);
+    constexpr uint64_t kEvents = 3 * EventWalk::kVisitsMax + 1;
+    for (uint64_t offset = 1; offset <= kEvents; ++offset) world.publish(meter, offset, "k");
+    while (world.refuse_all(backend) > 0) continue;
+    const auto& quarantined = world.broker->core().state.trackers[1]->quarantined;
+    REQUIRE(quarantined.size() == kEvents);
+    world.broker->disconnected(backend);
+
+    std::vector<sink::admin::Reply> replies;
+    world.start({.verb = verb, .all = true}, [&](sink::admin::Reply reply) {
+      replies.push_back(std::move(reply));
+    });
+    for (size_t rounds = 1; rounds <= 3; ++rounds) {
+      CHECK(quarantined.size() == kEvents - rounds * EventWalk::kVisitsMax);
+      // Between the slices others are served.
+      CHECK(world.commands->slices_waiting());
+      bool answered = false;
+      world.start({.verb = Verb::status}, [&](const sink::admin::Reply& reply) {
+        answered = reply.status->events.quarantined == quarantined.size();
+      });
+      CHECK(answered);
+      world.round();
+    }
+    CHECK(quarantined.empty());
+    CHECK(replies.empty());  // not before it is on stable storage
+    world.run();
+    REQUIRE(replies.size() == 1);
+    CHECK(replies[0].affected == kEvents);
+    CHECK(world.broker->core().state.trackers[1]->conserves());
+  }
+}
+
+TEST_CASE("event release: events that leave quarantine between two slices are not counted") {
+  auto spec = quarantining("readings", "backend");
+  spec.quarantine_max = 100'000;
+  World world({spec});
+  const auto backend = world.connect("backend", 9);
+  const auto meter = world.connect("meter-1", 1);
+  for (uint64_t offset = 1; offset <= EventWalk::kVisitsMax + 2; ++offset)
+    world.publish(meter, offset, "k");
+  while (world.refuse_all(backend) > 0) continue;
+  uint64_t released = 0;
+  world.start({.verb = Verb::event_release, .all = true},
+              [&](const sink::admin::Reply& reply) { released = reply.affected; });
+  CHECK(world.ask({.verb = Verb::event_drop, .position = EventWalk::kVisitsMax + 2}).affected == 1);
+  world.run();
+  CHECK(released == EventWalk::kVisitsMax + 1);
 }
 
 TEST_CASE("event drop: never picks one of several trackers") {

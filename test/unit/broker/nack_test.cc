@@ -147,7 +147,7 @@ TEST_CASE("nack: max_deliveries ends in quarantine with both messages, never in 
     world.advance(6'000);
   }
   REQUIRE(world.bad() == std::vector<Position>{1});
-  const QuarantinedEvent& event = world.readings().quarantined.at(1);
+  const QuarantinedEvent& event = *world.readings().quarantined.find(1);
   CHECK(event.attempts == 3);
   CHECK(event.machine == "\x09");
   CHECK(event.human == "bad unit");
@@ -416,6 +416,6 @@ TEST_CASE("nack: what is kept of the messages is bounded") {
   world.meter().publish("k", 1);
   world.backend().nack("k/1", std::string(1'000, 'm'), std::string(60'000, 'h'));
   REQUIRE(world.bad().size() == 1);
-  CHECK(world.readings().quarantined.at(1).machine.size() == Delivery::kMachineBytesMax);
-  CHECK(world.readings().quarantined.at(1).human.size() == Delivery::kHumanBytesMax);
+  CHECK(world.readings().quarantined.find(1)->machine.size() == Delivery::kMachineBytesMax);
+  CHECK(world.readings().quarantined.find(1)->human.size() == Delivery::kHumanBytesMax);
 }

@@ -432,8 +432,9 @@ std::vector<Position> World::quarantined(const std::string& subscription,
 
 std::optional<std::pair<std::string, protocol::Event>> World::event_at(Position position) {
   std::optional<std::pair<std::string, protocol::Event>> found;
-  storage::Task task = log_->read(position, [&](std::shared_ptr<const storage::Block> block) {
-    const auto bytes = block ? block->find(position) : std::nullopt;
+  using ReadResult = storage::EventLog::ReadResult;
+  storage::Task task = log_->read(position, [&](const ReadResult& result) {
+    const auto bytes = result && *result ? (*result)->find(position) : std::nullopt;
     const auto record = bytes ? decode_event_record(*bytes) : std::nullopt;
     if (!record) return;
     const Client* source = core().state.clients.find(record->source);
@@ -485,9 +486,8 @@ std::string World::describe() {
       out << ' ' << position;
       const auto mark = tracker->marks.find(position);
       if (mark != tracker->marks.end()) out << ":f" << mark->second.failures;
-      const auto bad = tracker->quarantined.find(position);
-      if (bad != tracker->quarantined.end())
-        out << ":q" << bad->second.attempts << bad->second.holds_key << hex(bad->second.machine);
+      const QuarantinedEvent* bad = tracker->quarantined.find(position);
+      if (bad != nullptr) out << ":q" << bad->attempts << bad->holds_key << hex(bad->machine);
     }
     out << '\n';
   }

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
+
 #include "test/unit/storage/log_fixture.h"
 
 using namespace sink::storage;
@@ -418,19 +420,31 @@ TEST_CASE("event log: time passes for the store only while it runs, and never ba
   CHECK_FALSE(log.log->time_of(999));
 }
 
-TEST_CASE("event log: a read error is reported as nothing, never as something else") {
+TEST_CASE("event log: a disk that does not answer is told from bytes that are not there") {
   OpenLog log;
   log.append_many(3);
   log.commit();
-  log.disk.fault = [](Operation operation, const std::string&) -> std::optional<DiskError> {
-    if (operation == Operation::read) return DiskError{DiskFault::io, 5};
-    return std::nullopt;
-  };
-  CHECK_FALSE(log.read(1));
+  for (const Operation failing : {Operation::open, Operation::read}) {
+    log.disk.fault = [&](Operation operation, const std::string&) -> std::optional<DiskError> {
+      if (operation == failing) return DiskError{DiskFault::io, EMFILE};
+      return std::nullopt;
+    };
+    const auto refused = log.read_block(1);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().system_errno == EMFILE);
+  }
   log.disk.fault = nullptr;
   CHECK(log.read(1));
-  CHECK_FALSE(log.read(4'711));
+  CHECK(log.read_block(4'711) == nullptr);
   CHECK_FALSE(log.log->failed());
+}
+
+TEST_CASE("event log: a segment that is gone is lost, not a disk that does not answer") {
+  OpenLog log;
+  log.append_many(3);
+  log.commit();
+  for (const std::string& name : log.names(".segment")) REQUIRE(log.disk.remove(name));
+  CHECK(log.read_block(1) == nullptr);
 }
 
 TEST_CASE("event log: nothing that is due keeps its driver spinning") {

@@ -202,12 +202,18 @@ void LogFixture::tick(uint64_t ms) {
   run();
 }
 
-std::optional<std::string> LogFixture::read(Position position) {
-  std::shared_ptr<const Block> block;
-  Task task = log->read(position, [&](std::shared_ptr<const Block> found) { block = found; });
+EventLog::ReadResult LogFixture::read_block(Position position) {
+  EventLog::ReadResult result = nullptr;
+  Task task = log->read(position, [&](const EventLog::ReadResult& found) { result = found; });
   task.run(disk);
   task.finish();
-  if (!block) return std::nullopt;
+  return result;
+}
+
+std::optional<std::string> LogFixture::read(Position position) {
+  const auto result = read_block(position);
+  if (!result || !*result) return std::nullopt;
+  const auto& block = *result;
   const auto payload = block->find(position);
   if (!payload) return std::nullopt;
   return std::string(*payload);

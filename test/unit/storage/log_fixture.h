@@ -90,6 +90,7 @@ class LogFixture : private LogOwner {
 
   // Every unsettled event can be read and has the bytes it was given. Returns how many cannot.
   uint64_t unreadable();
+  EventLog::ReadResult read_block(Position position);
   // nullopt: not readable.
   std::optional<std::string> read(Position position);
   std::vector<std::string> names(const std::string& suffix);
