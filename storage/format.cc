@@ -1,6 +1,5 @@
 #include "storage/format.h"
 
-#include <cstdio>
 #include <cstring>
 
 #include "storage/crc32c.h"
@@ -13,25 +12,18 @@ constexpr uint32_t kBatchMagic = 0x42'4b'4e'53;    // "SNKB"
 constexpr uint32_t kTrailerMagic = 0x45'4b'4e'53;  // "SNKE"
 constexpr uint32_t kSealFlag = 1;
 
-template <class T>
-void put(char* out, T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) out[i] = static_cast<char>(value >> (8 * i));
-}
-
-template <class T>
-T get(std::string_view bytes, size_t at) {
-  T value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i)
-    value = static_cast<T>(value | static_cast<T>(static_cast<uint8_t>(bytes[at + i])) << (8 * i));
-  return value;
-}
-
 std::string_view view(const StoreId& id) {
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
 }
 
 uint32_t batch_header_crc(const StoreId& store, std::string_view header) {
   return crc32c(crc32c(0, view(store)), header.substr(8, kBatchHeaderBytes - 8));
+}
+
+std::string hex(uint64_t value, size_t digits) {
+  std::string text(digits, '0');
+  for (; digits > 0; value >>= 4) text[--digits] = "0123456789abcdef"[value & 15];
+  return text;
 }
 
 // "<prefix><hex digits><suffix>" to a number; nullopt for anything else.
@@ -46,13 +38,6 @@ std::optional<uint64_t> parse_hex(std::string_view digits) {
 }
 
 }  // namespace
-
-void put_u16(char* out, uint16_t value) { put(out, value); }
-void put_u32(char* out, uint32_t value) { put(out, value); }
-void put_u64(char* out, uint64_t value) { put(out, value); }
-uint16_t get_u16(std::string_view bytes, size_t at) { return get<uint16_t>(bytes, at); }
-uint32_t get_u32(std::string_view bytes, size_t at) { return get<uint32_t>(bytes, at); }
-uint64_t get_u64(std::string_view bytes, size_t at) { return get<uint64_t>(bytes, at); }
 
 uint32_t segment_seed(const StoreId& store) { return crc32c(0, view(store)); }
 
@@ -200,10 +185,7 @@ std::optional<Gap> decode_gap(std::string_view bytes) {
 }
 
 std::string segment_name(SegmentId id, Position first_position) {
-  char name[64];
-  std::snprintf(name, sizeof name, "%08x-%016llx.segment", id,
-                static_cast<unsigned long long>(first_position));
-  return name;
+  return hex(id, 8) + "-" + hex(first_position, 16) + ".segment";
 }
 
 std::optional<SegmentId> parse_segment_name(std::string_view name) {
@@ -216,11 +198,7 @@ std::optional<SegmentId> parse_segment_name(std::string_view name) {
   return static_cast<SegmentId>(*id);
 }
 
-std::string snapshot_name(Sequence sequence) {
-  char name[64];
-  std::snprintf(name, sizeof name, "%016llx.snapshot", static_cast<unsigned long long>(sequence));
-  return name;
-}
+std::string snapshot_name(Sequence sequence) { return hex(sequence, 16) + ".snapshot"; }
 
 std::optional<Sequence> parse_snapshot_name(std::string_view name) {
   constexpr std::string_view suffix = ".snapshot";

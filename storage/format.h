@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "storage/little_endian.h"
+
 namespace sink::storage {
 
 using Position = uint64_t;   // of an event; broker-wide, never reused
@@ -134,13 +136,5 @@ inline constexpr const char* kStoreName = "store";
 inline constexpr const char* kSpareName = "spare";
 inline constexpr const char* kReserveName = "reserve";
 inline constexpr const char* kLockName = "lock";
-
-// Little-endian integers.
-void put_u16(char* out, uint16_t value);
-void put_u32(char* out, uint32_t value);
-void put_u64(char* out, uint64_t value);
-uint16_t get_u16(std::string_view bytes, size_t at);
-uint32_t get_u32(std::string_view bytes, size_t at);
-uint64_t get_u64(std::string_view bytes, size_t at);
 
 }  // namespace sink::storage

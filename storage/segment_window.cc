@@ -4,8 +4,11 @@
 
 namespace sink::storage {
 
+// Compared with itself one byte further on: the library's comparison is several times faster than
+// any loop over the bytes, and most of a segment may be preallocated zeros.
 bool all_zero(std::string_view bytes) {
-  return bytes.find_first_not_of('\0') == std::string_view::npos;
+  return bytes.empty() ||
+         (bytes.front() == '\0' && bytes.substr(1) == bytes.substr(0, bytes.size() - 1));
 }
 
 DiskResult<std::string_view> Window::at(uint64_t offset, size_t count) {

@@ -96,9 +96,10 @@ uint64_t SimulatedDisk::used() const {
   return bytes;
 }
 
-void SimulatedDisk::resize(File& file, uint64_t size) {
+void SimulatedDisk::resize(File& file, uint64_t size, Operation operation) {
   file.cached.resize(static_cast<size_t>(size), '\0');
   file.unsynced.push_back({true, size, {}});
+  tell({operation, file.id, size, {}, {}, {}});
 }
 
 DiskResult<SimulatedDisk::File*> SimulatedDisk::find(FileHandle file) {
@@ -114,8 +115,10 @@ DiskResult<FileHandle> SimulatedDisk::open(const std::string& name, OpenMode mod
   if (mode != OpenMode::create && !there) return failed(DiskFault::not_found);
   if (stable_.empty()) stable_.push_back({});
   if (mode == OpenMode::create) {
-    names_[name] = std::make_shared<File>();
+    const auto file = names_[name] = std::make_shared<File>();
+    file->id = next_file_++;
     stable_.push_back(names_);
+    tell({Operation::open, file->id, 0, name, {}, {}});
   }
   open_[next_handle_] = {name, names_[name]};
   return FileHandle{next_handle_++};
@@ -146,6 +149,7 @@ DiskResult<void> SimulatedDisk::write(FileHandle handle, uint64_t offset, std::s
   const size_t limit = error ? random_() % (bytes.size() + 1) : bytes.size();
   change.bytes.resize(limit);
   apply((*file)->cached, change, limit);
+  tell({Operation::write, (*file)->id, offset, {}, {}, change.bytes});
   (*file)->unsynced.push_back(std::move(change));
   if (error) return tl::unexpected(*error);
   return {};
@@ -162,6 +166,7 @@ DiskResult<void> SimulatedDisk::sync(FileHandle handle) {
   for (const Change& change : (*file)->unsynced)
     apply((*file)->stable, change, change.bytes.size());
   (*file)->unsynced.clear();
+  tell({Operation::sync, (*file)->id, 0, {}, {}, {}});
   return {};
 }
 
@@ -173,7 +178,7 @@ DiskResult<void> SimulatedDisk::allocate(FileHandle handle, uint64_t size) {
   const uint64_t have = (*file)->cached.size();
   if (size <= have) return {};
   if (used() + size - have > capacity) return failed(DiskFault::no_space);
-  resize(**file, size);
+  resize(**file, size, Operation::allocate);
   return {};
 }
 
@@ -182,7 +187,7 @@ DiskResult<void> SimulatedDisk::truncate(FileHandle handle, uint64_t size) {
   if (!file) return tl::unexpected(file.error());
   if (auto error = begin(Operation::truncate, open_[static_cast<int>(handle)].first))
     return tl::unexpected(*error);
-  resize(**file, size);
+  resize(**file, size, Operation::truncate);
   return {};
 }
 
@@ -209,6 +214,7 @@ DiskResult<void> SimulatedDisk::rename(const std::string& from, const std::strin
   names_.erase(found);
   names_[to] = file;
   stable_.push_back(names_);
+  tell({Operation::rename, file->id, 0, from, to, {}});
   return {};
 }
 
@@ -216,12 +222,14 @@ DiskResult<void> SimulatedDisk::remove(const std::string& name) {
   if (auto error = begin(Operation::remove, name)) return tl::unexpected(*error);
   if (names_.erase(name) == 0) return failed(DiskFault::not_found);
   stable_.push_back(names_);
+  tell({Operation::remove, 0, 0, name, {}, {}});
   return {};
 }
 
 DiskResult<void> SimulatedDisk::sync_directory() {
   if (auto error = begin(Operation::sync_directory, "")) return tl::unexpected(*error);
   stable_.assign(1, names_);
+  tell({Operation::sync_directory, 0, 0, {}, {}, {}});
   return {};
 }
 

@@ -17,8 +17,19 @@ class SimulatedDisk final : public Disk {
  public:
   enum class Operation : uint8_t { open, read, write, sync, allocate, truncate, rename, remove,
                                    sync_directory, list };
+  // One change of the disk's state. Views live for the call.
+  struct Step {
+    Operation operation = Operation::write;
+    uint64_t file = 0;      // the same number for the same file, whatever its name
+    uint64_t at = 0;        // offset of a write, or the new size
+    std::string_view name;  // of what was created, renamed or removed
+    std::string_view to;    // the new name
+    std::string_view bytes;
+  };
   explicit SimulatedDisk(uint64_t seed = 1) : random_(seed) {}
 
+  // Told of every change right after it was made: for recorders.
+  std::function<void(const Step&)> observe;
   // Asked before every operation; an answer makes the operation fail with it.
   std::function<std::optional<DiskError>(Operation, const std::string& name)> fault;
   uint64_t capacity = UINT64_MAX;  // bytes; beyond it allocations and growth answer no_space
@@ -62,6 +73,7 @@ class SimulatedDisk final : public Disk {
     std::string bytes;
   };
   struct File {
+    uint64_t id = 0;
     std::string cached;
     std::string stable;
     std::vector<Change> unsynced;
@@ -73,13 +85,15 @@ class SimulatedDisk final : public Disk {
   uint64_t used() const;
   static void apply(std::string& bytes, const Change& change, size_t limit);
   void apply_unsynced(std::string& bytes, const Change& change);
-  void resize(File& file, uint64_t size);
+  void resize(File& file, uint64_t size, Operation operation);
+  void tell(const Step& step) const { if (observe) observe(step); }
 
   std::mt19937_64 random_;
   Directory names_;                    // as the running process sees them
   std::vector<Directory> stable_;      // [0]: as synced; then one state per unsynced change
   std::map<int, std::pair<std::string, std::shared_ptr<File>>> open_;
   int next_handle_ = 3;
+  uint64_t next_file_ = 1;
   bool locked_ = false;
 };
 
