@@ -1,5 +1,7 @@
-// What sinkd and systemd say to each other: ready, status, stopping, watchdog, inherited sockets.
-// Without systemd every call does nothing. Not responsible for deciding that the daemon is well.
+// What sinkd and systemd say to each other: ready, status, stopping, watchdog, inherited sockets;
+// the protocols of sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3), spoken without
+// libsystemd (docs/decisions/0006). Where systemd has not started the process every call does
+// nothing. Not responsible for deciding that the daemon is well.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,6 @@ FENCED = {
     "openssl/": ["tls", "tools/pki"],
     "flatbuffers/": ["protocol/admin"],
     "toml++/": ["daemon/config"],
-    "microhttpd": ["daemon/admin"],
 }
 POSIX_FILE_CALLS = re.compile(r"(?<![\w>])::(open|openat|pread|pwrite|fdatasync|fsync|ftruncate|renameat|unlinkat)\(")
 POSIX_FILE = "storage/posix_disk.cc"
