@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "fake_server.h"
+#include "tools/device/beat.h"
 #include "tools/device/latency_histogram.h"
 #include "tools/device/offset_book.h"
 #include "tools/device/vitals.h"
@@ -125,6 +126,26 @@ TEST_CASE("offset book: a damaged file is an error") {
   folder.write("offsets", "1 k6 7\n");
   CHECK_FALSE(OffsetBook::open(folder.file("offsets")).has_value());
   CHECK(OffsetBook::open("").value().take(1, "k").value() > 1'600'000'000'000'000);
+}
+
+TEST_CASE("beat: never early, makes up for what was missed, and ends when it is stopped") {
+  constexpr uint64_t kPeriodNs = 200'000;
+  DeviceLoop loop;
+  uint64_t beats = 0, calls = 0, longest = 0;
+  Beat beat(loop, [&](uint64_t periods) {
+    if (calls++ == 3)  // a busy loop: several periods pass before the next call
+      for (const uint64_t until = now_ns() + 5 * kPeriodNs; now_ns() < until;) {
+      }
+    beats += periods;
+    longest = std::max(longest, periods);
+    if (beats >= 20) beat.stop();
+  });
+  const uint64_t start = now_ns();
+  REQUIRE(beat.start(kPeriodNs));
+  loop.run();  // returns: nothing is left on the loop
+  CHECK(beats >= 20);
+  CHECK(longest >= 5);
+  CHECK(now_ns() - start >= beats * kPeriodNs);
 }
 
 TEST_CASE("latency histogram: percentiles are exact to a 64th") {

@@ -6,13 +6,14 @@
 #include <chrono>
 #include <cstring>
 
+#include "tools/device/beat.h"
 #include "tools/device/device_loop.h"
 
 namespace sink::tools {
 namespace {
 
 constexpr size_t kOpeningAtOnce = 64;  // servers bound connections that have not shaken hands
-constexpr uint64_t kRateTickMs = 1;
+constexpr uint64_t kBeatNsMin = 50'000;  // a higher rate sends several events at a beat
 
 class BenchRun;
 
@@ -51,7 +52,7 @@ class BenchRun {
       : plan_(plan),
         base_(wall_us()),
         last_offsets_(plan.publishers.size(), base_ - 1),
-        pace_(loop_, [this] { keep_rate(); }),
+        pace_(loop_, [this](uint64_t) { keep_rate(); }),
         watch_(loop_, [this] { look_for_progress(); }),
         hold_(loop_, [this] { end(); }) {}
 
@@ -85,7 +86,7 @@ class BenchRun {
   DeviceLoop loop_;
   uint64_t base_;                       // offsets of this run are not below it
   std::vector<uint64_t> last_offsets_;  // delivered, by publisher
-  DeviceLoop::Timer pace_;
+  Beat pace_;
   DeviceLoop::Timer watch_;
   DeviceLoop::Timer hold_;
   std::vector<std::unique_ptr<BenchClient>> clients_;  // publishers, then the consumer
@@ -212,7 +213,11 @@ void BenchRun::begin() {
     case BenchMode::end_to_end:
       break;
   }
-  if (plan_.rate > 0) return pace_.start(kRateTickMs, kRateTickMs);
+  if (plan_.rate > 0) {
+    if (!pace_.start(std::max(kBeatNsMin, 1'000'000'000 / plan_.rate)))
+      fail("cannot keep a rate: no descriptor is left for a timer");
+    return;
+  }
   for (size_t i = 0; i < plan_.publishers.size(); ++i) fill(*clients_[i]);
 }
 
