@@ -16,13 +16,17 @@ RETRY_SECONDS = 0.1
 
 
 class DurablePublisher(threading.Thread):
-    """Publishes events of its keys in turn until told to stop, then until all have an answer."""
+    """Publishes events of its keys in turn until told to stop, then until all have an answer.
 
-    def __init__(self, client, keys, data=b"x" * 64):
+    `pause` seconds lie between two events, so that a test can choose its load.
+    """
+
+    def __init__(self, client, keys, data=b"x" * 64, pause=0.0):
         super().__init__(name=f"publisher-{keys[0].decode()}", daemon=True)
         self.client = client
         self.keys = keys
         self.data = data
+        self.pause = pause
         self.acked = set()
         self.refused = []
         self.reconnects = 0
@@ -62,6 +66,8 @@ class DurablePublisher(threading.Thread):
                     event = self._next_event()
                     self._open.append(event)
                     tickets.append(self.client.publish(event))
+                    if self.pause:
+                        time.sleep(self.pause)
                 while tickets and (tickets[0].answered or self._stopping.is_set()):
                     self._book(tickets.popleft())
         except Disconnected:
