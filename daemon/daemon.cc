@@ -10,6 +10,7 @@
 #include "daemon/config/check_files.h"
 #include "daemon/config/parse.h"
 #include "daemon/config/render.h"
+#include "daemon/descriptors.h"
 #include "daemon/settings.h"
 
 namespace sink::daemon {
@@ -47,21 +48,16 @@ ExitStatus status_of(storage::OpenFault fault) {
 
 Daemon::Daemon(std::string config_file, config::Config config, Logging& logging)
     : config_file_(std::move(config_file)), config_(std::move(config)), logging_(logging) {
-  uv_loop_init(&loop_);
+  loop_open_ = uv_loop_init(&loop_) == 0;
 }
 
 Daemon::~Daemon() {
+  if (!loop_open_) return;
   // What holds handles closes them, the loop runs their callbacks, then memory goes.
   if (doors_) doors_->close();
   if (server_) server_->close();
   if (disk_threads_) disk_threads_->stop();
-  if (handles_open_)
-    for (uv_handle_t* handle :
-         {reinterpret_cast<uv_handle_t*>(&terminate_), reinterpret_cast<uv_handle_t*>(&interrupt_),
-          reinterpret_cast<uv_handle_t*>(&hang_up_), reinterpret_cast<uv_handle_t*>(&minute_),
-          reinterpret_cast<uv_handle_t*>(&watchdog_),
-          reinterpret_cast<uv_handle_t*>(&drain_timer_)})
-      uv_close(handle, nullptr);
+  for (uv_handle_t* handle : open_handles_) uv_close(handle, nullptr);
   uv_run(&loop_, UV_RUN_DEFAULT);
   doors_.reset();
   broker_.reset();
@@ -75,16 +71,25 @@ void Daemon::log(Severity severity, const std::string& event, const std::string&
   logging_.write(severity, event, text, now_ms());
 }
 
+ExitStatus Daemon::out_of_resources(const char* what) {
+  log(Severity::error, "out_of_resources",
+      std::string("the system has no descriptors, threads or memory for ") + what);
+  return ExitStatus::out_of_resources;
+}
+
 // ---- start -----------------------------------------------------------------------------------
 
 ExitStatus Daemon::open() {
+  if (!loop_open_) return out_of_resources("the event loop");
   started_ms_ = now_ms();
   std::signal(SIGPIPE, SIG_IGN);
+  descriptors_ = raise_descriptor_limit();
   service_manager_.extend_timeout(kRecoveryAllowanceMs);
   service_manager_.status("recovering the store");
   if (const ExitStatus status = open_store(); status != ExitStatus::stopped_in_order) return status;
   if (const ExitStatus status = open_edges(); status != ExitStatus::stopped_in_order) return status;
-  start_signals();
+  if (const ExitStatus status = start_signals(); status != ExitStatus::stopped_in_order)
+    return status;
   phase_ = Phase::running;
   std::string where;
   for (const auto& listener : server_->listeners())
@@ -136,6 +141,7 @@ ExitStatus Daemon::open_store() {
         std::to_string(fold.strange()) + " records of the log could not be understood");
   event_log_ = std::move(store->log);
   disk_threads_ = std::make_unique<net::DiskThreads>(&loop_, *disk_);
+  if (!disk_threads_->start()) return out_of_resources("the disk threads");
   server_ = std::make_unique<net::Server>(&loop_);
   uint64_t seed = 0;
   random_bytes(&seed, sizeof seed);
@@ -164,7 +170,7 @@ ExitStatus Daemon::open_edges() {
   for (const std::string& change :
        broker_->start(config_.subscriptions, {now_ms(), wall_ms()}))
     log(Severity::info, "subscriptions", change);
-  server_->set_limits(server_limits(config_));
+  apply_limits(config_);
   server_->on_refused = [this](const std::string& address, const std::string& reason) {
     log(Severity::warning, "connection_refused", address + ": " + reason);
   };
@@ -193,21 +199,39 @@ ExitStatus Daemon::open_doors() {
              : ExitStatus::configuration;
 }
 
-void Daemon::start_signals() {
-  handles_open_ = true;
-  for (auto [handle, number] : {std::pair{&terminate_, SIGTERM}, std::pair{&interrupt_, SIGINT},
-                                std::pair{&hang_up_, SIGHUP}}) {
-    uv_signal_init(&loop_, handle);
-    handle->data = this;
-    uv_signal_start(handle, on_signal, number);
-  }
-  uv_timer_init(&loop_, &minute_);
-  uv_timer_init(&loop_, &watchdog_);
-  uv_timer_init(&loop_, &drain_timer_);
-  minute_.data = watchdog_.data = drain_timer_.data = this;
+// Connections never take the descriptors that the log and the operators need.
+void Daemon::apply_limits(const config::Config& config) {
+  const net::ServerLimits limits = server_limits(config, descriptors_);
+  server_->set_limits(limits);
+  if (limits.connections == config.limits.connections) return;
+  log(Severity::warning, "limits",
+      "[limits] connections is " + std::to_string(config.limits.connections) +
+          ", but the process may open " + std::to_string(descriptors_) + " descriptors: " +
+          std::to_string(limits.connections) + " connections are let in; raise LimitNOFILE");
+}
+
+bool Daemon::start_signal(uv_signal_t& handle, int number) {
+  if (uv_signal_init(&loop_, &handle) != 0) return false;
+  open_handles_.push_back(reinterpret_cast<uv_handle_t*>(&handle));
+  handle.data = this;
+  return uv_signal_start(&handle, on_signal, number) == 0;
+}
+
+void Daemon::start_timer(uv_timer_t& handle) {
+  uv_timer_init(&loop_, &handle);
+  open_handles_.push_back(reinterpret_cast<uv_handle_t*>(&handle));
+  handle.data = this;
+}
+
+ExitStatus Daemon::start_signals() {
+  if (!start_signal(terminate_, SIGTERM) || !start_signal(interrupt_, SIGINT) ||
+      !start_signal(hang_up_, SIGHUP))
+    return out_of_resources("the signal handlers");
+  for (uv_timer_t* timer : {&minute_, &watchdog_, &drain_timer_}) start_timer(*timer);
   uv_timer_start(&minute_, on_minute, kMinuteMs, kMinuteMs);
   if (const uint64_t interval = service_manager_.watchdog_ms())
     uv_timer_start(&watchdog_, on_watchdog, interval, interval);
+  return ExitStatus::stopped_in_order;
 }
 
 // ---- running ---------------------------------------------------------------------------------
@@ -336,7 +360,7 @@ admin_server::Reloaded Daemon::reload() {
   }
   result.rows = config::diff(config_, *parsed);
   server_->read_clock();
-  server_->set_limits(server_limits(*parsed));
+  apply_limits(*parsed);
   logging_.set_level(parsed->log.level);
   storage::LogOptions options = log_options(config_);
   options.bytes_max = parsed->store.max_size_bytes;

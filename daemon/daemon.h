@@ -49,12 +49,16 @@ class Daemon final : public admin_server::Host {
   ExitStatus open_store();
   ExitStatus open_edges();
   ExitStatus open_doors();
-  void start_signals();
+  void apply_limits(const config::Config& config);
+  ExitStatus start_signals();
+  bool start_signal(uv_signal_t& handle, int number);
+  void start_timer(uv_timer_t& handle);
   void on_round();
   void advance_drain();
   void begin_drain(const char* why);
   void finish(ExitStatus status);
   void report_recovery(const storage::OpenStore& store);
+  ExitStatus out_of_resources(const char* what);
   void log(broker::Severity severity, const std::string& event, const std::string& text);
   uint64_t now_ms() const { return uv_now(&loop_); }
   static void on_signal(uv_signal_t* handle, int number);
@@ -66,11 +70,13 @@ class Daemon final : public admin_server::Host {
   config::Config config_;
   Logging& logging_;
   ServiceManager service_manager_;
-  mutable uv_loop_t loop_;
+  mutable uv_loop_t loop_{};
+  bool loop_open_ = false;
   Phase phase_ = Phase::starting;
   ExitStatus status_ = ExitStatus::stopped_in_order;
   uint64_t started_ms_ = 0;
   uint64_t loop_lag_ms_ = 0;
+  uint64_t descriptors_ = 0;  // how many the process may open
   bool connections_closed_ = false;
   bool snapshot_requested_ = false;
 
@@ -86,7 +92,7 @@ class Daemon final : public admin_server::Host {
   uv_timer_t minute_;
   uv_timer_t watchdog_;
   uv_timer_t drain_timer_;
-  bool handles_open_ = false;
+  std::vector<uv_handle_t*> open_handles_;  // of the six above
 };
 
 }  // namespace sink::daemon

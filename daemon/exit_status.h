@@ -8,6 +8,8 @@ enum class ExitStatus : int {
   usage = 64,
   store_not_readable = 65,
   address_in_use = 69,
+  internal_error = 70,
+  out_of_resources = 71,
   storage_failed = 74,
   store_locked = 75,
   configuration = 78,

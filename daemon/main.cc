@@ -8,6 +8,7 @@
 #include "daemon/config/parse.h"
 #include "daemon/daemon.h"
 #include "daemon/exit_status.h"
+#include "daemon/last_words.h"
 #include "daemon/logging.h"
 
 namespace {
@@ -43,6 +44,7 @@ int run(const std::string& config_file, bool check_only) {
 
 int main(int argc, char** argv) {
   umask(kUmask);
+  sink::daemon::prepare_last_words();
   CLI::App app{"sinkd, an event delivery broker that speaks the Sink protocol"};
   std::string config_file = "/etc/sinkd/sinkd.toml";
   bool check_only = false;

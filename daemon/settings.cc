@@ -1,5 +1,7 @@
 #include "daemon/settings.h"
 
+#include "daemon/descriptors.h"
+
 namespace sink::daemon {
 
 broker::Settings broker_settings(const config::Config& config) {
@@ -36,8 +38,9 @@ storage::LogOptions log_options(const config::Config& config) {
   return options;
 }
 
-net::ServerLimits server_limits(const config::Config& config) {
-  return {config.limits.connections, config.limits.connections_unauthenticated};
+net::ServerLimits server_limits(const config::Config& config, uint64_t descriptors) {
+  return {connections_within(descriptors, config.limits.connections),
+          config.limits.connections_unauthenticated};
 }
 
 }  // namespace sink::daemon

@@ -10,6 +10,7 @@ namespace sink::daemon {
 
 broker::Settings broker_settings(const config::Config& config);
 storage::LogOptions log_options(const config::Config& config);
-net::ServerLimits server_limits(const config::Config& config);
+// `descriptors`: how many the process may open.
+net::ServerLimits server_limits(const config::Config& config, uint64_t descriptors);
 
 }  // namespace sink::daemon

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <system_error>
+
 namespace sink::net {
 namespace {
 
@@ -10,18 +12,25 @@ uint64_t monotonic_ms() { return uv_hrtime() / 1'000'000; }
 
 }  // namespace
 
-DiskThreads::DiskThreads(uv_loop_t* loop, storage::Disk& disk) : disk_(disk) {
-  uv_async_init(loop, &async_, on_async);
+bool DiskThreads::start() {
+  if (uv_async_init(loop_, &async_, on_async) != 0) return false;
+  async_open_ = true;
   async_.data = this;
   // Signals belong to the loop's thread.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (size_t lane = 0; lane < kLanes; ++lane) {
-    const bool commits = lane == static_cast<size_t>(broker::Lane::commit);
-    workers_[lane].thread = std::thread([this, lane, commits] { work(workers_[lane], commits); });
+  bool started = true;
+  try {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const bool commits = lane == static_cast<size_t>(broker::Lane::commit);
+      workers_[lane].thread = std::thread([this, lane, commits] { work(workers_[lane], commits); });
+    }
+  } catch (const std::system_error&) {
+    started = false;  // stop() ends those that did start
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return started;
 }
 
 DiskThreads::~DiskThreads() { stop(); }
@@ -85,8 +94,9 @@ void DiskThreads::stop() {
     }
     worker.wake.notify_all();
   }
-  for (Worker& worker : workers_) worker.thread.join();
-  uv_close(reinterpret_cast<uv_handle_t*>(&async_), nullptr);
+  for (Worker& worker : workers_)
+    if (worker.thread.joinable()) worker.thread.join();
+  if (async_open_) uv_close(reinterpret_cast<uv_handle_t*>(&async_), nullptr);
 }
 
 uint64_t DiskThreads::commit_running_ms() const {

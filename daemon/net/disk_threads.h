@@ -21,8 +21,11 @@ namespace sink::net {
 
 class DiskThreads final : public broker::DiskLanes {
  public:
-  DiskThreads(uv_loop_t* loop, storage::Disk& disk);
+  DiskThreads(uv_loop_t* loop, storage::Disk& disk) : loop_(loop), disk_(disk) {}
   ~DiskThreads() override;
+
+  // Before the first task. False: the system gives no descriptor or no thread.
+  [[nodiscard]] bool start();
 
   void submit(broker::Lane lane, storage::Task task) override;
   // Called on the loop before a round of finishes and after it.
@@ -48,8 +51,10 @@ class DiskThreads final : public broker::DiskLanes {
   void finish_done();
   static void on_async(uv_async_t* handle);
 
+  uv_loop_t* loop_;
   storage::Disk& disk_;
   uv_async_t async_;
+  bool async_open_ = false;
   std::array<Worker, kLanes> workers_;
   std::mutex done_mutex_;
   std::vector<storage::Task> done_;

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -57,8 +58,9 @@ class Daemon:
     """One sinkd: its files, its process, and its operator."""
 
     def __init__(self, *, server=None, store=None, limits=None, listener=None, listeners=None,
-                 subscriptions=(), http=True, data_dir=None):
+                 subscriptions=(), http=True, data_dir=None, faults=None):
         Pki.shared()
+        self.faults = faults
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sinkd-test-"))
         self.process = None
         self.expected_to_run = False
@@ -105,13 +107,21 @@ class Daemon:
         document = {key: value for key, value in self.document.items() if value}
         self.config_path.write_text(to_toml(document))
 
+    def _environment(self):
+        return dict(os.environ, **(self.faults.environment() if self.faults else {}))
+
+    def before_exec(self):
+        """In the child, between fork and exec; a test may put its limits there."""
+        _die_with_parent()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # as sinkd.service has it
+
     def start(self, wait=True):
         """Starts the broker and, unless told otherwise, waits until it says that it is ready."""
         with open(self.stderr_path, "ab") as stderr:
             self.process = subprocess.Popen(
                 [sinkd_program(), "--config", str(self.config_path)], stdin=subprocess.DEVNULL,
                 stdout=stderr, stderr=stderr, start_new_session=True,
-                preexec_fn=_die_with_parent)
+                preexec_fn=self.before_exec, env=self._environment())
         self.expected_to_run = True
         if wait:
             self.wait_ready()
