@@ -17,6 +17,7 @@ namespace sink::daemon {
 namespace {
 
 using broker::Severity;
+using BindFault = admin_server::BindError::Fault;
 
 constexpr uint64_t kMinuteMs = 60'000;
 constexpr uint64_t kDrainMs = 10'000;
@@ -42,6 +43,26 @@ ExitStatus status_of(storage::OpenFault fault) {
     case storage::OpenFault::no_space: return ExitStatus::storage_failed;
   }
   return ExitStatus::storage_failed;
+}
+
+ExitStatus status_of(net::ListenFault fault) {
+  switch (fault) {
+    case net::ListenFault::address_in_use: return ExitStatus::address_in_use;
+    case net::ListenFault::no_resources: return ExitStatus::out_of_resources;
+    case net::ListenFault::bad_certificate:
+    case net::ListenFault::failed: return ExitStatus::configuration;
+  }
+  return ExitStatus::configuration;
+}
+
+ExitStatus status_of(BindFault fault) {
+  switch (fault) {
+    case BindFault::in_use: return ExitStatus::address_in_use;
+    case BindFault::no_resources: return ExitStatus::out_of_resources;
+    case BindFault::invalid:
+    case BindFault::failed: return ExitStatus::configuration;
+  }
+  return ExitStatus::configuration;
 }
 
 }  // namespace
@@ -180,9 +201,7 @@ ExitStatus Daemon::open_edges() {
                                    service_manager_.inherited_sockets(config_.listeners));
   if (!listening) {
     log(Severity::error, "listener_failed", listening.error().message);
-    return listening.error().fault == net::ListenFault::address_in_use
-               ? ExitStatus::address_in_use
-               : ExitStatus::configuration;
+    return status_of(listening.error().fault);
   }
   if (const ExitStatus status = open_doors(); status != ExitStatus::stopped_in_order) return status;
   server_->start();
@@ -194,9 +213,7 @@ ExitStatus Daemon::open_doors() {
   auto opened = doors_->open(config_);
   if (opened) return ExitStatus::stopped_in_order;
   log(Severity::error, "listener_failed", opened.error().message);
-  return opened.error().fault == admin_server::BindError::Fault::in_use
-             ? ExitStatus::address_in_use
-             : ExitStatus::configuration;
+  return status_of(opened.error().fault);
 }
 
 // Connections never take the descriptors that the log and the operators need.

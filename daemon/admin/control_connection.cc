@@ -1,6 +1,7 @@
 #include "daemon/admin/control_connection.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <span>
 #include <string>
@@ -29,8 +30,11 @@ ControlConnection::ControlConnection(ControlSocket& owner)
   write_.data = this;
 }
 
-void ControlConnection::accept(uv_stream_t* server) {
-  if (uv_accept(server, as_stream(&pipe_)) != 0) return close();
+void ControlConnection::accept(int socket) {
+  if (uv_pipe_open(&pipe_, socket) != 0) {
+    ::close(socket);
+    return close();
+  }
   identify();
   await_request();
 }

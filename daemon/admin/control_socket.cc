@@ -27,7 +27,8 @@ tl::unexpected<BindError> failed(const std::string& path, const char* doing, int
       std::string("cannot ") + doing + " the admin socket " + path + ": " + std::strerror(error);
   if (error == ENOENT) text += "; make its directory or change [admin] socket";
   if (error == EACCES) text += "; let sinkd's user write its directory or change [admin] socket";
-  return tl::unexpected(BindError{Fault::failed, std::move(text)});
+  const bool out = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+  return tl::unexpected(BindError{out ? Fault::no_resources : Fault::failed, std::move(text)});
 }
 
 class Descriptor {
@@ -110,36 +111,22 @@ tl::expected<void, BindError> ControlSocket::listen(const std::string& path) {
     return failed(path, "set the mode of", errno);
   file_device_ = made.st_dev;
   file_inode_ = made.st_ino;
-  uv_pipe_init(loop_, &server_, 0);
-  server_.data = this;
-  server_open_ = true;
-  int error = uv_pipe_open(&server_, socket.number());
-  if (error == 0) {
-    socket.release();  // the handle's from here on
-    error = uv_listen(reinterpret_cast<uv_stream_t*>(&server_), kBacklog, on_connection);
-  }
+  const int error = acceptor_.start(loop_, socket.release(), kBacklog,
+                                    {[this](int accepted) { take(accepted); }, [](int) {}});
+  server_open_ = acceptor_.open();
   if (error != 0) return failed(path, "listen on", -error);
   return {};
 }
 
-void ControlSocket::on_connection(uv_stream_t* server, int status) {
-  auto* self = static_cast<ControlSocket*>(server->data);
-  if (self->terminating_ || status != 0) return;
-  self->someone_waits_ = true;
-  self->accept_waiting();
-}
-
-// A connection that is not accepted stops the server's watcher: the next ones stay in the queue.
-void ControlSocket::accept_waiting() {
-  if (!someone_waits_ || connections_.size() >= kConnectionsMax) return;
-  someone_waits_ = false;
+void ControlSocket::take(int socket) {
   auto* connection = new ControlConnection(*this);
   connections_.insert(connection);
-  connection->accept(reinterpret_cast<uv_stream_t*>(&server_));
+  connection->accept(socket);
+  if (connections_.size() >= kConnectionsMax) acceptor_.pause();
 }
 
 void ControlSocket::after_removal() {
-  if (!terminating_) return accept_waiting();
+  if (!terminating_) return acceptor_.resume();
   if (!server_open_ && connections_.empty()) finish_termination();
 }
 
@@ -149,11 +136,9 @@ void ControlSocket::terminate(std::function<void()> done) {
   remove_file();
   const std::vector<ControlConnection*> all(connections_.begin(), connections_.end());
   for (ControlConnection* connection : all) connection->close();
-  if (!server_open_) return finish_termination();
-  uv_close(reinterpret_cast<uv_handle_t*>(&server_), [](uv_handle_t* handle) {
-    auto* self = static_cast<ControlSocket*>(handle->data);
-    self->server_open_ = false;
-    if (self->connections_.empty()) self->finish_termination();
+  acceptor_.close([this] {
+    server_open_ = false;
+    if (connections_.empty()) finish_termination();
   });
 }
 

@@ -17,6 +17,7 @@
 #include <tl/expected.hpp>
 #include <unordered_set>
 
+#include "daemon/accept/acceptor.h"
 #include "daemon/admin/bind_error.h"
 #include "daemon/admin/executor.h"
 
@@ -55,8 +56,7 @@ class ControlSocket {
 
  private:
   friend class ControlConnection;
-  static void on_connection(uv_stream_t* server, int status);
-  void accept_waiting();
+  void take(int socket);
   void remove(ControlConnection* connection) { connections_.erase(connection); }
   void after_removal();
   void finish_termination();
@@ -68,9 +68,8 @@ class ControlSocket {
   std::string path_;
   uint64_t file_device_ = 0;  // of the socket file we made, to remove only that one
   uint64_t file_inode_ = 0;
-  uv_pipe_t server_;
+  accept::Acceptor acceptor_;
   bool server_open_ = false;
-  bool someone_waits_ = false;  // in the listen queue, until a connection ends
   bool terminating_ = false;
   std::function<void()> terminated_;
   std::unordered_set<ControlConnection*> connections_;

@@ -1,5 +1,7 @@
 #include "daemon/net/connection.h"
 
+#include <unistd.h>
+
 #include "daemon/net/listener.h"
 #include "daemon/net/server.h"
 
@@ -34,14 +36,20 @@ std::string address_of(uv_stream_t* stream, bool is_pipe) {
 
 Connection::Connection(Server& server, Listener& listener) : server_(server), listener_(listener) {}
 
-bool Connection::accept(uv_stream_t* from, bool is_pipe) {
+bool Connection::accept(int socket, bool is_pipe) {
+  int error = 0;
   if (is_pipe) {
     uv_pipe_init(server_.loop(), &handle_.pipe, 0);
+    error = uv_pipe_open(&handle_.pipe, socket);
   } else {
     uv_tcp_init(server_.loop(), &handle_.tcp);
+    error = uv_tcp_open(&handle_.tcp, socket);
   }
   handle_.tcp.data = this;
-  if (uv_accept(from, stream()) != 0) return false;
+  if (error != 0) {
+    ::close(socket);
+    return false;
+  }
   if (!is_pipe) uv_tcp_nodelay(&handle_.tcp, 1);
   address_ = address_of(stream(), is_pipe);
   context_ = listener_.context();

@@ -35,8 +35,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Accepts from the listener; false: nothing was accepted, or the context made no session.
-  bool accept(uv_stream_t* from, bool is_pipe);
+  // Takes up an accepted socket, which is its own from here on; false: it cannot be used, or the
+  // context made no session.
+  bool accept(int socket, bool is_pipe);
 
   // Sends what the broker has for this peer, as far as the socket takes it.
   void flush();

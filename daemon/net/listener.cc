@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "daemon/net/server.h"
@@ -41,6 +42,17 @@ tls::ClientIdMode mode_of(config::ClientIdFrom from) {
   return tls::ClientIdMode::common_name;
 }
 
+ListenFault fault_of(int error) {
+  switch (error) {
+    case UV_EADDRINUSE: return ListenFault::address_in_use;
+    case UV_EMFILE:
+    case UV_ENFILE:
+    case UV_ENOBUFS:
+    case UV_ENOMEM: return ListenFault::no_resources;
+    default: return ListenFault::failed;  // the address is not ours to take
+  }
+}
+
 }  // namespace
 
 Listener::Listener(Server& server, config::Listener settings)
@@ -72,8 +84,7 @@ void Listener::use(config::Listener settings, std::shared_ptr<const tls::ServerC
 }
 
 tl::unexpected<ListenError> Listener::failed(const char* doing, int error) const {
-  const ListenFault fault =
-      error == UV_EADDRINUSE ? ListenFault::address_in_use : ListenFault::failed;
+  const ListenFault fault = fault_of(error);
   std::string message =
       std::string(doing) + " " + settings_.address + ": " + uv_strerror(error);
   if (fault == ListenFault::address_in_use)
@@ -82,55 +93,65 @@ tl::unexpected<ListenError> Listener::failed(const char* doing, int error) const
 }
 
 tl::expected<void, ListenError> Listener::listen(int inherited) {
-  auto bound = is_pipe() ? bind_pipe(inherited) : bind_tcp(inherited);
-  if (!bound) return bound;
-  handle_.tcp.data = this;
-  if (const int error = uv_listen(stream(), kBacklog, on_connection))
-    return failed("listening on", error);
+  descriptor_ = inherited;
+  if (inherited < 0) {
+    const auto bound = is_pipe() ? bind_pipe() : bind_tcp();
+    if (!bound) return tl::unexpected(bound.error());
+    descriptor_ = *bound;
+  }
+  const int error = acceptor_.start(
+      server_.loop(), descriptor_, kBacklog,
+      {[this](int socket) { server_.accept(*this, socket); },
+       [this](int) { server_.count_accept_error(); }});
+  if (error != 0) return failed("listening on", error);
   return {};
 }
 
-tl::expected<void, ListenError> Listener::bind_tcp(int inherited) {
-  uv_tcp_init(server_.loop(), &handle_.tcp);
-  open_ = true;
-  if (inherited >= 0) {
-    if (const int error = uv_tcp_open(&handle_.tcp, inherited)) return failed("taking over", error);
-    return {};
-  }
+tl::expected<int, ListenError> Listener::bind_tcp() const {
   sockaddr_storage name{};
-  const int parsed = address_.kind == config::Address::Kind::ipv6
-                         ? uv_ip6_addr(address_.host.c_str(), address_.port,
-                                       reinterpret_cast<sockaddr_in6*>(&name))
-                         : uv_ip4_addr(address_.host.c_str(), address_.port,
-                                       reinterpret_cast<sockaddr_in*>(&name));
+  const bool v6 = address_.kind == config::Address::Kind::ipv6;
+  const int parsed = v6 ? uv_ip6_addr(address_.host.c_str(), address_.port,
+                                      reinterpret_cast<sockaddr_in6*>(&name))
+                        : uv_ip4_addr(address_.host.c_str(), address_.port,
+                                      reinterpret_cast<sockaddr_in*>(&name));
   if (parsed != 0) return failed("reading the address", parsed);
-  if (const int error = uv_tcp_bind(&handle_.tcp, reinterpret_cast<sockaddr*>(&name), 0))
-    return failed("binding", error);
-  return {};
+  const socklen_t size = v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  const int socket = ::socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int on = 1;
+  if (socket >= 0 && ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+      ::bind(socket, reinterpret_cast<const sockaddr*>(&name), size) == 0)
+    return socket;
+  const int error = uv_translate_sys_error(errno);
+  if (socket >= 0) ::close(socket);
+  return failed("binding", error);
 }
 
-tl::expected<void, ListenError> Listener::bind_pipe(int inherited) {
-  uv_pipe_init(server_.loop(), &handle_.pipe, 0);
-  open_ = true;
-  if (inherited >= 0) {
-    if (const int error = uv_pipe_open(&handle_.pipe, inherited))
-      return failed("taking over", error);
-    return {};
+tl::expected<int, ListenError> Listener::bind_pipe() const {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  if (address_.path.size() >= sizeof name.sun_path) return failed("binding", UV_ENAMETOOLONG);
+  std::memcpy(name.sun_path, address_.path.data(), address_.path.size());
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (socket < 0) return failed("binding", uv_translate_sys_error(errno));
+  const auto bound = [&] {
+    return ::bind(socket, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0;
+  };
+  const char* doing = "binding";
+  bool done = bound() || (errno == EADDRINUSE && remove_stale_socket(address_.path) && bound());
+  if (done) {
+    doing = "setting the mode of";
+    done = ::chmod(address_.path.c_str(), kSocketMode) == 0;
   }
-  int error = uv_pipe_bind(&handle_.pipe, address_.path.c_str());
-  if (error == UV_EADDRINUSE && remove_stale_socket(address_.path))
-    error = uv_pipe_bind(&handle_.pipe, address_.path.c_str());
-  if (error != 0) return failed("binding", error);
-  if (::chmod(address_.path.c_str(), kSocketMode) != 0)
-    return failed("setting the mode of", uv_translate_sys_error(errno));
-  return {};
+  if (done) return socket;
+  const int error = uv_translate_sys_error(errno);
+  ::close(socket);
+  return failed(doing, error);
 }
 
-std::string Listener::bound_address() {
-  if (is_pipe()) return settings_.address;
+std::string Listener::bound_address() const {
   sockaddr_storage name{};
-  int size = sizeof name;
-  if (uv_tcp_getsockname(&handle_.tcp, reinterpret_cast<sockaddr*>(&name), &size) != 0)
+  socklen_t size = sizeof name;
+  if (is_pipe() || ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&name), &size) != 0)
     return settings_.address;
   const auto port = ntohs(name.ss_family == AF_INET6
                               ? reinterpret_cast<const sockaddr_in6*>(&name)->sin6_port
@@ -140,15 +161,7 @@ std::string Listener::bound_address() {
 }
 
 void Listener::close() {
-  if (!open_) return;
-  open_ = false;
-  uv_close(reinterpret_cast<uv_handle_t*>(&handle_), nullptr);
-}
-
-void Listener::on_connection(uv_stream_t* stream, int status) {
-  auto* self = static_cast<Listener*>(stream->data);
-  if (!self->open_) return;
-  self->server_.accept(*self, stream, status);
+  acceptor_.close([] {});
 }
 
 }  // namespace sink::net

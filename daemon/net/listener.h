@@ -3,12 +3,11 @@
 // connections keep the one they began with.
 #pragma once
 
-#include <uv.h>
-
 #include <memory>
 #include <string>
 #include <tl/expected.hpp>
 
+#include "daemon/accept/acceptor.h"
 #include "daemon/config/address.h"
 #include "daemon/config/config.h"
 #include "tls/context.h"
@@ -18,7 +17,7 @@ namespace sink::net {
 
 class Server;
 
-enum class ListenFault : uint8_t { address_in_use, bad_certificate, failed };
+enum class ListenFault : uint8_t { address_in_use, bad_certificate, no_resources, failed };
 struct ListenError {
   ListenFault fault = ListenFault::failed;
   std::string message;
@@ -41,25 +40,20 @@ class Listener {
   const std::shared_ptr<const tls::ServerContext>& context() const { return context_; }
   tls::ClientIdMode client_id_mode() const;
   // Where it really listens: port 0 asks the system to choose.
-  std::string bound_address();
+  std::string bound_address() const;
   bool is_pipe() const { return address_.kind == config::Address::Kind::unix_socket; }
 
  private:
-  static void on_connection(uv_stream_t* stream, int status);
-  uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&handle_); }
-  [[nodiscard]] tl::expected<void, ListenError> bind_tcp(int inherited);
-  [[nodiscard]] tl::expected<void, ListenError> bind_pipe(int inherited);
+  [[nodiscard]] tl::expected<int, ListenError> bind_tcp() const;
+  [[nodiscard]] tl::expected<int, ListenError> bind_pipe() const;
   tl::unexpected<ListenError> failed(const char* doing, int error) const;
 
   Server& server_;
   config::Listener settings_;
   config::Address address_;
   std::shared_ptr<const tls::ServerContext> context_;
-  union {
-    uv_tcp_t tcp;
-    uv_pipe_t pipe;
-  } handle_;
-  bool open_ = false;
+  int descriptor_ = -1;  // the acceptor's
+  accept::Acceptor acceptor_;
 };
 
 }  // namespace sink::net

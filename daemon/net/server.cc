@@ -96,18 +96,14 @@ void Server::move_deadline(Connection& connection, uint64_t from_ms, uint64_t to
 
 // ---- connections -----------------------------------------------------------------------------
 
-void Server::accept(Listener& listener, uv_stream_t* stream, int status) {
-  if (status != 0) {
-    ++counters_.accept_errors;
-    return;
-  }
+void Server::accept(Listener& listener, int socket) {
   ++counters_.accepted;
   read_clock();
   auto* connection = new Connection(*this, listener);
   connections_.insert(connection);
   ++unproven_;
   const bool room = connections_.size() <= limits_.connections && make_room();
-  if (!connection->accept(stream, listener.is_pipe())) return connection->close_now();
+  if (!connection->accept(socket, listener.is_pipe())) return connection->close_now();
   if (room) return;
   ++counters_.refused_full;
   refused(connection->address(), "too many connections");

@@ -82,7 +82,8 @@ class Server final : public broker::Transport {
   void read_clock();
   std::array<char, 256 * 1024>& receive_buffer() { return *receive_buffer_; }
   std::array<char, 64 * 1024>& plaintext_buffer() { return *plaintext_buffer_; }
-  void accept(Listener& listener, uv_stream_t* stream, int status);
+  void accept(Listener& listener, int socket);
+  void count_accept_error() { ++counters_.accept_errors; }
   void refused(const std::string& address, const std::string& reason);
   void count_timeout() { ++counters_.timed_out; }
   void count_sent(size_t bytes) { counters_.bytes_sent += bytes; }

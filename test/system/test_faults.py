@@ -238,6 +238,29 @@ class Descriptors(FaultTest):
         spent = (self.ticks(daemon) - before) / os.sysconf("SC_CLK_TCK")
         self.assertLess(spent, seconds / 2, "seconds of processor time")
 
+    def test_accepting_that_keeps_failing_stops_nobody_else(self):
+        daemon = self.faulty_daemon()
+        meter, backend = self.client(daemon, "meter-1"), self.client(daemon, "backend")
+        self.plan.arm("accept4", errno.ENFILE, ALWAYS)
+        waiting = [socket.socket() for _ in range(20)]
+        for sock in waiting:
+            self.addCleanup(sock.close)
+            sock.setblocking(False)
+            sock.connect_ex(daemon.address)
+        wait_until(lambda: self.plan.struck("accept4") > 0, "a failed accept")
+        self.assert_acked(meter.publish_all(events(100)))
+        backend.wait_deliveries(100)
+        before, seconds = self.ticks(daemon), 3
+        time.sleep(seconds)
+        spent = (self.ticks(daemon) - before) / os.sysconf("SC_CLK_TCK")
+        self.assertLess(spent, seconds / 2, "seconds of processor time")
+        self.plan.disarm("accept4")
+        newcomer = self.client(daemon, "meter-2", connect=False)
+        newcomer.connect_when_ready()
+        self.assert_acked(newcomer.publish_all(events(1)))
+        self.assertGreater(self.refused(daemon), 0, "counted")
+        self.assertEqual(daemon.stop(), 0)
+
     def ticks(self, daemon):
         fields = pathlib.Path(f"/proc/{daemon.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
