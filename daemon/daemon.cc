@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -32,7 +33,11 @@ uint64_t wall_ms() {
 
 // Fills from the kernel; the daemon does not start without it.
 bool random_bytes(void* out, size_t size) {
-  return ::getrandom(out, size, 0) == static_cast<ssize_t>(size);
+  ssize_t got = 0;
+  do {
+    got = ::getrandom(out, size, 0);  // so few bytes come whole, or not at all
+  } while (got < 0 && errno == EINTR);
+  return got == static_cast<ssize_t>(size);
 }
 
 ExitStatus status_of(storage::OpenFault fault) {

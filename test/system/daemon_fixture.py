@@ -299,11 +299,11 @@ class Daemon:
     def resume(self, subscription):
         self.ctl("sub", "resume", subscription)
 
-    def http_get(self, path):
+    def http_get(self, path, timeout=None):
         """Status and body of one GET from the loopback HTTP port."""
         url = f"http://127.0.0.1:{self.http_port}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(url, timeout=timeout or PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as answer:
             return answer.code, answer.read().decode()

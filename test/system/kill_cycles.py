@@ -209,13 +209,13 @@ def subscriptions():
             for name, consumer in (("readings", "backend"), ("copies", "archive-*"))]
 
 
-def run(cycles, seed, logs, blow=None, data_dir=None):
+def run(cycles, seed, logs, blow=None, data_dir=None, sync="always"):
     """One run; the clients' logs go into the directory `logs`. What went wrong on the way to the
     verdict (a broker that ended by itself, a load that stands still) raises."""
     rng = random.Random(seed)
     started = time.monotonic()
     daemon = Daemon(subscriptions=subscriptions(), data_dir=data_dir, http=False,
-                    store={"segment_size": "1MiB"})
+                    store={"segment_size": "1MiB", "sync": sync})
     load = Load(daemon, pathlib.Path(logs), rng)
     struck = Cycles(daemon, load, rng, blow or KillNine())
     try:

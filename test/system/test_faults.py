@@ -149,8 +149,8 @@ class HungDisk(FaultTest):
         self.plan.arm("fdatasync", mode=HOLD)
         raw.send(Publish(1, Event(1, b"flood", 1)))
         self.plan.wait_held("fdatasync")
-        frames = b"".join(sink_v0.to_wire(Publish(2 + n % 1_000, Event(1, b"flood", n + 2, 0, BULK)))
-                          for n in range(1_000))
+        flood = [Publish(n, Event(1, b"flood", n, 0, BULK)) for n in range(2, 1_002)]
+        frames = b"".join(sink_v0.to_wire(message) for message in flood)
         raw.socket.settimeout(2.0)
         sent = 0
         while sent < 256 * MIB and raw.send_bytes(frames):

@@ -9,8 +9,8 @@ import unittest
 import log_checker
 
 CHECKER = pathlib.Path(log_checker.__file__)
-PUBLISHER = ["client m publisher", "connected 1", "sent 1 k 1 aa", "sent 1 k 2 bb", "accepted 1 k 1",
-             "accepted 1 k 2", "ended 1"]
+PUBLISHER = ["client m publisher", "connected 1", "sent 1 k 1 aa", "sent 1 k 2 bb",
+             "accepted 1 k 1", "accepted 1 k 2", "ended 1"]
 
 
 def received(*offsets, key="m/k"):

@@ -15,12 +15,14 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 namespace {
 
-enum class Mode : int32_t { off = 0, once = 1, always = 2, hold = 3, shorten = 4 };  // fault_plan.py
+// As in fault_plan.py.
+enum class Mode : int32_t { off = 0, once = 1, always = 2, hold = 3, shorten = 4 };
 
 // One call that is counted; the file is an array of these.
 struct Slot {
@@ -83,6 +85,16 @@ Mode strike(Slot* slot) {
   return mode == Mode::shorten ? Mode::shorten : Mode::once;
 }
 
+// The pipes and eventfds by which a process wakes itself do not fail.
+bool is_socket(int fd) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  const int before = errno;
+  const bool yes = ::syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+  errno = before;
+  return yes;
+}
+
 template <class Function>
 Function next(const char* name) {
   return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
@@ -103,17 +115,19 @@ Function next(const char* name) {
   FAULT_WRAP(static_cast<result>(-1), result, name, slot_name, parameters, arguments)
 #define FAULT_POINTER(name, slot_name, parameters, arguments) \
   FAULT_WRAP(nullptr, void*, name, slot_name, parameters, arguments)
-// Moves bytes: may also do half of what was asked.
-#define FAULT_BYTES(name, slot_name, parameters, arguments)       \
-  extern "C" ssize_t fault_##name parameters __asm__(#name);      \
-  extern "C" ssize_t fault_##name parameters {                    \
-    static const auto real = next<ssize_t(*) parameters>(#name);  \
-    static Slot* const slot = find(slot_name);                    \
-    const Mode mode = strike(slot);                               \
-    if (mode == Mode::once) return -1;                            \
-    if (mode == Mode::shorten && size > 1) size /= 2;             \
-    return real arguments;                                        \
+// Moves bytes: may also do half of what was asked. Only calls that are `concerned` are counted.
+#define FAULT_BYTES_IF(concerned, name, slot_name, parameters, arguments) \
+  extern "C" ssize_t fault_##name parameters __asm__(#name);              \
+  extern "C" ssize_t fault_##name parameters {                            \
+    static const auto real = next<ssize_t(*) parameters>(#name);          \
+    static Slot* const slot = find(slot_name);                            \
+    const Mode mode = (concerned) ? strike(slot) : Mode::off;             \
+    if (mode == Mode::once) return -1;                                    \
+    if (mode == Mode::shorten && size > 1) size /= 2;                     \
+    return real arguments;                                                \
   }
+#define FAULT_BYTES(name, slot_name, parameters, arguments) \
+  FAULT_BYTES_IF(true, name, slot_name, parameters, arguments)
 
 #define PATH const char* path
 FAULT_CALL(int, open, "open", (PATH, int flags, unsigned mode), (path, flags, mode))
@@ -182,8 +196,9 @@ FAULT_CALL(int, ioctl, "ioctl", (int fd, unsigned long request, void* argument),
            (fd, request, argument))
 FAULT_CALL(int, fcntl, "fcntl", (int fd, int command, void* argument), (fd, command, argument))
 FAULT_CALL(int, fcntl64, "fcntl", (int fd, int command, void* argument), (fd, command, argument))
-FAULT_BYTES(read, "read", (int fd, void* to, size_t size), (fd, to, size))
-FAULT_BYTES(write, "write", (int fd, const void* from, size_t size), (fd, from, size))
+FAULT_BYTES_IF(is_socket(fd), read, "read", (int fd, void* to, size_t size), (fd, to, size))
+FAULT_BYTES_IF(is_socket(fd), write, "write", (int fd, const void* from, size_t size),
+               (fd, from, size))
 FAULT_CALL(ssize_t, writev, "writev", (int fd, const void* parts, int count), (fd, parts, count))
 FAULT_CALL(ssize_t, readv, "readv", (int fd, const void* parts, int count), (fd, parts, count))
 FAULT_BYTES(recv, "recv", (int fd, void* to, size_t size, int flags), (fd, to, size, flags))
