@@ -36,7 +36,8 @@ std::vector<std::string> Catalog::apply(const std::vector<SubscriptionSpec>& spe
       changes.push_back("subscription " + spec.name + " changed");
     }
   }
-  for (auto& [id, subscription] : core_.state.subscriptions) {
+  for (auto& [id, owned] : core_.state.subscriptions) {
+    Subscription* const subscription = owned.get();
     if (subscription->origin != SubscriptionOrigin::file || subscription->retiring) continue;
     const bool listed = std::any_of(specs.begin(), specs.end(), [&](const SubscriptionSpec& spec) {
       return spec.name == subscription->spec.name;
@@ -164,13 +165,14 @@ void Catalog::on_new_client(Client& client) {
     tracker.client = &client;
     client.trackers.push_back(&tracker);
   }
-  for (auto& [id, subscription] : core_.state.subscriptions) {
+  for (auto& [id, owned] : core_.state.subscriptions) {
+    Subscription* const subscription = owned.get();
     if (!subscription->is_template || subscription->retiring ||
         !consumes(*subscription, client.client_id))
       continue;
     const bool has = std::any_of(
         client.trackers.begin(), client.trackers.end(),
-        [&](const Tracker* tracker) { return tracker->subscription == subscription.get(); });
+        [&](const Tracker* tracker) { return tracker->subscription == subscription; });
     if (!has) core_.router.add(make_tracker(*subscription, client.client_id));
   }
 }

@@ -100,10 +100,10 @@ void EventModel::on_drop(const std::string& name, const std::string& key, uint64
 }
 
 void EventModel::check_complete() const {
-  for (const auto& [name, to] : trackers_)
-    for (const std::string& event : to.expected)
-      REQUIRE_MESSAGE((acknowledged_.count(event) == 0 || to.delivered.count(event) != 0),
-                      "I1: ", event, " was acknowledged and never reached ", name);
+  for (const auto& entry : trackers_)
+    for (const std::string& event : entry.second.expected)
+      REQUIRE_MESSAGE((acknowledged_.count(event) == 0 || entry.second.delivered.count(event) != 0),
+                      "I1: ", event, " was acknowledged and never reached ", entry.first);
 }
 
 }  // namespace sink::broker::test
