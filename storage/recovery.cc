@@ -502,29 +502,28 @@ void Recovery::add_gap_to(const SegmentOnDisk& segment, uint64_t offset, uint64_
 }
 
 // The log goes on in the next segment, or ends at `offset`: then what lies behind is cut, so that
-// the next batch finds zeros, and the segment stays the active one.
+// the next batch finds zeros, and the segment stays the active one. A torn batch is cut before a
+// half-made segment, too: the next batch gets its sequence, and must stay the only one that has it.
 Outcome Recovery::finish_segment(size_t at, FileHandle file, Window& window, uint64_t offset,
                                  bool torn) {
   const SegmentOnDisk& segment = segments_[at];
   SegmentFile& info = *log_.index.file(segment.id);
   info.bytes = std::max(info.bytes, offset);
   const bool is_last = at + 1 == segments_.size();
-  if (!is_last) {
-    info.sealed = true;
-    return {};
-  }
+  if (!is_last) info.sealed = true;
+  if (!is_last && !torn) return {};
   const auto zeros = window.zeros_from(offset);
   if (!zeros) return failed("reading", segment.name, zeros.error());
   const bool dirty = torn || !*zeros;
-  const bool unused = !segment.header && offset == kSegmentHeaderBytes;
-  if (!segment.header && !unused) note_damaged_header(segment);
+  const bool unused = is_last && !segment.header && offset == kSegmentHeaderBytes;
+  if (is_last && !segment.header && !unused) note_damaged_header(segment);
   if (dirty) {
     log_.report.torn_bytes += window.size() - std::min(offset, window.size());
     if (!unused)
       note("the last batch of " + segment.name + " was torn at offset " + std::to_string(offset) +
            " and is cut off; nobody was told that it is safe");
   }
-  log_.active = segment.id;
+  if (is_last) log_.active = segment.id;
   if (!options_.repair) return {};
   if (unused) return remove_unused(segment);
   if (dirty) {
@@ -534,7 +533,7 @@ Outcome Recovery::finish_segment(size_t at, FileHandle file, Window& window, uin
     info.allocated_bytes = offset;
   }
   // Without room for this the segment is simply full: the next batch opens a new one.
-  if (info.allocated_bytes >= options_.segment_bytes) return {};
+  if (!is_last || info.allocated_bytes >= options_.segment_bytes) return {};
   const auto grown = disk_.allocate(file, options_.segment_bytes);
   if (!grown && grown.error().fault == DiskFault::no_space) return {};
   if (!grown) return failed("preallocating", segment.name, grown.error());

@@ -235,6 +235,24 @@ static void live(LogFixture& log, uint64_t seed) {
   }
 }
 
+TEST_CASE("recovery: a torn batch before a half-made segment does not cost what comes next") {
+  SixBatches log;
+  std::string bytes = *log.disk.contents(log.name);
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(log.at(6)), bytes.end(), '\0');  // no seal
+  bytes[log.at(5) + kBatchHeaderBytes + kRecordHeaderBytes] ^= 1;
+  log.disk.set_contents(log.name, bytes);
+  const auto half_made = log.disk.open(segment_name(2, 19), OpenMode::create);
+  REQUIRE((half_made && log.disk.allocate(*half_made, 8'192) && log.disk.sync_directory()));
+  log.disk.close(*half_made);
+  REQUIRE(log.open());
+  const Position position = log.append();
+  log.commit();
+  REQUIRE(log.reopen());
+  CHECK(log.fold.unsettled[0].count(position) == 1);
+  CHECK(log.read(position).has_value());
+  CHECK(log.log->gaps().empty());
+}
+
 TEST_CASE("recovery: a power cut at any operation keeps what has a receipt") {
   uint64_t cuts = 0;
   for (uint64_t at = 1; at < 3'000; at += 2) {
