@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "storage/batch_chain.h"
 #include "storage/batch_reader.h"
 #include "storage/recovery_table.h"
 #include "storage/segment_window.h"
@@ -20,23 +21,11 @@ struct SegmentOnDisk {
   std::optional<SegmentHeader> header;
 };
 
-struct NextBatch {
-  uint64_t offset = 0;
-  BatchHeader header;
-  bool whole = false;
-};
-
-// True if `next` holds what should have stood in the place of `header`.
-bool next_stands_for(const BatchHeader& header, bool whole, const NextBatch& next) {
-  return next.header.sequence < header.sequence ||
-         (next.header.sequence == header.sequence && !whole && next.whole);
-}
-
 // One place in a segment: what stands there and what follows.
 struct Place {
   PlaceFacts facts;
   std::optional<BatchHeader> header;      // of the batch at this place
-  std::optional<NextBatch> next;          // the next batch in this segment
+  std::optional<ChainedBatch> next;       // the next batch in this segment
   std::optional<BatchHeader> later;       // the next batch anywhere
 };
 
@@ -96,8 +85,6 @@ class Recovery {
   Outcome scan(size_t at);
   Outcome scan_batches(size_t at, FileHandle file, Window& window);
   DiskResult<Place> look(size_t at, Window& window, uint64_t offset);
-  DiskResult<std::optional<NextBatch>> nearest_batch(SegmentId segment, Window& window,
-                                                     uint64_t offset);
   DiskResult<std::optional<BatchHeader>> batch_in_later_segment(size_t at);
   void fold(const SegmentOnDisk& segment, uint64_t offset, const Place& place,
             std::string_view bytes, bool damaged);
@@ -322,7 +309,7 @@ Outcome Recovery::scan_batches(size_t at, FileHandle file, Window& window) {
       }
       case Verdict::isolate: {
         if (!place->next) return finish_segment(at, file, window, offset, false);
-        const NextBatch& next = *place->next;
+        const ChainedBatch& next = *place->next;
         add_gap_to(segment, offset, next.offset - offset, next.header.first_position);
         log_.next_sequence = next.header.sequence;
         log_.last_crc = next.header.previous_crc;
@@ -359,11 +346,12 @@ DiskResult<Place> Recovery::look(size_t at, Window& window, uint64_t offset) {
   }
   facts.continues = at + 1 < segments_.size() && segments_[at + 1].header &&
                     segments_[at + 1].header->first_sequence == log_.next_sequence;
-  auto next = nearest_batch(segment.id, window, offset + kBatchAlignment);
-  if (!next) return tl::unexpected(next.error());
-  place.next = *next;
-  if (place.next && header && next_stands_for(*header, facts.whole, *place.next)) {
-    facts.header = HeaderState::invalid;  // a write gone astray: the true batch is behind it
+  auto chain = find_chain(store_, segment.id, window, offset, log_.next_sequence);
+  if (!chain) return tl::unexpected(chain.error());
+  const bool here = chain->first && chain->first->offset == offset;
+  place.next = here ? chain->second : chain->first;
+  if (!here && place.next && facts.header != HeaderState::blank) {
+    facts.header = HeaderState::invalid;  // a write gone astray, or what has been overwritten
     facts.whole = false;
   }
   if (place.next) {
@@ -375,26 +363,6 @@ DiskResult<Place> Recovery::look(size_t at, Window& window, uint64_t offset) {
   }
   facts.later_batch = place.later.has_value();
   return place;
-}
-
-// Of the batches behind `offset` the one that the log goes on with: the lowest sequence not folded
-// yet, and of two with the same (one of them gone astray) rather the whole one.
-DiskResult<std::optional<NextBatch>> Recovery::nearest_batch(SegmentId segment, Window& window,
-                                                             uint64_t offset) {
-  std::optional<NextBatch> best;
-  for (;;) {
-    auto found = find_batch(store_, segment, window, offset, log_.next_sequence);
-    if (!found) return tl::unexpected(found.error());
-    if (!*found) return best;
-    const BatchHeader& header = (*found)->header;
-    offset = (*found)->offset + kBatchAlignment;
-    if (best && header.sequence > best->header.sequence) continue;
-    auto batch = window.at((*found)->offset, static_cast<size_t>(batch_bytes(header.body_bytes)));
-    if (!batch) return tl::unexpected(batch.error());
-    const bool whole = batch_is_whole(store_, header, *batch);
-    if (best && header.sequence == best->header.sequence && !whole) continue;
-    best = NextBatch{(*found)->offset, header, whole};
-  }
 }
 
 DiskResult<std::optional<BatchHeader>> Recovery::batch_in_later_segment(size_t at) {

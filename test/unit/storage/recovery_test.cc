@@ -253,6 +253,26 @@ TEST_CASE("recovery: a torn batch before a half-made segment does not cost what 
   CHECK(log.log->gaps().empty());
 }
 
+TEST_CASE("recovery: a batch that was written to a far place does not cost the ones between") {
+  SixBatches log;
+  std::string bytes = *log.disk.contents(log.name);
+  const std::string astray = bytes.substr(log.at(1), log.batch);
+  for (const bool torn : {false, true}) {
+    CAPTURE(torn);
+    std::string changed = bytes;
+    changed.replace(log.at(1), log.batch, std::string(log.batch, '\0'));
+    changed.replace(log.at(8), log.batch, astray);
+    if (torn) changed[log.at(8) + log.batch - kTrailerBytes] ^= 1;
+    log.disk.set_contents(log.name, changed);
+    REQUIRE(log.open());
+    CHECK(log.fold.unsettled[0].size() >= 15);  // all but the batch's own three
+    const auto kept = log.fold.unsettled[0];
+    REQUIRE(log.reopen());
+    CHECK(log.fold.unsettled[0] == kept);
+    log.kill();
+  }
+}
+
 TEST_CASE("recovery: a power cut at any operation keeps what has a receipt") {
   uint64_t cuts = 0;
   for (uint64_t at = 1; at < 3'000; at += 2) {
