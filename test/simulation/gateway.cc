@@ -348,7 +348,8 @@ void Gateway::check() {
 std::optional<std::pair<std::string, protocol::Event>> Gateway::event_at(
     storage::Position position) {
   std::optional<std::pair<std::string, protocol::Event>> found;
-  storage::Task task = log_->read(position, [&](std::shared_ptr<const storage::Block> block) {
+  storage::Task task = log_->read(position, [&](const storage::EventLog::ReadResult& result) {
+    const auto block = result ? *result : nullptr;
     const auto bytes = block ? block->find(position) : std::nullopt;
     const auto record = bytes ? broker::decode_event_record(*bytes) : std::nullopt;
     if (!record) return;
