@@ -242,6 +242,9 @@ void Catalog::rebuild() {
     link(*tracker);
     delivery_.restore(*tracker);
   }
+  // A crash may have come between a subscription's or client's record and those of its trackers.
+  for (auto& [id, subscription] : core_.state.subscriptions)
+    if (!subscription->retiring) make_trackers(*subscription);
   refresh();
 }
 

@@ -27,8 +27,7 @@ void append_tracker(std::ostream& out, broker::Broker& broker, broker::Tracker& 
     const auto mark = tracker.marks.find(position);
     if (mark != tracker.marks.end()) out << ":f" << mark->second.failures;
     const auto bad = tracker.quarantined.find(position);
-    if (bad != tracker.quarantined.end())
-      out << ":q" << bad->second.attempts << bad->second.holds_key << hex(bad->second.machine);
+    if (bad != nullptr) out << ":q" << bad->attempts << bad->holds_key << hex(bad->machine);
   }
   out << '\n';
 }

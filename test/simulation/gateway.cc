@@ -158,6 +158,7 @@ void Gateway::advance_stop() {
   for (const LaneState& lane : lanes_)
     if (!lane.waiting.empty()) return;
   stage_.trace.note(stage_.clock.monotonic_ms, "stopped", 0);
+  final_state_ = fold_text(*broker_);
   leave(true);
   disk.kill();
 }

@@ -85,6 +85,8 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   std::optional<std::pair<std::string, protocol::Event>> event_at(storage::Position position);
   size_t connections() const { return connections_.size(); }
   uint64_t lives() const { return lives_; }
+  // The folded state at the end of the last life that ended in order.
+  const std::string& final_state() const { return final_state_; }
 
   // Transport, DiskLanes
   void output_ready(broker::ConnectionId connection) override;
@@ -127,6 +129,7 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   bool recovering_ = false;
   bool again_ = false;  // the engine has more to do at once
   uint64_t lives_ = 0;
+  std::string final_state_;
 };
 
 }  // namespace sink::simulation

@@ -408,8 +408,7 @@ void History::heal() {
   }
   if (referee_.violation()) return;
   if (!gateway_->running() || !at_rest())
-    return referee_.violate("L1: something stays for ever" +
-                            (gateway_->running() ? ":\n" + fold_text(gateway_->broker()) : ""));
+    return referee_.violate("L1: something stays for ever: " + what_stays());
   referee_.check_complete(unreadable());
   if (!referee_.violation()) compare_with_recovery();
 }
@@ -420,6 +419,23 @@ bool History::at_rest() {
   for (const auto& tracker : gateway_->core().state.trackers)
     if (tracker && tracker->unsettled() > 0) return false;
   return true;
+}
+
+std::string History::what_stays() {
+  if (!gateway_->running()) return "the gateway does not start";
+  std::string text;
+  for (const auto& publisher : publishers_)
+    if (!publisher->idle()) text += publisher->name() + " has unanswered events, ";
+  for (const auto& tracker : gateway_->core().state.trackers)
+    if (tracker && tracker->unsettled() > 0)
+      text += tracker->subscription->spec.name + " " + tracker->consumer + " has " +
+              std::to_string(tracker->pending.size()) + " pending, " +
+              std::to_string(tracker->ready.size()) + " ready, " +
+              std::to_string(tracker->in_flight) + " in flight, " +
+              std::to_string(tracker->waiting) + " waiting, " +
+              std::to_string(tracker->behind) + " behind others, " +
+              std::to_string(tracker->quarantined.size()) + " in quarantine, ";
+  return text.substr(0, text.size() - 2);
 }
 
 uint64_t History::unreadable() {
@@ -434,7 +450,6 @@ uint64_t History::unreadable() {
 // Stopped in order and started again, it is the same broker; and it holds no memory of what is over.
 void History::compare_with_recovery() {
   for (Peer* peer : peers_) peer->hang_up();
-  const std::string before = fold_text(gateway_->broker());
   gateway_->begin_stop();
   const uint64_t end_ms = stage_.clock.monotonic_ms + 60'000;
   peers_.clear();
@@ -442,6 +457,7 @@ void History::compare_with_recovery() {
     if (!step(end_ms)) return;
   if (gateway_->running()) return referee_.violate("the gateway does not stop");
   if (!gateway_->start()) return referee_.violate("the gateway does not start again");
+  const std::string& before = gateway_->final_state();
   const std::string after = fold_text(gateway_->broker());
   // With a linger, events that were never written leave no trace in the counts.
   if (gateway_->settings.commit_linger_ms == 0 && !rotten_ && after != before)

@@ -59,6 +59,7 @@ class History {
   bool storm();
   void heal();
   bool at_rest();
+  std::string what_stays();
   uint64_t unreadable();
   void compare_with_recovery();
 

@@ -1,9 +1,8 @@
 // sinksim: whole brokers in one process under virtual time; one seed, one history.
 // Exit status: 0 every promise held, 1 one was broken (the last line replays it), 64 usage.
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
-#include <unistd.h>
+#include <random>
 
 #include "test/simulation/runner.h"
 
@@ -49,7 +48,7 @@ int main(int argc, char** argv) {
   CLI::App app("Simulates brokers, devices and faults; one seed, one history.", "sinksim");
   RunOptions options;
   uint64_t seed = 0;
-  bool quiet = false;
+  bool quiet = false, fresh = false;
   std::vector<std::string> without;
   app.add_option("--seed", seed, "run this history only, and print its hash");
   app.add_option("--first", options.first_seed, "first seed of a range");
@@ -57,6 +56,7 @@ int main(int argc, char** argv) {
   app.add_option("--minutes", options.minutes, "run new seeds for so long");
   app.add_option("--jobs", options.jobs, "threads; 0: one for each processor");
   app.add_option("--seconds", options.history.seconds, "virtual time with faults; 0: by seed");
+  app.add_flag("--fresh", fresh, "begin at a seed that nobody has run");
   app.add_option("--without", without, "fault classes switched off")->delimiter(',');
   app.add_option("--twice-every", options.twice_every, "every so many seeds run twice");
   app.add_flag("--trace", options.history.prints, "print everything that happens");
@@ -68,6 +68,10 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 64;
   }
   if (seed != 0) options.first_seed = seed, options.seeds = options.jobs = options.twice_every = 1;
+  if (fresh) {
+    options.first_seed = std::random_device()() * 1'000'000ull + 1;
+    std::printf("first seed %llu\n", static_cast<unsigned long long>(options.first_seed));
+  }
   if (options.minutes != 0 && app.count("--seeds") == 0) options.seeds = 0;
   const RunResult sum = run_many(options);
   if (!quiet) print_summary(sum);

@@ -106,6 +106,7 @@ class Referee {
     bool may_refuse = false;
     bool old_history = false;
     uint64_t seen_ms = 0;              // first
+    uint64_t seen_in_life = 0;
     uint64_t epoch = 0;                // of the configuration when it was first seen
     std::map<std::string, bool> owed;  // tracker -> true: must, false: may
   };
@@ -170,7 +171,8 @@ class Referee {
   std::map<std::string, Event> events_;
   std::map<std::string, Progress> progress_;  // by source, type and key
   std::map<ConnectionId, Connection> connections_;
-  std::set<std::string> known_clients_;
+  std::set<std::string> known_clients_;  // welcomed
+  std::set<std::string> seen_clients_;   // perhaps registered: a crash may have swallowed the welcome
   std::map<char, Refused> machines_;
   std::optional<std::string> violation_;
   Tally tally_;

@@ -45,6 +45,42 @@ TEST_CASE("subscription: a template's consumer keeps its backlog while it is awa
   CHECK(world.device("meter-1").connect().take() == "meter-1/1");
 }
 
+TEST_CASE("subscription: a crash right after the welcome does not take the consumer's tracker") {
+  World world;
+  world.subscribe("commands", "meter-*");
+  world.start();
+  world.device("boss").connect();
+  world.hold_commits = true;
+  Device& meter = world.device("meter-1").connect();
+  while (!meter.welcomed) {
+    REQUIRE(world.run_disk(Lane::commit));
+    world.settle();
+  }
+  world.crash();  // the tracker's record was in a later batch than the client's
+  world.hold_commits = false;
+  world.device("boss").connect().publish("k", 1);
+  CHECK(world.device("meter-1").connect().take() == "k/1");
+}
+
+TEST_CASE("subscription: a crash at any batch of the first start leaves every tracker") {
+  for (int batches = 0; batches < 6; ++batches) {
+    CAPTURE(batches);
+    Simple world;
+    world.options.batch_bytes_max = 200;  // few records to a batch
+    world.hold_commits = true;
+    world.start();
+    for (int i = 0; i < batches; ++i) {
+      world.run_disk(Lane::commit);
+      world.settle();
+    }
+    world.kill();
+    world.hold_commits = false;
+    world.settle();
+    world.meter().connect().publish("k", 1);
+    CHECK(world.backend().connect().take() == "k/1");
+  }
+}
+
 TEST_CASE(
     "subscription: added at a reload it gets what comes from then on, known clients included") {
   Simple world;
