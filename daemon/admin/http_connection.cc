@@ -1,5 +1,7 @@
 #include "daemon/admin/http_connection.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <ctime>
 #include <utility>
@@ -71,8 +73,11 @@ HttpConnection::HttpConnection(HttpServer& owner) : owner_(owner) {
   socket_.data = timer_.data = write_.data = shutdown_.data = this;
 }
 
-void HttpConnection::accept(uv_stream_t* server) {
-  if (uv_accept(server, as_stream(&socket_)) != 0) return close();
+void HttpConnection::accept(int socket) {
+  if (uv_tcp_open(&socket_, socket) != 0) {
+    ::close(socket);
+    return close();
+  }
   await_request();
 }
 

@@ -20,8 +20,8 @@ class HttpConnection {
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
 
-  // Takes the waiting connection of `server` and starts; closes itself where that fails.
-  void accept(uv_stream_t* server);
+  // Takes up an accepted socket, which is its own from here on; closes itself where that fails.
+  void accept(int socket);
   // Ends it; harmless when it is closing already.
   void close();
 

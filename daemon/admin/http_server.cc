@@ -1,7 +1,10 @@
 #include "daemon/admin/http_server.h"
 
 #include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -35,7 +38,11 @@ std::optional<sockaddr_storage> loopback_address(const std::string& text) {
 
 BindError cannot_listen(const std::string& address, int error) {
   const bool in_use = error == UV_EADDRINUSE;
-  return {in_use ? BindError::Fault::in_use : BindError::Fault::failed,
+  const bool no_resources =
+      error == UV_EMFILE || error == UV_ENFILE || error == UV_ENOBUFS || error == UV_ENOMEM;
+  return {in_use         ? BindError::Fault::in_use
+          : no_resources ? BindError::Fault::no_resources
+                         : BindError::Fault::failed,
           "cannot listen for HTTP on " + address + ": " + uv_strerror(error) +
               (in_use ? "; stop the other process or change [http] address" : "")};
 }
@@ -52,7 +59,7 @@ HttpServer::HttpServer(uv_loop_t* loop, Handler handler)
     : loop_(loop), handler_(std::move(handler)), receive_buffer_(new char[kReceiveBytes]) {}
 
 HttpServer::~HttpServer() {
-  if (server_ == nullptr && connections_.empty()) return;
+  if (!server_open_ && connections_.empty()) return;
   std::fputs("sinkd: HttpServer destroyed before terminate() had called back\n", stderr);
   std::abort();
 }
@@ -63,52 +70,43 @@ tl::expected<void, BindError> HttpServer::listen(const std::string& address) {
     return tl::unexpected(BindError{BindError::Fault::invalid,
                                     "[http] address \"" + address +
                                         "\" is no loopback address; write \"127.0.0.1:9464\""});
-  if (const int error = open_server(as_sockaddr(*where)); error != 0)
+  if (const int error = open_server(*where); error != 0)
     return tl::unexpected(cannot_listen(address, error));
   return {};
 }
 
-// Zero, or what failed; then the handle is on its way out already.
-int HttpServer::open_server(const sockaddr* where) {
-  auto* server = new uv_tcp_t;
-  uv_tcp_init(loop_, server);
-  server->data = this;
+// Zero, or an error of libuv.
+int HttpServer::open_server(const sockaddr_storage& where) {
+  const socklen_t size = where.ss_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  const int socket = ::socket(where.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int on = 1;
   sockaddr_storage bound{};
-  int size = sizeof bound;
-  int error = uv_tcp_bind(server, where, 0);
-  if (error == 0)
-    error = uv_listen(reinterpret_cast<uv_stream_t*>(server), kBacklog, on_connection);
-  if (error == 0)
-    error = uv_tcp_getsockname(server, reinterpret_cast<sockaddr*>(&bound), &size);
-  if (error == 0) {
-    server_ = server;
-    port_ = port_of(bound);
-  } else {
-    uv_close(reinterpret_cast<uv_handle_t*>(server),
-             [](uv_handle_t* handle) { delete reinterpret_cast<uv_tcp_t*>(handle); });
+  socklen_t bound_size = sizeof bound;
+  if (socket < 0 || ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::bind(socket, as_sockaddr(where), size) != 0 ||
+      ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &bound_size) != 0) {
+    const int error = uv_translate_sys_error(errno);
+    if (socket >= 0) ::close(socket);
+    return error;
   }
+  port_ = port_of(bound);
+  const int error = acceptor_.start(loop_, socket, kBacklog,
+                                    {[this](int accepted) { take(accepted); }, [](int) {}});
+  server_open_ = acceptor_.open();
   return error;
 }
 
-void HttpServer::on_connection(uv_stream_t* server, int status) {
-  auto* self = static_cast<HttpServer*>(server->data);
-  if (self->terminating_ || status != 0) return;
-  self->someone_waits_ = true;
-  self->accept_waiting();
-}
-
-// A connection that is not accepted stops the server's watcher: the next ones stay in the queue.
-void HttpServer::accept_waiting() {
-  if (!someone_waits_ || connections_.size() >= kConnectionsMax) return;
-  someone_waits_ = false;
+// Beyond the limit the next ones stay in the listen queue.
+void HttpServer::take(int socket) {
   auto* connection = new HttpConnection(*this);
   connections_.insert(connection);
-  connection->accept(reinterpret_cast<uv_stream_t*>(server_));
+  connection->accept(socket);
+  if (connections_.size() >= kConnectionsMax) acceptor_.pause();
 }
 
 void HttpServer::after_removal() {
-  if (!terminating_) return accept_waiting();
-  if (server_ == nullptr && connections_.empty()) finish_termination();
+  if (!terminating_) return acceptor_.resume();
+  if (!server_open_ && connections_.empty()) finish_termination();
 }
 
 void HttpServer::terminate(std::function<void()> done) {
@@ -116,12 +114,9 @@ void HttpServer::terminate(std::function<void()> done) {
   terminated_ = std::move(done);
   const std::vector<HttpConnection*> all(connections_.begin(), connections_.end());
   for (HttpConnection* connection : all) connection->close();
-  if (server_ == nullptr) return after_removal();
-  uv_close(reinterpret_cast<uv_handle_t*>(server_), [](uv_handle_t* handle) {
-    auto* self = static_cast<HttpServer*>(handle->data);
-    self->server_ = nullptr;
-    delete reinterpret_cast<uv_tcp_t*>(handle);
-    self->after_removal();
+  acceptor_.close([this] {
+    server_open_ = false;
+    after_removal();
   });
 }
 

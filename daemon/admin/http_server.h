@@ -19,6 +19,7 @@
 #include <tl/expected.hpp>
 #include <unordered_set>
 
+#include "daemon/accept/acceptor.h"
 #include "daemon/admin/bind_error.h"
 
 namespace sink::admin_server {
@@ -66,9 +67,8 @@ class HttpServer {
 
  private:
   friend class HttpConnection;
-  static void on_connection(uv_stream_t* server, int status);
-  int open_server(const sockaddr* where);
-  void accept_waiting();
+  int open_server(const sockaddr_storage& where);
+  void take(int socket);
   void remove(HttpConnection* connection) { connections_.erase(connection); }
   void after_removal();
   void finish_termination();
@@ -76,8 +76,8 @@ class HttpServer {
   uv_loop_t* loop_;
   Handler handler_;
   Deadlines deadlines_;
-  uv_tcp_t* server_ = nullptr;  // frees itself when it has closed
-  bool someone_waits_ = false;  // in the listen queue, until a connection ends
+  accept::Acceptor acceptor_;
+  bool server_open_ = false;
   bool terminating_ = false;
   std::function<void()> terminated_;
   std::unordered_set<HttpConnection*> connections_;

@@ -88,7 +88,6 @@ class Life:
         self.ever_troubled = False
         self.loss = None              # what a start without the fault did not make good
         self.complaint = None
-        self.set_aside = False        # an event is in quarantine because it could not be read
         self.counts = {}
         self.struck = 0
         self._text = ""
@@ -198,21 +197,10 @@ class Life:
         return (b"\x51", b"poison") if _name(delivery.event) == POISON else "ack"
 
     def _await_deliveries(self, wanted, timeout):
-        """Delivered, or set aside where an operator finds it with its reason."""
         def missing():
             return wanted - {_name(d.event) for d in list(self._backend.deliveries)}
-        deadline = time.monotonic() + timeout
-        while missing():
-            try:
-                self._backend.wait_for(lambda: not missing(), "the deliveries", STEP_SECONDS)
-            except AssertionError:
-                aside = {(row["key"], row["offset"]) for row in self._daemon.quarantined()}
-                lost = missing() - aside
-                if not lost:
-                    self.set_aside = True
-                    return
-                if time.monotonic() > deadline:
-                    raise AssertionError(f"not delivered: {sorted(lost)}") from None
+        self._backend.wait_for(lambda: not missing(), lambda: f"not delivered: {sorted(missing())}",
+                               timeout)
 
     def _ask_operator_side(self):
         done = subprocess.run(
@@ -259,7 +247,7 @@ class Life:
         row = wait_until(settled, lambda: f"settled: {self._daemon.tracker('readings')}")
         places = ("quarantined", "acked", "expired", "dropped")
         balanced = row["matched"] == sum(row[place] for place in places)
-        if not balanced or (row["quarantined"] > 1 and not self.set_aside):
+        if not balanced or row["quarantined"] > 1:
             raise AssertionError(f"the books do not balance: {row}")
         if self._daemon.stop() != 0:
             raise AssertionError("the second life did not end in order")

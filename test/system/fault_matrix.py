@@ -168,8 +168,6 @@ class Matrix:
             return "not reached"
         if life.ended_by_itself:
             return f"ended with {life.status}"
-        if life.set_aside:
-            return "served on, an event in quarantine"
         return "served on" if not life.ever_troubled else "served on after trouble"
 
     def text(self):

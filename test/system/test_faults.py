@@ -243,10 +243,11 @@ class Descriptors(FaultTest):
         meter, backend = self.client(daemon, "meter-1"), self.client(daemon, "backend")
         self.plan.arm("accept4", errno.ENFILE, ALWAYS)
         waiting = [socket.socket() for _ in range(20)]
-        for sock in waiting:
+        for number, sock in enumerate(waiting):
             self.addCleanup(sock.close)
             sock.setblocking(False)
-            sock.connect_ex(daemon.address)
+            doors = daemon.address, daemon.plain_address, ("127.0.0.1", daemon.http_port)
+            sock.connect_ex(doors[number % len(doors)])
         wait_until(lambda: self.plan.struck("accept4") > 0, "a failed accept")
         self.assert_acked(meter.publish_all(events(100)))
         backend.wait_deliveries(100)
