@@ -10,6 +10,7 @@
 #include <new>
 
 #include "daemon/exit_status.h"
+#include "tls/allocation.h"
 
 namespace sink::daemon {
 namespace {
@@ -53,6 +54,7 @@ bool core_files_wanted() {
 void prepare_last_words() {
   std::set_new_handler(out_of_memory);
   uv_replace_allocator(allocate, reallocate, allocate_zeros, std::free);
+  if (!tls::end_when_memory_runs_out(out_of_memory)) std::abort();  // called too late: a mistake
   if (!core_files_wanted()) std::signal(SIGABRT, on_abort);
 }
 

@@ -5,8 +5,8 @@
 
 namespace sink::daemon {
 
-// Once, before the first call of libuv. From then on operator new and libuv's allocations succeed
-// or end the process with ExitStatus::out_of_resources, and abort() ends it with
+// Once, before the first call of libuv or OpenSSL. From then on operator new and the allocations of
+// both succeed or end the process with ExitStatus::out_of_resources, and abort() ends it with
 // ExitStatus::internal_error; where core files are allowed, abort() leaves one instead.
 void prepare_last_words();
 
