@@ -125,14 +125,19 @@ Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position
                                   : tl::expected<protocol::EventView, protocol::DecodeError>(
                                         tl::unexpect, protocol::DecodeError::truncated);
   if (!event) {
+    const auto mark = tracker.marks.find(position);
+    const KeyHash known = mark == tracker.marks.end() ? 0 : mark->second.key;
     take_next(tracker, position);
-    quarantine(tracker, {position, 0, "", "the stored event cannot be decoded"}, false);
+    quarantine(tracker, {position, known, "", "the stored event cannot be decoded"}, false);
     ++core_.counters.events_unreadable;
     return Step::skipped;
   }
   KeyHash key = 0;
   if (tracker.subscription->spec.order == Order::key) {
     key = hash_key(event_record->source, event->event_type_id, event->key);
+    // The key of an event that was quarantined unread becomes known only now.
+    if (const auto mark = tracker.marks.find(position); mark != tracker.marks.end())
+      mark->second.key = key;
     const auto held = tracker.held.empty() ? tracker.held.end() : tracker.held.find(key);
     if (held != tracker.held.end() && held->second.blocker < position) {
       take_next(tracker, position);

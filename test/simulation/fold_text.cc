@@ -50,7 +50,9 @@ std::string fold_text(broker::Broker& broker) {
       out << "subscription " << id << ' ' << subscription->spec.name << ' ' << subscription->retiring
         << subscription->paused << subscription->pause_reason << '\n';
   for (const auto& tracker : state.trackers)
-    if (tracker && !tracker->subscription->retiring) append_tracker(out, broker, *tracker);
+    // Recovery makes the trackers of clients that were registered but never welcomed.
+    if (tracker && !tracker->subscription->retiring && tracker->counts.matched > 0)
+      append_tracker(out, broker, *tracker);
   out << "next " << broker.core().log.next_position() << '\n';
   return out.str();
 }

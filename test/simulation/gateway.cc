@@ -91,6 +91,10 @@ bool Gateway::start() {
   log_ = std::move(store->log);
   broker_ = std::make_unique<broker::Broker>(*log_, std::move(state), *this, *this, settings,
                                              stage_.random.next());
+  broker_->set_observer([this](const broker::Notice& notice) {
+    stage_.trace.note(stage_.clock.monotonic_ms, notice.event.c_str(), 0,
+                      notice.client_id + ": " + notice.text);
+  });
   broker_->start(specs, now);
   phase_ = Phase::running;
   stage_.trace.note(now.monotonic_ms, "started", log_->next_position());

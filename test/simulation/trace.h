@@ -33,7 +33,7 @@ class Trace {
 
   uint64_t hash_ = 0xcbf29ce484222325;
   bool prints_;
-  char line_[128] = {};
+  char line_[256] = {};
 };
 
 }  // namespace sink::simulation

@@ -310,6 +310,19 @@ TEST_CASE("expiry: a paused subscription with its consumer online expires too") 
 
 // ---- damage ------------------------------------------------------------------------------------
 
+namespace {
+
+// Flips a bit of the stored event whose payload begins with these bytes; again: flips it back.
+void flip_event(World& world, std::string_view payload_begins) {
+  const auto names = world.disk.list();
+  for (const std::string& name : *names) {
+    const size_t at = world.disk.contents(name)->find(payload_begins);
+    if (at != std::string::npos) REQUIRE(world.disk.flip_bit(name, at * 8 + 7));
+  }
+}
+
+}  // namespace
+
 TEST_CASE(
     "damage: an event that the log cannot give back goes to quarantine, the others are "
     "delivered (I6)") {
@@ -318,21 +331,36 @@ TEST_CASE(
   world.meter().connect();
   world.meter().publish("a", 1).publish("b", 2).publish("c", 3);
   world.advance(3'000);
-  const auto names = world.disk.list();
-  for (const std::string& name : *names) {
-    const std::string* bytes = world.disk.contents(name);
-    const size_t at = bytes->find(
-        "\x01\x00\x01"
-        "b",
-        0, 4);
-    if (at != std::string::npos) REQUIRE(world.disk.flip_bit(name, at * 8 + 27));
-  }
+  flip_event(world, std::string_view("\x01\x00\x01" "b", 4));
   CHECK(world.backend().connect().take() == "a/1 c/3");
   CHECK(world.quarantined("readings", "backend") == std::vector<Position>{2});
   CHECK(world.alarmed("damaged"));
   CHECK(world.counters().events_unreadable == 1);
   world.restart();
   CHECK(world.quarantined("readings", "backend").size() == 1);
+}
+
+TEST_CASE("damage: an event released unread takes its place in its key, and gives it up again") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("a", 1).publish("a", 2, 1, "second");
+  world.advance(3'000);
+  const std::string second = std::string("\x01\x00\x01" "a\x02", 5);
+  flip_event(world, second);
+  Device& backend = world.backend().connect();
+  CHECK(backend.take() == "a/1");
+  REQUIRE(world.quarantined("readings", "backend") == std::vector<Position>{2});
+  backend.nack("a/1");
+  flip_event(world, std::string("\x81\x00\x01" "a\x02", 5));
+  REQUIRE(world.broker().delivery().release(world.readings(), 2));
+  world.meter().publish("a", 3);
+  CHECK(backend.take() == "");  // both wait behind the first
+  world.advance(10'000);
+  CHECK(backend.take() == "a/1");
+  backend.ack("a/1");
+  CHECK(backend.take() == "a/2");
+  backend.ack("a/2");
+  CHECK(backend.take() == "a/3");
 }
 
 TEST_CASE(
