@@ -178,6 +178,7 @@ void Intake::write_while(Predicate predicate) {
       continue;
     }
     if (!predicate(event)) break;
+    write_progress();  // of older events that were never written: before this one, or never
     prefix_.clear();
     append_event_prefix(prefix_, event.source, event.unsettled);
     core_.log.append_event(event.position, prefix_,

@@ -306,6 +306,21 @@ TEST_CASE("linger: after a crash an event older than one that was settled in tim
   CHECK(world.meter().take_answers() == "k/1+");
 }
 
+TEST_CASE("linger: after a crash an event settled in time is known where a later one was written") {
+  Simple world;
+  world.settings.commit_linger_ms = 500;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1).publish("k", 2);
+  world.backend().ack("k/1");
+  world.advance(1'000);
+  CHECK(world.meter().take_answers() == "k/1+ k/2+");
+  world.crash();
+  world.meter().connect().publish("k", 1).publish("k", 2);  // the ACKs were lost on the way
+  CHECK(world.meter().take_answers() == "k/1+ k/2+");
+  CHECK(world.counters().events_duplicate == 2);
+}
+
 TEST_CASE("linger: one of two subscriptions settles in time, only the other is written") {
   Simple world;
   world.subscribe("audit", "auditor");
