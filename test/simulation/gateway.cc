@@ -146,25 +146,39 @@ void Gateway::begin_stop() {
   broker_->drain();
 }
 
-// As the daemon does it: commit and acknowledge, send everyone away, a snapshot, the end.
-void Gateway::advance_stop() {
+// As the daemon does it: commit and acknowledge, send everyone away, a snapshot, the end. True: the
+// next step has begun.
+bool Gateway::advance_stop() {
   if (phase_ == Phase::draining && broker_->drained()) {
     phase_ = Phase::closing;
     broker_->close_all(broker::CloseReason::draining);
-    return;
+    return true;
   }
   if (phase_ == Phase::closing && connections_.empty()) {
     phase_ = Phase::snapshot;
     log_->request_snapshot();
-    return;
+    return true;
   }
-  if (phase_ != Phase::snapshot || log_->snapshot_pending()) return;
+  if (phase_ != Phase::snapshot || log_->snapshot_pending()) return false;
   for (const LaneState& lane : lanes_)
-    if (!lane.waiting.empty()) return;
+    if (!lane.waiting.empty()) return false;
   stage_.trace.note(stage_.clock.monotonic_ms, "stopped", 0);
   final_state_ = fold_text(*broker_);
   leave(true);
   disk.kill();
+  return false;
+}
+
+std::string Gateway::what_holds_up_the_stop() const {
+  switch (phase_) {
+    case Phase::running: return "it is not stopping";
+    case Phase::draining:
+      return std::string("draining") + (log_->has_open_records() ? ", open records" : "") +
+             (log_->committing() ? ", a commit" : "");
+    case Phase::closing: return std::to_string(connections_.size()) + " connections";
+    case Phase::snapshot: return log_->snapshot_pending() ? "the snapshot" : "a disk task";
+  }
+  return {};
 }
 
 void Gateway::reconfigure() {
@@ -295,6 +309,8 @@ bool Gateway::run_disk() {
     if (lane.waiting.empty() || lane.due_ms > stage_.clock.monotonic_ms) continue;
     const storage::Task task = std::move(lane.waiting.front());
     lane.waiting.pop_front();
+    stage_.trace.note(stage_.clock.monotonic_ms, "disk task",
+                      static_cast<uint64_t>(&lane - lanes_));
     if (task.run) task.run(disk);
     task.finish();
     check();
@@ -323,7 +339,7 @@ void Gateway::advance() {
       disk.kill();
       return;
     }
-    if (phase_ != Phase::running) advance_stop();
+    if (phase_ != Phase::running) happened = advance_stop() || happened;
   }
 }
 

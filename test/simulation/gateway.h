@@ -61,6 +61,7 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   bool running() const { return broker_ != nullptr; }
   void begin_stop();  // in order; running() becomes false some time later
   bool stopping() const { return phase_ != Phase::running; }
+  std::string what_holds_up_the_stop() const;
   void die(Death how);
   void reconfigure();
 
@@ -112,7 +113,7 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   bool flush_all();
   bool flush(broker::ConnectionId id);
   void drop(broker::ConnectionId id);
-  void advance_stop();
+  bool advance_stop();
   void leave(bool orderly);
   void arm(LaneState& lane);
   bool disk_fault(storage::SimulatedDisk::Operation operation, storage::DiskError& error);

@@ -455,7 +455,7 @@ void History::compare_with_recovery() {
   peers_.clear();
   while (gateway_->running() && stage_.clock.monotonic_ms < end_ms)
     if (!step(end_ms)) return;
-  if (gateway_->running()) return referee_.violate("the gateway does not stop");
+  if (gateway_->running()) return referee_.violate("the gateway does not stop: " + gateway_->what_holds_up_the_stop());
   if (!gateway_->start()) return referee_.violate("the gateway does not start again");
   const std::string& before = gateway_->final_state();
   const std::string after = fold_text(gateway_->broker());

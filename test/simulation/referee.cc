@@ -36,6 +36,8 @@ void Referee::resubscribe(const std::string& name) {
   ++epoch_;
   active_.insert(name);
   make_optional(subscriptions_.at(name));
+  for (auto& [event_name, event] : events_)
+    if (!event.acked) owe(event);  // it may be accepted only now
 }
 
 void Referee::unsubscribe(const std::string& name) {
