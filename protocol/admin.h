@@ -20,6 +20,7 @@ enum class Verb : uint16_t {
   client_adopt = 14,
   client_forget = 15,
   client_kick = 16,
+  client_backlog = 17,  // everything that waits for it, with event_data
   event_list = 20,     // quarantined events
   event_show = 21,     // with event_data
   event_release = 22,
@@ -36,8 +37,9 @@ enum class Verb : uint16_t {
   certificate_list = 60,
 };
 
-// What becomes of the events waiting for a client when its new instance is adopted.
-enum class Backlog : uint8_t { keep = 0, drop = 1 };
+// What becomes of the events waiting for a client when its new instance is adopted. `archive` drops
+// those below Command::position only: the caller has them from client_backlog.
+enum class Backlog : uint8_t { keep = 0, drop = 1, archive = 2 };
 
 // One request. Unused fields stay empty. Lists are answered in pages: `after` is the last name or
 // position seen (empty or 0: from the start), `limit` the rows wanted (0: the server's page size).
@@ -46,7 +48,8 @@ struct Command {
   std::string client_id;               // client_*; for event_* a filter on the source
   std::string subscription;            // subscription_*; for event_* a filter or part of the name
   std::string consumer;                // event_* and subscription_show: which tracker of a template
-  std::optional<uint64_t> position;    // event_show, event_release, event_drop
+  std::optional<uint64_t> position;    // event_show, event_release, event_drop: which;
+                                       // client_backlog, client_adopt: only events below it
   bool all = false;                    // event_release, event_drop: everything the filters match
   bool drop_backlog = false;           // subscription_remove: settle what is pending as dropped
   bool dry_run = false;                // report what would be done, change nothing
@@ -139,6 +142,7 @@ struct ClientRow {
   uint32_t in_flight = 0;
   uint64_t output_bytes = 0;
   std::vector<Freshness> freshness;               // client_show only
+  std::optional<int64_t> clock_ahead_ms;          // of the newest event; negative: behind, or old
 };
 
 struct EventRow {
@@ -156,7 +160,7 @@ struct EventRow {
   std::string human;
   uint64_t since_ms = 0;  // Unix time of the quarantine
   bool holds_key = false; // later events of its key wait for the operator
-  std::optional<std::string> event_data;  // event_show only; raw bytes
+  std::optional<std::string> event_data;  // event_show and client_backlog; raw bytes
 };
 
 enum class SubscriptionState : uint8_t {
@@ -185,6 +189,7 @@ struct SubscriptionRow {
   uint64_t redelivered = 0;
   double oldest_age_seconds = 0;    // of the oldest unsettled event
   std::string toml;                 // subscription_show only: the effective definition
+  uint64_t held_keys = 0;           // keys whose later events wait for an earlier one
 };
 
 struct SegmentRow {

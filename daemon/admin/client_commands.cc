@@ -31,9 +31,13 @@ broker::Peer* connection_of(const Engine& engine, const Client& client) {
   return peer != nullptr && peer->client == &client ? peer : nullptr;
 }
 
-uint64_t backlog_of(const Client& client) {
+uint64_t backlog_below(const Engine& engine, const Client& client, storage::Position end) {
   uint64_t backlog = 0;
-  for (const broker::Tracker* tracker : client.trackers) backlog += tracker->unsettled();
+  for (broker::Tracker* tracker : client.trackers) {
+    std::vector<storage::Position> waiting;
+    engine.broker.delivery().collect_unsettled(*tracker, 0, end, waiting);
+    backlog += waiting.size();
+  }
   return backlog;
 }
 
@@ -113,19 +117,24 @@ admin::Reply client_adopt(const Engine& engine, const admin::Command& command) {
     return refuse(admin::Outcome::invalid,
                   client->client_id + " has presented no other instance id, nothing is to adopt",
                   "wait until it has tried to connect; sinkctl client ls --state mismatch");
-  const bool drops = command.backlog == admin::Backlog::drop;
+  const bool drops = command.backlog != admin::Backlog::keep;
+  const bool archived = command.backlog == admin::Backlog::archive;
+  if (archived && !command.position && !command.dry_run)
+    return refuse(admin::Outcome::usage, "up to which position events are archived was not said",
+                  "sinkctl client adopt --backlog archive does both, the archive first");
+  const storage::Position end = archived ? command.position.value_or(UINT64_MAX) : UINT64_MAX;
   const std::string instance = std::to_string(*client->presented_instance_id);
   uint64_t dropped = 0;
   if (command.dry_run) {
-    dropped = drops ? backlog_of(*client) : 0;
-  } else if (!engine.broker.sessions().adopt(*client, drops, dropped)) {
+    dropped = drops ? backlog_below(engine, *client, end) : 0;
+  } else if (!engine.broker.sessions().adopt(*client, drops, dropped, end)) {
     return refuse(admin::Outcome::invalid, client->client_id + " has nothing to adopt", "");
   }
   std::string text = told(command, "adopt instance " + instance + " as " + client->client_id,
                           "instance " + instance + " is now " + client->client_id);
   if (drops) {
     text += command.dry_run ? " and drop " : "; dropped ";
-    text += counted(dropped, "waiting event");
+    text += counted(dropped, archived ? "archived event" : "waiting event");
   }
   return success(std::move(text), 1 + dropped);
 }

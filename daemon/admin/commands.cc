@@ -41,6 +41,7 @@ bool is_changing(admin::Verb verb) {
     case admin::Verb::status:
     case admin::Verb::client_list:
     case admin::Verb::client_show:
+    case admin::Verb::client_backlog:
     case admin::Verb::event_list:
     case admin::Verb::event_show:
     case admin::Verb::subscription_list:
@@ -90,6 +91,7 @@ void Commands::dispatch(const admin::Command& command, Done done) {
     case admin::Verb::client_adopt: return done(client_adopt(engine, command));
     case admin::Verb::client_forget: return done(client_forget(engine, command));
     case admin::Verb::client_kick: return done(client_kick(engine, command));
+    case admin::Verb::client_backlog: return client_backlog(engine, command, std::move(done));
     case admin::Verb::event_list: return event_list(engine, command, std::move(done));
     case admin::Verb::event_show: return event_show(engine, command, std::move(done));
     case admin::Verb::event_release:

@@ -38,7 +38,7 @@ std::vector<EventName> collect(const Engine& engine, const admin::Command& comma
       continue;
     }
     auto event = tracker.quarantined.begin();
-    if (id == after.major) event = tracker.quarantined.upper_bound(after.minor);
+    if (id == after.major) event = tracker.quarantined.lower_bound(after.minor + 1);
     for (; event != tracker.quarantined.end() && names.size() < limit; ++event)
       names.push_back({tracker.id, event->first});
   }

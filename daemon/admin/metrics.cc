@@ -12,10 +12,8 @@
 namespace sink::admin_server {
 namespace {
 
-constexpr double kFirstBucketSeconds = 16e-6;  // as Broker::CommitTimes has it
-
 struct SubscriptionSums {
-  uint64_t backlog = 0, in_flight = 0, held = 0, quarantined = 0;
+  uint64_t backlog = 0, in_flight = 0, held = 0, held_keys = 0, quarantined = 0;
   uint64_t stalled = 0;
   double oldest_age_seconds = 0;
   broker::TrackerCounts counts;
@@ -50,22 +48,40 @@ void write_counters(MetricWriter& out, const broker::Counters& counters) {
 #define SINKD_WRITE(name, help) out.single(#name "_total", "counter", help, counters.name);
   SINKD_COUNTERS(SINKD_WRITE)
 #undef SINKD_WRITE
+#define SINKD_WRITE(name, value) out.sample(counters.name, {{label, value}});
+  std::string_view label = "result";
+  out.begin("handshakes_total", "counter", "CONNECTION REQUESTs answered, by the answer");
+  SINKD_HANDSHAKES(SINKD_WRITE)
+  label = "reason";
+  out.begin("events_refused_total", "counter", "Events answered with a NACK by the broker");
+  SINKD_REFUSALS(SINKD_WRITE)
+  out.begin("events_dropped_total", "counter", "Events dropped by policy or by an operator");
+  SINKD_DROPS(SINKD_WRITE)
+#undef SINKD_WRITE
 }
 
-void write_clients(MetricWriter& out, broker::Broker& broker, const HostFacts& facts) {
+void write_closes(MetricWriter& out, const broker::Core& core) {
+  out.begin("connections_closed_total", "counter", "Connections that ended after TLS, by reason");
+  for (size_t reason = 0; reason < core.closes.size(); ++reason)
+    out.sample(core.closes[reason],
+               {{"reason", label_of(static_cast<broker::CloseReason>(reason))}});
+}
+
+void write_clients(MetricWriter& out, broker::Broker& broker, const HostFacts& facts,
+                   const ClientCounts& clients) {
   broker::Core& core = broker.core();
   out.begin("connections", "gauge", "Connections by state");
   out.sample(uint64_t{broker.sessions().connected()}, {{"state", "connected"}});
   out.sample(facts.connections_unauthenticated, {{"state", "unauthenticated"}});
-  std::array<uint64_t, 4> clients{};
-  core.state.clients.for_each([&](const broker::Client& client) {
-    ++clients[static_cast<size_t>(state_of(broker, client))];
-  });
   out.begin("clients", "gauge", "Known clients by state");
   const std::array<std::string_view, 4> names = {"disconnected", "connected", "quarantined",
                                                  "mismatch"};
   for (size_t state = 0; state < names.size(); ++state)
-    out.sample(clients[state], {{"state", names[state]}});
+    out.sample(clients.by_state[state], {{"state", names[state]}});
+  out.begin("client_clock_skew_seconds", "gauge",
+            "The worst clock of a connected client, by its newest event; sinkctl client ls");
+  out.sample(static_cast<double>(clients.clock_ahead_ms) / 1000, {{"direction", "ahead"}});
+  out.sample(static_cast<double>(clients.clock_behind_ms) / 1000, {{"direction", "behind"}});
   uint64_t output_bytes = 0;
   core.peers.for_each([&](const broker::Peer& peer) { output_bytes += peer.output.size(); });
   out.single("output_buffer_bytes", "gauge", "Bytes waiting for peers to take them", output_bytes);
@@ -104,17 +120,28 @@ void write_store(MetricWriter& out, broker::Broker& broker, const HostFacts& fac
              counters.segments_compacted);
 }
 
-void write_commit_times(MetricWriter& out, const broker::Broker::CommitTimes& times) {
-  out.begin("commit_seconds", "histogram", "Time to write and sync one batch");
+void write_histogram(MetricWriter& out, std::string_view name, std::string_view help,
+                     const broker::LatencyHistogram& times) {
+  out.begin(name, "histogram", help);
   uint64_t below = 0;
-  double bound = kFirstBucketSeconds;
-  for (size_t i = 0; i + 1 < broker::Broker::CommitTimes::kBuckets; ++i, bound *= 2) {
-    below += times.buckets[i];
+  for (size_t i = 0; i + 1 < broker::LatencyHistogram::kBuckets; ++i) {
+    below += times.in_bucket(i);
+    const double bound = static_cast<double>(broker::LatencyHistogram::bound_us(i)) / 1e6;
     out.part("_bucket", static_cast<double>(below), {{"le", MetricWriter::number(bound)}});
   }
-  out.part("_bucket", static_cast<double>(times.count), {{"le", "+Inf"}});
-  out.part("_sum", static_cast<double>(times.sum_us) / 1e6);
-  out.part("_count", static_cast<double>(times.count));
+  out.part("_bucket", static_cast<double>(times.count()), {{"le", "+Inf"}});
+  out.part("_sum", static_cast<double>(times.sum_us()) / 1e6);
+  out.part("_count", static_cast<double>(times.count()));
+}
+
+// The log does not keep the size of every event in memory: the mean of what it holds stands for it.
+double mean_event_bytes(const storage::EventLog& log) {
+  uint64_t bytes = 0, events = 0;
+  for (const auto& [id, file] : log.index().files()) {
+    bytes += file.bytes;
+    events += file.events;
+  }
+  return events == 0 ? 0 : static_cast<double>(bytes) / static_cast<double>(events);
 }
 
 Sums sums_of(broker::Broker& broker) {
@@ -126,6 +153,7 @@ Sums sums_of(broker::Broker& broker) {
       sum.backlog += tracker->unsettled();
       sum.in_flight += tracker->in_flight;
       sum.held += tracker->waiting + tracker->behind;
+      sum.held_keys += tracker->held.size();
       sum.quarantined += tracker->quarantined.size();
       sum.stalled += tracker->stall != broker::Stall::none;
       sum.oldest_age_seconds =
@@ -151,12 +179,17 @@ void write_subscriptions(MetricWriter& out, broker::Broker& broker) {
   };
   using Sum = const SubscriptionSums&;
   block("backlog_events", "gauge", "Unsettled events", [](Sum sum) { return sum.backlog; });
+  const double event_bytes = mean_event_bytes(broker.core().log);
+  block("backlog_bytes", "gauge", "Unsettled events at the mean size of an event in the log",
+        [&](Sum sum) { return static_cast<double>(sum.backlog) * event_bytes; });
   block("oldest_age_seconds", "gauge", "Age of the oldest unsettled event",
         [](Sum sum) { return sum.oldest_age_seconds; });
   block("in_flight_events", "gauge", "Deliveries awaiting their answer",
         [](Sum sum) { return sum.in_flight; });
   block("held_events", "gauge", "Events waiting for a retry or behind a held key",
         [](Sum sum) { return sum.held; });
+  block("held_keys", "gauge", "Keys whose later events wait for an earlier one",
+        [](Sum sum) { return sum.held_keys; });
   block("quarantined_events", "gauge", "Events in quarantine",
         [](Sum sum) { return sum.quarantined; });
   block("paused", "gauge", "1: paused", [](Sum sum) { return uint64_t{sum.paused}; });
@@ -209,12 +242,16 @@ std::string metrics_text(broker::Broker& broker, Host& host) {
   const HostFacts facts = host.facts();
   MetricWriter out;
   write_process(out, facts);
-  write_summary(out, status_of(broker, facts));
+  const ClientCounts clients = count_clients(broker);
+  write_summary(out, status_of(broker, facts, clients));
   write_counters(out, broker.core().counters);
-  write_clients(out, broker, facts);
+  write_closes(out, broker.core());
+  write_clients(out, broker, facts, clients);
   write_subscriptions(out, broker);
   write_store(out, broker, facts);
-  write_commit_times(out, broker.commit_times());
+  write_histogram(out, "ack_seconds", "Time from a PUBLISH to its ACK", broker.core().ack_times);
+  write_histogram(out, "commit_seconds", "Time to write and sync one batch",
+                  broker.commit_times());
   write_certificates(out, host.certificates());
   for (const HostMetric& metric : facts.metrics)
     out.single(metric.name, metric.kind == HostMetric::Kind::counter ? "counter" : "gauge",

@@ -62,7 +62,25 @@ admin::StoreStatus store_status(broker::Broker& broker) {
   return store;
 }
 
+ClientCounts count_clients(broker::Broker& broker) {
+  ClientCounts counts;
+  broker.core().state.clients.for_each([&](const broker::Client& client) {
+    const admin::ClientState state = state_of(broker, client);
+    ++counts.by_state[static_cast<size_t>(state)];
+    const auto ahead_ms = client.clock_skew.ahead_ms();
+    if (state != admin::ClientState::connected || !ahead_ms) return;
+    counts.clock_ahead_ms = std::max(counts.clock_ahead_ms, *ahead_ms);
+    counts.clock_behind_ms = std::max(counts.clock_behind_ms, -*ahead_ms);
+  });
+  return counts;
+}
+
 admin::Status status_of(broker::Broker& broker, const HostFacts& facts) {
+  return status_of(broker, facts, count_clients(broker));
+}
+
+admin::Status status_of(broker::Broker& broker, const HostFacts& facts,
+                        const ClientCounts& clients) {
   broker::Core& core = broker.core();
   admin::Status status;
   status.name = core.settings.server_name;
@@ -74,11 +92,8 @@ admin::Status status_of(broker::Broker& broker, const HostFacts& facts) {
   status.connections = broker.sessions().connected();
   status.connections_unauthenticated = facts.connections_unauthenticated;
   status.clients = core.state.clients.size();
-  core.state.clients.for_each([&](const broker::Client& client) {
-    const admin::ClientState state = state_of(broker, client);
-    status.clients_quarantined += state == admin::ClientState::quarantined;
-    status.clients_mismatch += state == admin::ClientState::mismatch;
-  });
+  status.clients_quarantined = clients.in(admin::ClientState::quarantined);
+  status.clients_mismatch = clients.in(admin::ClientState::mismatch);
   status.subscriptions = core.state.subscriptions.size();
   status.events = event_counts(core.counters);
   for (const auto& tracker : core.state.trackers) {
@@ -128,6 +143,7 @@ admin::ClientRow client_row(broker::Broker& broker, const broker::Client& client
   row.application_version = client.application_version;
   row.address = client.address;
   row.last_seen_ms = client.last_seen_ms;
+  row.clock_ahead_ms = client.clock_skew.ahead_ms();
   if (row.state == admin::ClientState::quarantined) {
     row.quarantine_machine = client.quarantine->machine;
     row.quarantine_human = client.quarantine->human;
@@ -148,16 +164,12 @@ admin::ClientRow client_row(broker::Broker& broker, const broker::Client& client
 double oldest_age_seconds(broker::Broker& broker, Tracker& tracker) {
   if (tracker.unsettled() == 0) return 0;
   broker::Core& core = broker.core();
-  storage::Position oldest = UINT64_MAX;
-  if (!tracker.pending.empty()) oldest = tracker.pending.front();
-  if (!tracker.quarantined.empty())
-    oldest = std::min(oldest, tracker.quarantined.begin()->first);
-  for (const storage::Position position : broker.delivery().collect_moving(tracker))
-    oldest = std::min(oldest, position);
+  const auto oldest = broker.delivery().oldest_unsettled(tracker);
+  if (!oldest) return 0;
   uint64_t age_ms = 0;
-  if (const broker::YoungEvent* young = core.young.find(oldest)) {
+  if (const broker::YoungEvent* young = core.young.find(*oldest)) {
     age_ms = core.now.monotonic_ms - std::min(core.now.monotonic_ms, young->accepted_ms);
-  } else if (const auto anchor = core.log.time_of(oldest)) {
+  } else if (const auto anchor = core.log.time_of(*oldest)) {
     const uint64_t now = core.log.broker_ms(core.log_time());
     age_ms = now - std::min(now, anchor->broker_ms);
   }
@@ -195,6 +207,7 @@ admin::SubscriptionRow subscription_row(broker::Broker& broker, Tracker& tracker
   row.dropped = tracker.counts.dropped;
   row.nacked = tracker.counts.nacked;
   row.redelivered = tracker.counts.redelivered;
+  row.held_keys = tracker.held.size();
   row.oldest_age_seconds = oldest_age_seconds(broker, tracker);
   return row;
 }

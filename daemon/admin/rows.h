@@ -2,6 +2,7 @@
 // status page and the metrics, so that they cannot disagree. Not responsible for paging.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,18 @@
 
 namespace sink::admin_server {
 
+// What one walk over all clients finds out.
+struct ClientCounts {
+  std::array<uint64_t, 4> by_state{};  // by admin::ClientState
+  int64_t clock_ahead_ms = 0;          // the worst of the connected ones
+  int64_t clock_behind_ms = 0;
+  uint64_t in(admin::ClientState state) const { return by_state[static_cast<size_t>(state)]; }
+};
+ClientCounts count_clients(broker::Broker& broker);
+
 admin::Status status_of(broker::Broker& broker, const HostFacts& facts);
+admin::Status status_of(broker::Broker& broker, const HostFacts& facts,
+                        const ClientCounts& clients);
 admin::StoreStatus store_status(broker::Broker& broker);
 
 admin::ClientState state_of(broker::Broker& broker, const broker::Client& client);

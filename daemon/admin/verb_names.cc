@@ -12,6 +12,7 @@ std::string_view name_of(admin::Verb verb) {
     case admin::Verb::client_adopt: return "client_adopt";
     case admin::Verb::client_forget: return "client_forget";
     case admin::Verb::client_kick: return "client_kick";
+    case admin::Verb::client_backlog: return "client_backlog";
     case admin::Verb::event_list: return "event_list";
     case admin::Verb::event_show: return "event_show";
     case admin::Verb::event_release: return "event_release";

@@ -31,6 +31,7 @@ admin::Reply client_release(const Engine& engine, const admin::Command& command)
 admin::Reply client_adopt(const Engine& engine, const admin::Command& command);
 admin::Reply client_forget(const Engine& engine, const admin::Command& command);
 admin::Reply client_kick(const Engine& engine, const admin::Command& command);
+void client_backlog(const Engine& engine, const admin::Command& command, Done done);
 
 void event_list(const Engine& engine, const admin::Command& command, Done done);
 void event_show(const Engine& engine, const admin::Command& command, Done done);

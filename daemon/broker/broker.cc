@@ -1,14 +1,12 @@
 #include "daemon/broker/broker.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace sink::broker {
 namespace {
 
 constexpr uint64_t kTidyMs = 1'000;
 constexpr uint64_t kAlarmKeptMs = 3'600'000;
-constexpr uint64_t kFirstBucketUs = 16;
 
 }  // namespace
 
@@ -178,10 +176,7 @@ std::vector<Position> Broker::unsettled_in(Position first, Position end) {
 
 void Broker::on_committed(const storage::CommitReceipt& receipt,
                           std::shared_ptr<const Block> block) {
-  const uint64_t steps = std::bit_width(receipt.write_us / kFirstBucketUs);
-  ++commit_times_.buckets[std::min<uint64_t>(steps, CommitTimes::kBuckets - 1)];
-  ++commit_times_.count;
-  commit_times_.sum_us += receipt.write_us;
+  commit_times_.add(receipt.write_us);
   if (sessions_.connected() > 0) core_.cache.insert(std::move(block));
   intake_.on_committed(receipt.sequence());
   delivery_.on_committed(receipt.sequence());

@@ -75,14 +75,8 @@ class Broker final : public storage::LogOwner {
   void on_committed(const storage::CommitReceipt& receipt,
                     std::shared_ptr<const Block> block) override;
 
-  // Histogram of commit durations, for the metrics.
-  struct CommitTimes {
-    static constexpr size_t kBuckets = 20;  // powers of two from 16 us
-    uint64_t buckets[kBuckets] = {};
-    uint64_t count = 0;
-    uint64_t sum_us = 0;
-  };
-  const CommitTimes& commit_times() const { return commit_times_; }
+  // How long commits took, for the metrics.
+  const LatencyHistogram& commit_times() const { return commit_times_; }
 
  private:
   void run_timers();
@@ -94,7 +88,7 @@ class Broker final : public storage::LogOwner {
   Intake intake_;
   Catalog catalog_;
   Sessions sessions_;
-  CommitTimes commit_times_;
+  LatencyHistogram commit_times_;
   uint64_t next_tidy_ms_ = 0;
   uint64_t cache_used_ms_ = 0;
   uint64_t delivered_at_tidy_ = 0;

@@ -70,7 +70,8 @@ bool Catalog::add(const SubscriptionSpec& spec, SubscriptionOrigin origin) {
 uint64_t Catalog::remove(Subscription& subscription, bool drop_backlog) {
   uint64_t dropped = 0;
   if (drop_backlog)
-    for (Tracker* tracker : subscription.trackers) dropped += delivery_.drop_all(*tracker);
+    for (Tracker* tracker : subscription.trackers)
+      dropped += delivery_.drop_all(*tracker, DropReason::subscription_removed);
   retire(subscription);
   refresh();
   return dropped;
@@ -185,7 +186,7 @@ uint64_t Catalog::forget_consumer(Client& client) {
       orphans_.emplace(tracker->consumer, tracker->id);
       continue;
     }
-    dropped += delivery_.drop_all(*tracker);
+    dropped += delivery_.drop_all(*tracker, DropReason::client_forgotten);
     remove_tracker(*tracker);
   }
   client.trackers.clear();

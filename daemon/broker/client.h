@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/broker/clock_skew.h"
 #include "daemon/broker/producer_progress.h"
 
 namespace sink::broker {
@@ -38,6 +39,7 @@ struct Client {
   ConnectionId connection = 0;
   uint32_t epoch = 0;                           // rises with every connection
   std::map<uint64_t, uint64_t> freshness;       // event type id -> newest timestamp
+  ClockSkew clock_skew;                         // since it connected
   ProducerProgress progress;
   std::vector<Tracker*> trackers;               // those it consumes
   // Takeovers: a token bucket, so that two peers with one identity cannot starve the rest.

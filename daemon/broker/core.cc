@@ -28,6 +28,27 @@ const char* to_string(CloseReason reason) {
   return "unknown";
 }
 
+const char* label_of(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::peer_closed: return "peer_closed";
+    case CloseReason::protocol_error: return "protocol_error";
+    case CloseReason::instance_id_mismatch: return "instance_id_mismatch";
+    case CloseReason::quarantined: return "quarantined";
+    case CloseReason::unsupported_protocol_version: return "unsupported_protocol_version";
+    case CloseReason::unsupported_application_version: return "unsupported_application_version";
+    case CloseReason::taken_over: return "taken_over";
+    case CloseReason::takeover_limit: return "takeover_limit";
+    case CloseReason::silent: return "silent";
+    case CloseReason::kicked: return "kicked";
+    case CloseReason::forgotten: return "forgotten";
+    case CloseReason::draining: return "draining";
+    case CloseReason::client_limit: return "client_limit";
+    case CloseReason::unanswered: return "unanswered";
+    case CloseReason::revoked: return "revoked";
+  }
+  return "unknown";
+}
+
 Subscription* State::find_subscription(std::string_view name) {
   for (auto& [id, subscription] : subscriptions)
     if (subscription->spec.name == name) return subscription.get();

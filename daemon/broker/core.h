@@ -2,6 +2,7 @@
 // No behaviour of its own beyond the obvious. Owner: Broker. Every part holds a reference.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "daemon/broker/block_cache.h"
 #include "daemon/broker/client_registry.h"
 #include "daemon/broker/counters.h"
+#include "daemon/broker/latency_histogram.h"
 #include "daemon/broker/peers.h"
 #include "daemon/broker/router.h"
 #include "daemon/broker/timers.h"
@@ -44,6 +46,8 @@ enum class CloseReason : uint8_t {
 };
 inline constexpr int kCloseReasons = 15;
 const char* to_string(CloseReason reason);
+// As a label: "peer_closed".
+const char* label_of(CloseReason reason);
 
 // What the engine asks of the network edge. None of these may call back into the broker.
 class Transport {
@@ -76,6 +80,9 @@ using Observer = std::function<void(const Notice&)>;
 struct Time {
   uint64_t monotonic_ms = 0;
   uint64_t wall_ms = 0;
+  uint64_t monotonic_us = 0;  // 0: known to the millisecond only; measures, decides nothing
+
+  uint64_t us() const { return monotonic_us != 0 ? monotonic_us : monotonic_ms * 1'000; }
 };
 
 // The state that is folded from the log.
@@ -108,6 +115,8 @@ struct Core {
   YoungEvents young;
   Timers timers;
   Counters counters;
+  LatencyHistogram ack_times;                       // from a PUBLISH to its ACK
+  std::array<uint64_t, kCloseReasons> closes{};     // connections that ended, by CloseReason
   Time now;
   Observer observer;
   bool draining = false;

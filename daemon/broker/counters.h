@@ -1,4 +1,4 @@
-// Every counter of the engine, declared once: status, metrics and tests iterate this list.
+// Every counter of the engine, declared once: status, metrics and tests iterate these lists.
 // Process-lifetime; never reset.
 #pragma once
 
@@ -12,16 +12,12 @@ namespace sink::broker {
   X(events_accepted, "Events given a position")                                        \
   X(events_duplicate, "Republished events acknowledged again")                         \
   X(events_unrouted, "Events that matched no subscription")                            \
-  X(events_refused, "Events answered with a NACK by the broker")                       \
-  X(events_refused_storage_full, "Events refused because the store is full")           \
-  X(events_refused_offset, "Events refused because their offset went backwards")       \
   X(events_delivered, "First deliveries sent")                                         \
   X(events_redelivered, "Repeated deliveries sent")                                    \
   X(events_acked, "Deliveries acknowledged by consumers")                              \
   X(events_nacked, "Deliveries refused by consumers")                                  \
   X(events_timed_out, "Deliveries not answered in time")                               \
   X(events_expired, "Events expired before delivery")                                  \
-  X(events_dropped, "Events dropped by policy or by an operator")                      \
   X(events_quarantined, "Events put into quarantine")                                  \
   X(events_unreadable, "Events quarantined because the log is damaged")                \
   X(answers_ignored, "ACKs and NACKs for message ids that were not in flight")         \
@@ -29,21 +25,42 @@ namespace sink::broker {
   X(connections_accepted, "Connections past the handshake")                            \
   X(connections_taken_over, "Connections replaced by a newer one of the same client")  \
   X(protocol_errors, "Connections closed for a protocol error")                        \
-  X(handshakes_connected, "Handshakes answered with connected")                        \
-  X(handshakes_hello, "Handshakes answered with hello new client")                     \
-  X(handshakes_mismatch, "Handshakes answered with instance id mismatch")              \
-  X(handshakes_quarantined, "Handshakes answered with quarantined")                    \
-  X(handshakes_protocol_version, "Handshakes with an unsupported protocol version")    \
-  X(handshakes_application_version, "Handshakes with an unsupported application version") \
   X(bytes_avoided, "Event bytes never written because everyone had settled in time")   \
   X(blocks_read, "Pieces of the log read back for delivery")                           \
   X(reads_failed, "Reads of the log that the disk did not answer; they are repeated")  \
   X(pings_received, "PING frames received")
 
+// Those that are one metric with a label: X(name, value of the label).
+#define SINKD_HANDSHAKES(X)                              \
+  X(handshakes_connected, "connected")                   \
+  X(handshakes_hello, "hello_new_client")                \
+  X(handshakes_mismatch, "instance_id_mismatch")         \
+  X(handshakes_quarantined, "quarantined")               \
+  X(handshakes_protocol_version, "protocol_version")     \
+  X(handshakes_application_version, "application_version")
+
+#define SINKD_REFUSALS(X)                                \
+  X(events_refused_storage_full, "storage_full")         \
+  X(events_refused_offset, "offset_regressed")           \
+  X(refused_unrouted, "unrouted")                        \
+  X(refused_too_large, "too_large")
+
+#define SINKD_DROPS(X)                                   \
+  X(dropped_by_policy, "nack_policy")                    \
+  X(dropped_by_operator, "operator")                     \
+  X(dropped_subscription_removed, "subscription_removed") \
+  X(dropped_client_adopted, "client_adopted")            \
+  X(dropped_client_forgotten, "client_forgotten")
+
 struct Counters {
-#define SINKD_DECLARE(name, help) uint64_t name = 0;
+#define SINKD_DECLARE(name, text) uint64_t name = 0;
   SINKD_COUNTERS(SINKD_DECLARE)
+  SINKD_HANDSHAKES(SINKD_DECLARE)
+  SINKD_REFUSALS(SINKD_DECLARE)
+  SINKD_DROPS(SINKD_DECLARE)
 #undef SINKD_DECLARE
+  uint64_t events_refused = 0;  // the sum of SINKD_REFUSALS
+  uint64_t events_dropped = 0;  // the sum of SINKD_DROPS
 };
 
 }  // namespace sink::broker

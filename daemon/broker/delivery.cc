@@ -382,7 +382,6 @@ void Delivery::settle(Tracker& tracker, Position position, Settled how) {
       break;
     case Settled::dropped:
       ++tracker.counts.dropped;
-      ++core_.counters.events_dropped;
       break;
   }
   YoungEvent* young = core_.young.find(position);
@@ -548,6 +547,42 @@ std::vector<Position> Delivery::collect_moving(Tracker& tracker) {
     id = flight->next;
   }
   return moving;
+}
+
+std::vector<Position> Delivery::first_unsettled(Tracker& tracker, Position from, Position end,
+                                                size_t count) {
+  std::vector<Position> first;
+  tracker.pending.collect(from, end, first, count);
+  for (const Position position : collect_moving(tracker))
+    if (position >= from && position < end) first.push_back(position);
+  size_t quarantined = 0;
+  for (auto it = tracker.quarantined.lower_bound(from);
+       it != tracker.quarantined.end() && it->first < end && quarantined < count; ++it) {
+    first.push_back(it->first);
+    ++quarantined;
+  }
+  std::sort(first.begin(), first.end());
+  if (first.size() > count) first.resize(count);
+  return first;
+}
+
+std::optional<Position> Delivery::oldest_unsettled(Tracker& tracker) {
+  Position oldest = UINT64_MAX;
+  if (!tracker.pending.empty()) oldest = tracker.pending.front();
+  if (!tracker.ready.empty()) oldest = std::min(oldest, tracker.ready.begin()->first);
+  if (!tracker.quarantined.empty()) oldest = std::min(oldest, tracker.quarantined.begin()->first);
+  if (tracker.waiting > 0)
+    for (const auto& [position, mark] : tracker.marks)
+      if (mark.waiting) oldest = std::min(oldest, position);
+  for (const auto& [key, held] : tracker.held)
+    if (!held.behind.empty()) oldest = std::min(oldest, held.behind.begin()->first);
+  Peer* peer = tracker.in_flight > 0 ? peer_of(tracker) : nullptr;
+  for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
+    const Flight* flight = peer->window.find(id);
+    oldest = std::min(oldest, flight->position);
+    id = flight->next;
+  }
+  return oldest == UINT64_MAX ? std::nullopt : std::optional(oldest);
 }
 
 void Delivery::collect_unsettled(Tracker& tracker, Position first, Position end,

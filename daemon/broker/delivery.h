@@ -14,6 +14,11 @@
 
 namespace sink::broker {
 
+// For the counters.
+enum class DropReason : uint8_t {
+  nack_policy, by_operator, subscription_removed, client_adopted, client_forgotten,
+};
+
 class Delivery {
  public:
   // What is kept of a NACK's messages; the protocol allows a whole frame.
@@ -55,8 +60,9 @@ class Delivery {
   // The operator's hand. False: no such quarantined event.
   bool release(Tracker& tracker, Position position);
   bool drop(Tracker& tracker, Position position);
-  // Settles everything unsettled as dropped; returns how many.
-  uint64_t drop_all(Tracker& tracker);
+  // Settles everything unsettled below `end` as dropped; returns how many.
+  uint64_t drop_all(Tracker& tracker, DropReason why = DropReason::by_operator,
+                    Position end = UINT64_MAX);
   void resume(Subscription& subscription);
   void pause(Subscription& subscription, std::string reason);
   void record_subscription(const Subscription& subscription);
@@ -71,6 +77,10 @@ class Delivery {
   // Every unsettled position of the tracker in [first, end), not sorted.
   void collect_unsettled(Tracker& tracker, Position first, Position end,
                          std::vector<Position>& out);
+  // The oldest `count` unsettled positions in [from, end), ascending; and the oldest of all.
+  std::vector<Position> first_unsettled(Tracker& tracker, Position from, Position end,
+                                        size_t count);
+  std::optional<Position> oldest_unsettled(Tracker& tracker);
   // The record of an event that is in memory.
   std::optional<std::string_view> find_record(Position position);
   // Sets a source in quarantine (NACK policy quarantine-client); wired to Sessions.
@@ -110,6 +120,7 @@ class Delivery {
   void close_if_unanswered(Peer& peer);
 
   void settle(Tracker& tracker, Position position, Settled how);
+  void count_dropped(DropReason why, uint64_t count);
   void resolve(Tracker& tracker, Position position);
   void settle_late(Tracker& tracker, Position position);
   void queue_settlement(Tracker& tracker);
@@ -133,6 +144,8 @@ class Delivery {
   void wait_for_retry(Tracker& tracker, Position position, Mark& mark);
   void release_key(Tracker& tracker, KeyHash key);
   void retry_due(Tracker& tracker, Position position);
+  void recall_flights(Tracker& tracker, Position end);
+  void take_out_below(Tracker& tracker, Position end);
   bool remove_behind(Tracker& tracker, KeyHash key, Position position);
   void stop_waiting(Tracker& tracker, Mark& mark);
   bool oldest_displaced(const Tracker& tracker, HeldKey& held, Position& position) const;

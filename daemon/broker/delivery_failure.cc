@@ -35,7 +35,9 @@ void Delivery::fail(Tracker& tracker, Failure failure, NackAction action) {
       if (action == NackAction::quarantine_client && failure.source != 0 && quarantine_source)
         quarantine_source(failure.source, failure.machine, failure.human);
       return;
-    case NackAction::drop: return settle(tracker, failure.position, Settled::dropped);
+    case NackAction::drop:
+      count_dropped(DropReason::nack_policy, 1);
+      return settle(tracker, failure.position, Settled::dropped);
     case NackAction::pause:
       remember(tracker.marks[failure.position], failure);
       requeue(tracker, failure.position, tracker.marks[failure.position]);
@@ -262,6 +264,7 @@ bool Delivery::drop(Tracker& tracker, Position position) {
   if (event == nullptr) return false;
   const KeyHash key = event->key;
   tracker.quarantined.erase(position);
+  count_dropped(DropReason::by_operator, 1);
   settle(tracker, position, Settled::dropped);
   const auto held = tracker.held.find(key);
   if (held != tracker.held.end() && held->second.blocker == position) release_key(tracker, key);
@@ -269,28 +272,66 @@ bool Delivery::drop(Tracker& tracker, Position position) {
   return true;
 }
 
-uint64_t Delivery::drop_all(Tracker& tracker) {
-  if (Peer* peer = peer_of(tracker)) {
-    while (tracker.first_in_flight != kNoMessage) {
-      Flight* flight = peer->window.find(tracker.first_in_flight);
-      const Flight taken = *flight;
-      unlink(tracker, *peer, taken);
-      flight->late = true;
-      tracker.ready.emplace(taken.position, true);
-    }
+void Delivery::count_dropped(DropReason why, uint64_t count) {
+  core_.counters.events_dropped += count;
+  switch (why) {
+    case DropReason::nack_policy: core_.counters.dropped_by_policy += count; break;
+    case DropReason::by_operator: core_.counters.dropped_by_operator += count; break;
+    case DropReason::subscription_removed:
+      core_.counters.dropped_subscription_removed += count;
+      break;
+    case DropReason::client_adopted: core_.counters.dropped_client_adopted += count; break;
+    case DropReason::client_forgotten: core_.counters.dropped_client_forgotten += count; break;
   }
+}
+
+uint64_t Delivery::drop_all(Tracker& tracker, DropReason why, Position end) {
   std::vector<Position> all;
-  collect_unsettled(tracker, 0, UINT64_MAX, all);
+  collect_unsettled(tracker, 0, end, all);
+  if (all.empty()) return 0;
   std::sort(all.begin(), all.end());
-  tracker.pending = PendingRuns();
-  tracker.ready.clear();
-  tracker.marks.clear();
-  tracker.held.clear();
-  tracker.quarantined.erase_below(UINT64_MAX);
-  tracker.behind = tracker.waiting = 0;
+  recall_flights(tracker, end);
+  take_out_below(tracker, end);
+  count_dropped(why, all.size());
   for (const Position position : all) settle(tracker, position, Settled::dropped);
+  std::vector<KeyHash> released;
+  for (const auto& [key, held] : tracker.held)
+    if (held.blocker < end) released.push_back(key);
+  for (const KeyHash key : released) release_key(tracker, key);
   update_stall(tracker);
+  wake(tracker);
   return all.size();
+}
+
+// What is in flight may still be answered; the answer changes nothing then.
+void Delivery::recall_flights(Tracker& tracker, Position end) {
+  Peer* peer = peer_of(tracker);
+  for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
+    Flight* flight = peer->window.find(id);
+    id = flight->next;
+    if (flight->position >= end) continue;
+    unlink(tracker, *peer, *flight);
+    flight->late = true;
+    tracker.ready.emplace(flight->position, true);
+  }
+}
+
+// From every place but the keys' blockers, which the caller releases.
+void Delivery::take_out_below(Tracker& tracker, Position end) {
+  tracker.pending.remove_range(0, end);
+  tracker.ready.erase(tracker.ready.begin(), tracker.ready.lower_bound(end));
+  tracker.quarantined.erase_below(end);
+  std::erase_if(tracker.marks, [&](const auto& entry) {
+    const auto& [position, mark] = entry;
+    if (position < end && mark.waiting) --tracker.waiting;
+    return position < end;
+  });
+  for (auto& [key, held] : tracker.held) {
+    const auto last = held.behind.lower_bound(end);
+    tracker.behind -= static_cast<uint64_t>(std::distance(held.behind.begin(), last));
+    held.behind.erase(held.behind.begin(), last);
+    held.displaced.erase(held.displaced.begin(), held.displaced.lower_bound(end));
+  }
 }
 
 void Delivery::record_subscription(const Subscription& subscription) {

@@ -1,5 +1,7 @@
 #include "daemon/broker/intake.h"
 
+#include <algorithm>
+
 namespace sink::broker {
 namespace {
 
@@ -16,6 +18,16 @@ const char* text_of(Refusal refusal) {
     case Refusal::too_large: return "event too large for the store";
   }
   return "refused";
+}
+
+void count(Counters& counters, Refusal refusal) {
+  ++counters.events_refused;
+  switch (refusal) {
+    case Refusal::storage_full: ++counters.events_refused_storage_full; break;
+    case Refusal::offset_regressed: ++counters.events_refused_offset; break;
+    case Refusal::unrouted: ++counters.refused_unrouted; break;
+    case Refusal::too_large: ++counters.refused_too_large; break;
+  }
 }
 
 }  // namespace
@@ -41,7 +53,6 @@ void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
       ++core_.counters.events_duplicate;
       return ack_when_committed(peer, publish.message_id);
     case OffsetVerdict::regressed:
-      ++core_.counters.events_refused_offset;
       return refuse(peer, publish.message_id, Refusal::offset_regressed);
     case OffsetVerdict::fresh: break;
   }
@@ -52,7 +63,7 @@ void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
     ++core_.counters.events_unrouted;
     if (core_.settings.unrouted == Unrouted::nack)
       return refuse(peer, publish.message_id, Refusal::unrouted);
-    return send_ack({peer.id, publish.message_id});
+    return send_ack({peer.id, publish.message_id, core_.now.us()});
   }
   accept(peer, client, publish, matched);
 }
@@ -79,7 +90,6 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
   const auto older_refused_ms = peer.refused.older_refused_ms(event.event_type_id, event.key,
                                                               event.offset, now_ms);
   if (!room || older_refused_ms) {
-    ++core_.counters.events_refused_storage_full;
     peer.refused.add(event.event_type_id, event.key, event.offset,
                      room ? *older_refused_ms : now_ms);
     return refuse(peer, publish.message_id, Refusal::storage_full);
@@ -88,13 +98,13 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
   const Position position = core_.log.take_position();
   if (core_.settings.commit_linger_ms > 0) {
     YoungEvent young{position, core_.now.monotonic_ms, client.number, prefix_, prefix_.size(),
-                     matched, {peer.id, publish.message_id}, 0};
+                     matched, {peer.id, publish.message_id, core_.now.us()}, 0};
     young.record += payload;
     young_bytes_ += young.record.size();
     core_.young.add(std::move(young));
   } else {
     core_.log.append_event(position, prefix_, payload, static_cast<uint32_t>(matched.size()));
-    acks_.push_back({core_.log.open_sequence(), {peer.id, publish.message_id}});
+    acks_.push_back({core_.log.open_sequence(), {peer.id, publish.message_id, core_.now.us()}});
   }
   client.progress.record(event.event_type_id, event.key, event.offset,
                          core_.settings.keys_per_client);
@@ -103,7 +113,7 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
 }
 
 void Intake::refuse(Peer& peer, uint16_t message_id, Refusal refusal) {
-  ++core_.counters.events_refused;
+  count(core_.counters, refusal);
   const char machine = static_cast<char>(refusal);
   protocol::append_nack(peer.output.tail(), message_id, {&machine, 1}, text_of(refusal));
   announce(peer);
@@ -116,6 +126,7 @@ void Intake::announce(Peer& peer) {
 }
 
 void Intake::note_freshness(Client& client, const protocol::EventView& event) {
+  client.clock_skew.note(event.timestamp, core_.now.wall_ms);
   const auto known = client.freshness.find(event.event_type_id);
   if (known != client.freshness.end()) {
     known->second = std::max(known->second, event.timestamp);
@@ -130,13 +141,14 @@ void Intake::ack_when_committed(Peer& peer, uint16_t message_id) {
   const storage::Sequence needed =
       core_.log.has_open_records() ? core_.log.open_sequence() : core_.log.last_sequence();
   if (needed <= committed_ || (!core_.log.has_open_records() && !core_.log.committing()))
-    return send_ack({peer.id, message_id});
-  acks_.push_back({needed, {peer.id, message_id}});
+    return send_ack({peer.id, message_id, core_.now.us()});
+  acks_.push_back({needed, {peer.id, message_id, core_.now.us()}});
 }
 
 void Intake::send_ack(const AckTarget& target) {
   Peer* peer = core_.peers.find(target.connection);
   if (peer == nullptr || peer->closing || core_.log.failed()) return;
+  core_.ack_times.add(core_.now.us() - std::min(core_.now.us(), target.received_us));
   protocol::append_ack(peer->output.tail(), target.message_id);
   announce(*peer);
 }

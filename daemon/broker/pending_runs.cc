@@ -95,15 +95,19 @@ void PendingRuns::for_each_run(const std::function<void(Position, Position)>& vi
   if (!tail_.empty()) visit(tail_.first, tail_.end);
 }
 
-void PendingRuns::collect(Position from, Position to, std::vector<Position>& out) const {
+void PendingRuns::collect(Position from, Position to, std::vector<Position>& out,
+                          size_t count_max) const {
+  const size_t size_max = count_max > SIZE_MAX - out.size() ? SIZE_MAX : out.size() + count_max;
   const auto add = [&](Position first, Position end) {
-    for (Position p = std::max(first, from); p < std::min(end, to); ++p) out.push_back(p);
+    const Position stop = std::min(end, to);
+    for (Position p = std::max(first, from); p < stop && out.size() < size_max; ++p)
+      out.push_back(p);
   };
   if (size_ == 0) return;
   add(head_.first, head_.end);
   for (const Chunk& chunk : chunks_) {
     if (chunk.end <= from) continue;
-    if (chunk.base >= to) break;
+    if (chunk.base >= to || out.size() == size_max) break;
     for (const Run& run : decode_chunk(chunk)) add(run.first, run.end);
   }
   if (!tail_.empty()) add(tail_.first, tail_.end);

@@ -33,9 +33,10 @@ class PendingRuns {
   bool remove(Position position);                 // false: it was not there
   uint64_t remove_range(Position first, Position end);  // how many were there
 
-  // Runs [first, end) ascending; positions in [from, to).
+  // Runs [first, end) ascending; positions in [from, to), the first `count_max` of them.
   void for_each_run(const std::function<void(Position first, Position end)>& visit) const;
-  void collect(Position from, Position to, std::vector<Position>& out) const;
+  void collect(Position from, Position to, std::vector<Position>& out,
+               size_t count_max = SIZE_MAX) const;
 
   void append_encoded(std::string& out) const;
   [[nodiscard]] bool decode(std::string_view bytes);

@@ -36,8 +36,8 @@ class Quarantine {
   bool empty() const { return events_.empty(); }
   Events::const_iterator begin() const { return events_.begin(); }
   Events::const_iterator end() const { return events_.end(); }
-  Events::const_iterator upper_bound(Position position) const {
-    return events_.upper_bound(position);
+  Events::const_iterator lower_bound(Position position) const {
+    return events_.lower_bound(position);
   }
   // nullptr: not in quarantine.
   const QuarantinedEvent* find(Position position) const {

@@ -223,6 +223,7 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
   client.address = peer.address;
   client.last_seen_ms = core_.now.wall_ms;
   client.presented_instance_id.reset();
+  client.clock_skew.reset();
   ++connected_;
   ++core_.counters.connections_accepted;
   protocol::ConnectionResponse response;
@@ -319,6 +320,7 @@ void Sessions::record_client(const Client& client, bool new_history) {
 void Sessions::close(Peer& peer, CloseReason reason) {
   if (peer.closing) return;
   peer.closing = true;
+  ++core_.closes[static_cast<size_t>(reason)];
   peer.session.close();
   if (peer.client != nullptr)
     core_.notice(Severity::info, "client_disconnected", peer.client->client_id, to_string(reason));
@@ -339,6 +341,7 @@ void Sessions::disconnected(Peer& peer) {
   if (peer.client != nullptr)
     core_.notice(Severity::info, "client_disconnected", peer.client->client_id,
                  to_string(CloseReason::peer_closed));
+  if (!peer.closing) ++core_.closes[static_cast<size_t>(CloseReason::peer_closed)];
   leave(peer);
   core_.peers.remove(peer.id);
 }
@@ -406,7 +409,7 @@ void Sessions::release(Client& client) {
 }
 
 // The presented instance becomes the client's; what the old instance published is another history.
-bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped) {
+bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped, Position end) {
   if (!client.presented_instance_id) return false;
   if (Peer* peer = core_.peers.find(client.connection))
     close(*peer, CloseReason::instance_id_mismatch);
@@ -416,7 +419,8 @@ bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped) {
   client.progress.clear();
   record_client(client, true);
   if (drop_backlog)
-    for (Tracker* tracker : client.trackers) dropped += delivery_.drop_all(*tracker);
+    for (Tracker* tracker : client.trackers)
+      dropped += delivery_.drop_all(*tracker, DropReason::client_adopted, end);
   core_.notice(Severity::notice, "client_adopted", client.client_id,
                "instance " + std::to_string(*client.instance_id) + " is now the client's");
   return true;

@@ -37,8 +37,9 @@ class Sessions {
   // The operator's hand, and the NACK policy's.
   void quarantine(Client& client, ClientQuarantine quarantine);
   void release(Client& client);
-  // Records the presented instance as the client's. False: nothing has been presented.
-  bool adopt(Client& client, bool drop_backlog, uint64_t& dropped);
+  // Records the presented instance as the client's. False: nothing has been presented. With
+  // drop_backlog what waits for it below `end` is dropped.
+  bool adopt(Client& client, bool drop_backlog, uint64_t& dropped, Position end = UINT64_MAX);
   uint64_t forget(Client& client);
 
   size_t connected() const { return connected_; }

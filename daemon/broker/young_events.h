@@ -14,10 +14,11 @@
 
 namespace sink::broker {
 
-// Whom to acknowledge, and in which life of its connection.
+// Whom to acknowledge, in which life of its connection, and since when it waits.
 struct AckTarget {
   ConnectionId connection = 0;
   uint16_t message_id = 0;
+  uint64_t received_us = 0;  // Time::us()
 };
 
 struct YoungEvent {

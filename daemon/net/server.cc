@@ -34,7 +34,9 @@ uint64_t Server::wall_ms() const {
                                    .count());
 }
 
-void Server::read_clock() { broker_->set_time({uv_now(loop_), wall_ms()}); }
+void Server::read_clock() {
+  broker_->set_time({uv_now(loop_), wall_ms(), uv_hrtime() / 1'000});
+}
 
 // ---- the round of the loop -------------------------------------------------------------------
 

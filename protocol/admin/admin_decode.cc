@@ -21,6 +21,7 @@ bool known(Verb verb) {
     case Verb::client_adopt:
     case Verb::client_forget:
     case Verb::client_kick:
+    case Verb::client_backlog:
     case Verb::event_list:
     case Verb::event_show:
     case Verb::event_release:
@@ -134,6 +135,7 @@ ClientRow Reader::row(const wire::ClientRow& in) {
   client.in_flight = in.in_flight();
   client.output_bytes = in.output_bytes();
   client.freshness = rows<Freshness>(in.freshness());
+  if (in.clock_ahead_ms().has_value()) client.clock_ahead_ms = *in.clock_ahead_ms();
   return client;
 }
 
@@ -176,6 +178,7 @@ SubscriptionRow Reader::row(const wire::SubscriptionRow& in) {
   sub.redelivered = in.redelivered();
   sub.oldest_age_seconds = in.oldest_age_seconds();
   sub.toml = text(in.toml());
+  sub.held_keys = in.held_keys();
   return sub;
 }
 
@@ -304,7 +307,7 @@ tl::expected<Command, CodecError> decode_command(std::span<const uint8_t> payloa
   command.all = in->all();
   command.drop_backlog = in->drop_backlog();
   command.dry_run = in->dry_run();
-  command.backlog = reader.enumerated(in->backlog(), Backlog::drop);
+  command.backlog = reader.enumerated(in->backlog(), Backlog::archive);
   command.machine = reader.raw(in->machine());
   command.human = reader.text(in->human());
   command.duration_ms = in->duration_ms();

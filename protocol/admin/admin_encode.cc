@@ -47,7 +47,8 @@ flatbuffers::Offset<wire::ClientRow> row(Builder& builder, const ClientRow& clie
   return wire::CreateClientRow(
       builder, client_id, static_cast<uint8_t>(client.state), client.instance_id,
       client.presented_instance_id, application_version, address, client.last_seen_ms, machine,
-      human, client.quarantine_until_ms, client.in_flight, client.output_bytes, freshness);
+      human, client.quarantine_until_ms, client.in_flight, client.output_bytes, freshness,
+      client.clock_ahead_ms);
 }
 
 flatbuffers::Offset<wire::EventRow> row(Builder& builder, const EventRow& event) {
@@ -73,7 +74,8 @@ flatbuffers::Offset<wire::SubscriptionRow> row(Builder& builder, const Subscript
   return wire::CreateSubscriptionRow(
       builder, name, consumer, template_consumer, static_cast<uint8_t>(sub.state), reason,
       sub.matched, sub.pending, sub.in_flight, sub.held, sub.quarantined, sub.acked, sub.expired,
-      sub.dropped, sub.nacked, sub.redelivered, sub.oldest_age_seconds, toml);
+      sub.dropped, sub.nacked, sub.redelivered, sub.oldest_age_seconds, toml,
+      sub.held_keys);
 }
 
 flatbuffers::Offset<wire::SegmentRow> row(Builder& builder, const SegmentRow& segment) {

@@ -76,13 +76,14 @@ Reply full_reply() {
                              456,
                              7,
                              8,
-                             {{1, 2}, {UINT64_MAX, 3}}},
+                             {{1, 2}, {UINT64_MAX, 3}},
+                             -5'000},
                    ClientRow{}};
   reply.events = {EventRow{UINT64_MAX, "s", "c", "src", 1, 2, kRaw, 3, 4, 5, kRaw, "why", 6, true,
                            std::string("\x00\x01", 2)},
                   EventRow{.event_data = std::string()}, EventRow{}};
   reply.subscriptions = {SubscriptionRow{"n", "c", "meter-*", SubscriptionState::stalled, "r", 1, 2,
-                                         3, 4, 5, 6, 7, 8, 9, 10, 1.5, "toml"}};
+                                         3, 4, 5, 6, 7, 8, 9, 10, 1.5, "toml", 11}};
   reply.segments = {SegmentRow{1, "f", 2, 3, 4, 5, true}};
   reply.config = {ConfigRow{"k", "v", "default", "f", 1, 2}};
   reply.certificates = {CertificateRow{"l", "f", "server", "s", "i", "0a", 1, 2}};
@@ -108,8 +109,8 @@ auto fields(const EventRow& c) {
   return std::tie(a, b, d, e, f, g, h, i, j, k, l, m, n, o, p);
 }
 auto fields(const SubscriptionRow& c) {
-  const auto& [a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r] = c;
-  return std::tie(a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r);
+  const auto& [a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s] = c;
+  return std::tie(a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s);
 }
 auto fields(const SegmentRow& c) {
   const auto& [a, b, d, e, f, g, h] = c;
@@ -134,10 +135,10 @@ void check_equal(const Status& x, const Status& y) {
 }
 
 void check_equal(const ClientRow& x, const ClientRow& y) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, freshness] = x;
-  const auto& [A, B, C, D, E, F, G, H, I, J, K, L, freshness2] = y;
-  CHECK(std::tie(a, b, c, d, e, f, g, h, i, j, k, l) ==
-        std::tie(A, B, C, D, E, F, G, H, I, J, K, L));
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, freshness, m] = x;
+  const auto& [A, B, C, D, E, F, G, H, I, J, K, L, freshness2, M] = y;
+  CHECK(std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m) ==
+        std::tie(A, B, C, D, E, F, G, H, I, J, K, L, M));
   REQUIRE(freshness.size() == freshness2.size());
   for (size_t n = 0; n < freshness.size(); ++n) {
     CHECK(freshness[n].event_type_id == freshness2[n].event_type_id);

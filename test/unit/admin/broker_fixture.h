@@ -110,6 +110,7 @@ class World {
     run();
   }
 
+  uint64_t wall_ms() const { return now_.wall_ms; }
   void advance(uint64_t ms) {
     now_.monotonic_ms += ms;
     now_.wall_ms += ms;
@@ -145,8 +146,8 @@ class World {
     return id;
   }
   void publish(broker::ConnectionId id, uint64_t offset, std::string key = "k",
-               std::string data = "data") {
-    protocol::Event event{1, 1, std::move(key), offset, 99, std::move(data)};
+               std::string data = "data", uint64_t timestamp = 99) {
+    protocol::Event event{1, 1, std::move(key), offset, timestamp, std::move(data)};
     std::string payload, bytes;
     protocol::append_event(payload, event.view());
     protocol::append_publish(bytes, static_cast<uint16_t>(offset % protocol::kMessageIds), payload);

@@ -99,7 +99,45 @@ TEST_CASE("metrics: parse, agree with the broker, sum templates, name no client"
   CHECK(samples.at("sinkd_commit_seconds_bucket{le=\"+Inf\"}") ==
         samples.at("sinkd_commit_seconds_count"));
   CHECK(samples.at("sinkd_commit_seconds_count") > 0);
+  CHECK(samples.at("sinkd_ack_seconds_count") == 7);
+  CHECK(samples.at("sinkd_ack_seconds_bucket{le=\"+Inf\"}") == 7);
+  CHECK(samples.at("sinkd_handshakes_total{result=\"hello_new_client\"}") == 3);
+  CHECK(samples.at("sinkd_handshakes_total{result=\"instance_id_mismatch\"}") == 0);
+  CHECK(samples.at("sinkd_events_dropped_total{reason=\"operator\"}") == 0);
+  CHECK(samples.at("sinkd_events_refused_total{reason=\"storage_full\"}") == 0);
   CHECK(text.find("meter-1") == std::string::npos);
+}
+
+TEST_CASE("metrics: why connections ended, whose clock is wrong, what is held, and how much waits") {
+  sink::broker::SubscriptionSpec spec;
+  spec.name = "readings";
+  spec.consumer = "backend";
+  World world({spec});
+  const auto backend = world.connect("backend", 9);
+  const auto meter = world.connect("meter-1", 1);
+  auto samples = parse(metrics_text(*world.broker, world.host));
+  CHECK(samples.at("sinkd_client_clock_skew_seconds{direction=\"ahead\"}") == 0);
+  CHECK(samples.at("sinkd_subscription_backlog_bytes{subscription=\"readings\"}") == 0);
+  for (uint64_t offset = 1; offset <= 3; ++offset) world.publish(meter, offset, "k");
+  world.refuse_all(backend);  // the first refusal holds the key
+  world.publish(meter, 4, "ahead", "data", world.wall_ms() + 90'000);
+  world.broker->close(meter, sink::broker::CloseReason::kicked);
+  const auto late = world.connect("meter-2", 2);
+  world.publish(late, 1, "behind", "data", world.wall_ms() / 1000 - 30);
+  samples = parse(metrics_text(*world.broker, world.host));
+  CHECK(samples.at("sinkd_connections_closed_total{reason=\"kicked\"}") == 1);
+  CHECK(samples.at("sinkd_connections_closed_total{reason=\"peer_closed\"}") == 0);
+  CHECK(samples.at("sinkd_subscription_held_keys{subscription=\"readings\"}") == 1);
+  CHECK(samples.at("sinkd_subscription_backlog_bytes{subscription=\"readings\"}") > 0);
+  CHECK(samples.at("sinkd_client_clock_skew_seconds{direction=\"ahead\"}") == 0);  // has gone
+  CHECK(samples.at("sinkd_client_clock_skew_seconds{direction=\"behind\"}") == 30);
+  CHECK(world.ask({.verb = sink::admin::Verb::subscription_list}).subscriptions.at(0).held_keys ==
+        1);
+  const auto rows = world.ask({.verb = sink::admin::Verb::client_list}).clients;
+  REQUIRE(rows.size() == 3);
+  CHECK_FALSE(rows[0].clock_ahead_ms);  // backend: published nothing
+  CHECK(rows[1].clock_ahead_ms == 90'000);
+  CHECK(rows[2].clock_ahead_ms == -30'000);
 }
 
 TEST_CASE("metrics: a histogram's buckets never fall") {
@@ -109,13 +147,16 @@ TEST_CASE("metrics: a histogram's buckets never fall") {
   double before = 0;
   int buckets = 0;
   for (std::string line; std::getline(lines, line);) {
-    if (line.rfind("sinkd_commit_seconds_bucket", 0) != 0) continue;
+    if (line.rfind("sinkd_commit_seconds_bucket", 0) != 0 &&
+        line.rfind("sinkd_ack_seconds_bucket", 0) != 0)
+      continue;
+    if (line.find("le=\"1.6e-05\"") != std::string::npos) before = 0;
     const double now = std::stod(line.substr(line.rfind(' ')));
     CHECK(now >= before);
     before = now;
     ++buckets;
   }
-  CHECK(buckets == sink::broker::Broker::CommitTimes::kBuckets);
+  CHECK(buckets == 2 * sink::broker::LatencyHistogram::kBuckets);
 }
 
 TEST_CASE("metric writer: escapes labels and writes numbers that read back") {

@@ -87,6 +87,11 @@ void step(std::mt19937_64& random, PendingRuns& runs, std::set<Position>& model,
       const Position from = somewhere(), to = from + random() % 50;
       std::vector<Position> found, expected;
       runs.collect(from, to, found);
+      const size_t some = found.size() / 2;
+      std::vector<Position> first{7};  // what is there already does not count
+      runs.collect(from, to, first, some);
+      CHECK(first.size() == some + 1);
+      CHECK(std::equal(first.begin() + 1, first.end(), found.begin()));
       for (auto it = model.lower_bound(from); it != model.end() && *it < to; ++it)
         expected.push_back(*it);
       REQUIRE(found == expected);

@@ -235,6 +235,37 @@ TEST_CASE("subscription: dropping a backlog settles all of it, whatever state it
   CHECK(world.backend().connect().take() == "k1/99");
 }
 
+TEST_CASE("subscription: a backlog dropped up to a position leaves what came later in its order") {
+  for (const bool online : {true, false}) {
+    CAPTURE(online);
+    Simple world;
+    world.specs[0].on_nack = {{false, "\x07", NackAction::hold}};
+    world.specs[0].in_flight = 4;
+    world.start();
+    world.backend().connect();
+    world.meter().connect();
+    for (uint64_t i = 1; i <= 10; ++i) world.meter().publish("k" + std::to_string(i % 3), i);
+    world.backend().nack("k1/1", "\x07").nack("k2/2").ack("k0/3");
+    if (!online) world.backend().drop();
+    world.backend().take();
+    const Position end = world.log().next_position() - 3;  // k2/8, k0/9 and k1/10 stay
+    const uint64_t dropped = world.broker().delivery().drop_all(
+        world.tracker("all", "backend"), DropReason::client_adopted, end);
+    CHECK(dropped == 6);
+    world.check();
+    CHECK(world.counters().dropped_client_adopted == 6);
+    world.settle();
+    CHECK(world.tracker("all", "backend").held.empty());
+    if (!online) world.backend().connect();
+    CHECK(world.backend().take() == "k2/8 k0/9 k1/10");
+    world.backend().ack_all();
+    world.advance(10'000);
+    world.crash();
+    CHECK(world.tracker("all", "backend").counts.dropped == 6);
+    CHECK(world.tracker("all", "backend").unsettled() == 0);
+  }
+}
+
 TEST_CASE("subscription: an unsettled event keeps its segment, settled segments go (S5)") {
   Simple world;
   world.specs[0].in_flight = 4'095;
