@@ -1,5 +1,6 @@
 """Who gets in: the handshake's table, certificates, instance ids, quarantine and takeover."""
 
+import json
 import re
 import ssl
 import unittest
@@ -133,6 +134,42 @@ class Registry(IdentityTest):
         self.assertEqual((row["state"], row["instance_id"]), ("connected", 2))
         meter.close()
         self.assert_answer(daemon, ConnectionRequest(1), sink_v0.INSTANCE_ID_MISMATCH)
+
+    def test_what_waited_for_a_replaced_device_is_archived_before_it_is_dropped(self):
+        daemon = self.daemon(subscriptions=[
+            subscription("commands", "meter-*", sources=["backend"],
+                         on_nack=[{"machine": "05", "action": "quarantine"}])])
+        meter = self.client(daemon, "meter-1", identity=Identity(1),
+                            respond=lambda delivery: (b"\x05", b"no"))
+        backend = self.client(daemon, "backend")
+        self.assert_acked(backend.publish_all(events(1, b"refused", data=b"\x00\xff")))
+        daemon.wait_quarantined(1)
+        meter.close()
+        self.assert_acked(backend.publish_all(events(250, b"\xfe\x01")))
+        daemon.restart()  # the events are read back from the disk
+        meter.identity = Identity(2)
+        meter.respond = lambda delivery: "ack"
+        self.assertRaises(Refused, meter.connect)
+        archive = daemon.directory / "archive"
+        daemon.client_adopt("meter-1", "--backlog", "archive", "--output", archive,
+                            "--encoding", "hex")
+        rows = [json.loads(line)
+                for line in (archive / "archived-events.jsonl").read_text().splitlines()]
+        self.assertEqual(len(rows), 251)
+        self.assertEqual((rows[0]["machine"], rows[0]["human"], rows[0]["event_data"]),
+                         ("05", "no", "00ff"))
+        self.assertEqual([(row["key_hex"], row["offset"], bytes.fromhex(row["event_data"]))
+                          for row in rows[1:]],
+                         [("fe01", event.offset, event.event_data) for event in events(250)])
+        row = daemon.tracker("commands", "meter-1")
+        self.assertEqual((row["dropped"], row["pending"], row["quarantined"]), (251, 0, 0))
+        daemon.crash_and_restart()
+        backend.wait_end()
+        backend.connect_when_ready()
+        meter.connect()
+        self.assert_acked(backend.publish_all(events(1, b"new")))
+        self.assertEqual(meter.wait_deliveries(2)[-1].event.key, b"new",
+                         "what was archived came again")
 
     def test_a_quarantined_client_is_told_why_and_closed(self):
         daemon = self.daemon()

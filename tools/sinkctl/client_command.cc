@@ -2,6 +2,7 @@
 #include <map>
 #include <memory>
 
+#include "tools/sinkctl/backlog_archive.h"
 #include "tools/sinkctl/commands.h"
 #include "tools/sinkctl/conversation.h"
 #include "tools/sinkctl/json_rows.h"
@@ -32,6 +33,13 @@ std::string text_or_dash(const std::optional<uint32_t>& number) {
 
 std::string time_or(uint64_t unix_ms, const char* otherwise) {
   return unix_ms == 0 ? otherwise : rfc3339(unix_ms / 1000 * 1000);
+}
+
+// A clock that is a little behind may as well be an event that was a little on its way.
+std::string clock_text(int64_t ahead_ms) {
+  const uint64_t seconds = static_cast<uint64_t>(ahead_ms < 0 ? -ahead_ms : ahead_ms) / 1000;
+  if (seconds == 0) return "right to the second";
+  return format_span(seconds) + (ahead_ms > 0 ? " ahead" : " behind, or its events are that old");
 }
 
 // Why the client may not connect, in a few words.
@@ -108,6 +116,7 @@ void print_client(Context& context, const admin::ClientRow& client) {
   properties.add("Address", client.address);
   properties.add("Last seen", time_or(client.last_seen_ms, "never"));
   properties.add("In flight", format_count(client.in_flight));
+  if (client.clock_ahead_ms) properties.add("Clock", clock_text(*client.clock_ahead_ms));
   properties.add("Output buffer", format_bytes(client.output_bytes));
   if (client.state == admin::ClientState::quarantined) {
     properties.add("Quarantined until", time_or(client.quarantine_until_ms, "released"));
@@ -143,6 +152,7 @@ struct Options {
   std::string state;
   std::string machine_hex;
   std::string backlog = "keep";
+  ArchiveOptions archive;
   admin::Command command;
 };
 
@@ -160,6 +170,7 @@ ExitStatus quarantine(Context& context, const Options& options) {
 ExitStatus adopt(Context& context, const Options& options) {
   admin::Command command = options.command;
   if (options.backlog == "keep") return perform(context, command);
+  if (options.backlog == "archive") return archive_and_adopt(context, command, options.archive);
   command.backlog = admin::Backlog::drop;
   return perform_destructive(context, command,
                              "Drop what waits for it and adopt " + command.client_id + "?");
@@ -206,9 +217,15 @@ void register_adopt(CLI::App& noun, Context& context) {
   CLI::App* verb = add_client_verb(
       noun, context, "adopt", "accept the instance id that a wiped device presented",
       admin::Verb::client_adopt, options, [&context, options] { return adopt(context, *options); });
-  verb->add_option("--backlog", options->backlog, "what waits for it: keep or drop [keep]")
-      ->check(CLI::IsMember({"keep", "drop"}))
+  verb->add_option("--backlog", options->backlog, "what waits for it: keep, archive or drop [keep]")
+      ->check(CLI::IsMember({"keep", "archive", "drop"}))
       ->type_name("WHAT");
+  verb->add_option("--output", options->archive.output, "directory for the archive")
+      ->type_name("DIR");
+  verb->add_option("--encoding", options->archive.encoding,
+                   "of event_data in the archive: base64 or hex [base64]")
+      ->check(CLI::IsMember({"base64", "hex"}))
+      ->type_name("NAME");
   add_dry_run(*verb, options->command.dry_run);
 }
 

@@ -1,15 +1,11 @@
 #include "tools/sinkctl/event_export.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <sstream>
 
 #include "tools/sinkctl/conversation.h"
 #include "tools/sinkctl/json_rows.h"
+#include "tools/sinkctl/new_file.h"
 #include "tools/sinkctl/text_forms.h"
 
 namespace sink::tools {
@@ -19,13 +15,6 @@ struct Exported {
   uint64_t written = 0;
   uint64_t gone = 0;  // settled between the list and the look at its data
 };
-
-Problem file_problem(const std::string& what, int error) {
-  const ExitStatus status =
-      error == EACCES || error == EPERM ? ExitStatus::not_permitted : ExitStatus::invalid;
-  return {status, what + ": " + std::strerror(error),
-          error == EEXIST ? "name another directory with --output" : ""};
-}
 
 // Hands over each event with its data as one JSON line.
 tl::expected<Exported, Problem> each_line(
@@ -56,64 +45,13 @@ tl::expected<Exported, Problem> each_line(
   return exported;
 }
 
-std::optional<Problem> write_all(int file, const std::string& path, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(file, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return file_problem("cannot write " + path, errno);
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  return std::nullopt;
-}
-
-// A file that goes away again unless it was kept.
-class NewFile {
- public:
-  explicit NewFile(std::string path)
-      : path_(std::move(path)),
-        number_(open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) {}
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-  ~NewFile() {
-    if (number_ < 0) return;
-    close(number_);
-    if (!kept_) unlink(path_.c_str());
-  }
-
-  int number() const { return number_; }
-  std::optional<Problem> keep(const std::string& directory) {
-    if (fsync(number_) != 0) return file_problem("cannot sync " + path_, errno);
-    const int parent = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0) return file_problem("cannot open " + directory, errno);
-    const int synced = fsync(parent);
-    const int error = errno;
-    close(parent);
-    if (synced != 0) return file_problem("cannot sync " + directory, error);
-    kept_ = true;
-    return std::nullopt;
-  }
-
- private:
-  std::string path_;
-  int number_;
-  bool kept_ = false;
-};
-
 tl::expected<Exported, Problem> export_to_file(Context& context, const ExportOptions& options) {
-  std::error_code error;
-  std::filesystem::create_directories(options.output, error);
-  if (error) {
-    return tl::unexpected(
-        file_problem("cannot make the directory " + options.output, error.value()));
-  }
-  const std::string path = std::filesystem::path(options.output) / kExportFile;
-  NewFile file(path);
-  if (file.number() < 0) return tl::unexpected(file_problem("cannot make " + path, errno));
-  const auto exported = each_line(context, options, [&](const std::string& line) {
-    return write_all(file.number(), path, line);
-  });
+  auto file = NewFile::make(options.output, kExportFile);
+  if (!file) return tl::unexpected(file.error());
+  const auto exported = each_line(
+      context, options, [&](const std::string& line) { return file->write(line); });
   if (!exported) return exported;
-  if (const auto problem = file.keep(options.output)) return tl::unexpected(*problem);
+  if (const auto problem = file->keep()) return tl::unexpected(*problem);
   return exported;
 }
 

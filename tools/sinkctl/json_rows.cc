@@ -17,6 +17,10 @@ Json number_or_null(const std::optional<Number>& number) {
   return number ? Json(*number) : Json();
 }
 
+Json seconds_or_null(const std::optional<int64_t>& ms) {
+  return ms ? Json(static_cast<double>(*ms) / 1000) : Json();
+}
+
 Json to_json(const admin::EventCounts& events) {
   return {
       {"received", events.received},       {"accepted", events.accepted},
@@ -111,6 +115,7 @@ Json to_json(const admin::ClientRow& client) {
       {"last_seen", time_or_null(client.last_seen_ms)},
       {"in_flight", client.in_flight},
       {"output_bytes", client.output_bytes},
+      {"clock_ahead_seconds", seconds_or_null(client.clock_ahead_ms)},
       {"quarantine_machine", to_hex(client.quarantine_machine)},
       {"quarantine_human", client.quarantine_human},
       {"quarantine_until", time_or_null(client.quarantine_until_ms)},
@@ -156,6 +161,7 @@ Json to_json(const admin::SubscriptionRow& sub) {
       {"pending", sub.pending},
       {"in_flight", sub.in_flight},
       {"held", sub.held},
+      {"held_keys", sub.held_keys},
       {"quarantined", sub.quarantined},
       {"acked", sub.acked},
       {"expired", sub.expired},

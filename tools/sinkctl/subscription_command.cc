@@ -98,7 +98,7 @@ void print_subscription(Context& context, const admin::SubscriptionRow& sub) {
   properties.add("Matched", format_count(sub.matched));
   properties.add("Pending", format_count(sub.pending));
   properties.add("In flight", format_count(sub.in_flight));
-  properties.add("Held", format_count(sub.held));
+  properties.add("Held", format_count(sub.held) + " of " + format_count(sub.held_keys) + " keys");
   properties.add("Quarantined", format_count(sub.quarantined),
                  sub.quarantined > 0 ? Tone::bad : Tone::plain);
   properties.add("Settled", format_count(sub.acked) + " acked, " + format_count(sub.expired) +

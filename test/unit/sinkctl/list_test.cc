@@ -1,0 +1,68 @@
+// What lists look like: JSON names, pages, tables, nothing.
+#include "test/unit/sinkctl/shell.h"
+
+namespace sink::tools {
+
+TEST_CASE("sinkctl: the other lists have JSON of fixed names") {
+  Shell shell;
+  admin::Reply page;
+  page.segments = {{.segment_id = 1, .file = "1.log"}};
+  page.status = healthy();
+  shell.answers = {page};
+  CHECK(shell.run({"log", "stats", "--json"}) == 0);
+  CHECK(names_of(shell.lines().at(0)) == std::set<std::string>{"store", "segments"});
+  CHECK(shell.lines().at(0)["segments"][0]["segment_id"] == 1);
+  admin::Reply rows;
+  rows.config = {{.key = "store.sync", .value = "\"always\"", .note = "default"}};
+  shell.answers = {rows};
+  CHECK(shell.run({"config", "show", "--json"}) == 0);
+  CHECK(names_of(shell.lines().at(0)) ==
+        std::set<std::string>{"key", "value", "note", "file", "line", "column"});
+  admin::Reply certificates;
+  certificates.certificates = {{.listener = "0.0.0.0:2020", .not_after_ms = 1'767'225'600'000}};
+  shell.answers = {certificates};
+  CHECK(shell.run({"cert", "ls", "--json"}) == 0);
+  CHECK(shell.lines().at(0)["not_after"] == "2026-01-01T00:00:00Z");
+}
+
+TEST_CASE("sinkctl: lists are paged through, and a page that repeats is an error") {
+  Shell shell;
+  shell.answers = {events_reply({event_at(1)}, "1/readings/backend"), events_reply({event_at(2)})};
+  CHECK(shell.run({"event", "ls", "--json"}) == 0);
+  CHECK(shell.lines().size() == 2);
+  CHECK(shell.asked.at(1).after == "1/readings/backend");
+  Shell stuck;
+  stuck.answers = {events_reply({event_at(1)}, "x"), events_reply({event_at(1)}, "x")};
+  CHECK(stuck.run({"event", "ls"}) == 70);
+}
+
+TEST_CASE("sinkctl: tables align, and --no-headers leaves the first line out") {
+  Shell shell;
+  admin::Reply page;
+  page.clients = {{.client_id = "a", .instance_id = 7}, {.client_id = "m\xc3\xa9ter"}};
+  shell.answers = {page, page};
+  CHECK(shell.run({"client", "ls"}) == 0);
+  std::istringstream lines(shell.out);
+  std::string header, first, second;
+  std::getline(lines, header);
+  std::getline(lines, first);
+  std::getline(lines, second);
+  CHECK(header.find("STATE") == first.find("disconnected"));
+  CHECK(second.find("disconnected") == first.find("disconnected") + 1);  // e acute has two bytes
+  CHECK(shell.run({"--no-headers", "client", "ls"}) == 0);
+  CHECK(!contains(shell.out, "STATE"));
+}
+
+TEST_CASE("sinkctl: an empty list says so as a message, not as data") {
+  Shell shell;
+  shell.answers = {admin::Reply{}, admin::Reply{}, admin::Reply{}};
+  CHECK(shell.run({"event", "ls"}) == 0);
+  CHECK(shell.out.empty());
+  CHECK(contains(shell.err, "no events in quarantine"));
+  CHECK(shell.run({"event", "ls", "--quiet"}) == 0);
+  CHECK(shell.err.empty());
+  CHECK(shell.run({"event", "ls", "--json"}) == 0);
+  CHECK(shell.out.empty());
+}
+
+}  // namespace sink::tools
