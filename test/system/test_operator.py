@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import stat
@@ -14,13 +15,14 @@ from daemon_fixture import SystemTest, events, subscription
 from pki_fixture import run_sinkctl, sinkd_program
 from sink_peer import PATIENCE, Disconnected, leave_open, wait_until
 
+MANUAL = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "man" / "sinkctl.1.scd"
 STATUS_FIELDS = {"version", "instance_id", "uptime_seconds", "ready", "connections", "events",
                  "store"}
 EVENT_COUNTS = {"received", "accepted", "duplicate", "unrouted", "delivered", "redelivered",
                 "acked", "nacked", "quarantined", "expired", "dropped"}
 STORE_FIELDS = {"next_position", "synced_position", "bytes", "bytes_written", "bytes_avoided",
                 "segments"}
-SUB_FIELDS = {"name", "consumer", "state", "matched", "pending", "in_flight", "held",
+SUB_FIELDS = {"name", "consumer", "state", "matched", "pending", "in_flight", "held", "held_keys",
               "quarantined", "acked", "expired", "dropped", "oldest_age_seconds"}
 EVENT_FIELDS = {"position", "subscription", "consumer", "source", "event_type_id", "key",
                 "key_hex", "offset", "attempts", "machine", "human", "since"}
@@ -193,6 +195,37 @@ class Output(SystemTest):
             self.assertLessEqual(SUB_FIELDS, row.keys())
         for row in daemon.ctl_rows("client", "ls"):
             self.assertLessEqual(CLIENT_FIELDS, row.keys())
+
+    def documented(self, *headings):
+        """The names that sinkctl(1) gives for the JSON of these commands."""
+        text = MANUAL.read_text().split("# JSON\n", 1)[1].split("\n# ", 1)[0]
+        paragraph = next(p for p in text.split("\n\n") if p.startswith(
+            ", ".join(f"*{heading}*" for heading in headings)))
+        body = re.sub(r"\([^)]*\)", "", paragraph.split("\n", 1)[1])
+        return set(re.findall(r"\*([a-z_]+)\*", body)) - {"show", "export", "null"}
+
+    def test_the_manual_names_every_field(self):
+        daemon = self.daemon(subscriptions=[subscription(
+            on_nack=[{"machine": "*", "action": "quarantine"}])])
+        self.client(daemon, "backend", respond=lambda delivery: (b"\x05", b"no"))
+        self.assert_acked(self.client(daemon, "meter-1").publish_all(events(1)))
+        event = daemon.wait_quarantined(1)[0]
+        status = daemon.status()
+        shown = {**status, **status["events"], **status["store"]}
+        client = daemon.ctl_object("client", "show", "meter-1")
+        certificate = daemon.ctl_rows("cert", "ls")[0]
+        stats = daemon.ctl_object("log", "stats")
+        health = json.loads(daemon.ctl("health", "--json", check=False).stdout)
+        for headings, row in [
+                (("status",), shown), (("health",), health),
+                (("client ls", "client show"), {**client, **client["freshness"][0]}),
+                (("event ls", "event show"), daemon.event_show(event)),
+                (("sub ls", "sub show"), daemon.ctl_object("sub", "show", "readings")),
+                (("log stats",), {**stats, **stats["segments"][0], "status": 0}),
+                (("config show",), daemon.ctl_rows("config", "show")[0]),
+                (("cert ls",), certificate)]:
+            with self.subTest(headings[0]):
+                self.assertEqual(self.documented(*headings), set(row))
 
     def test_every_read_command_speaks_json_and_text(self):
         daemon = self.daemon(subscriptions=[subscription()])

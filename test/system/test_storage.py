@@ -2,9 +2,12 @@
 
 import os
 import pathlib
+import re
+import resource
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 import sink_v0
@@ -103,6 +106,40 @@ class FullDisk(SystemTest):
         daemon.crash_and_restart()
         backend = self.client(daemon, "backend")
         self.wait_delivered(backend, b"bulk", [event.offset for event in acked])
+
+
+class NoDescriptors(SystemTest):
+    def leave_free(self, daemon, count):
+        """From now on the broker can open this many files more; returns the limits before."""
+        def settled():
+            before = os.listdir(f"/proc/{daemon.pid}/fd")
+            time.sleep(0.5)
+            return before == os.listdir(f"/proc/{daemon.pid}/fd")
+        wait_until(settled, "nothing is opened or closed any more")
+        used = {int(name) for name in os.listdir(f"/proc/{daemon.pid}/fd")}
+        limit = next(n for n in range(1, 10_000) if len(set(range(n)) - used) == count)
+        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+        return before
+
+    def test_a_backlog_that_cannot_be_opened_waits_and_is_then_delivered(self):
+        daemon = self.daemon(subscriptions=[subscription()])
+        self.assert_acked(self.client(daemon, "meter-1").publish_all(events(50)))
+        daemon.restart()  # the events are on the disk only
+        before = self.leave_free(daemon, 1)
+        backend = self.client(daemon, "backend")  # takes the last descriptor
+        self.assert_stays(lambda: not backend.deliveries, "delivered without being read")
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+        backend.wait_deliveries(50)
+        self.wait_settled(daemon, "readings")
+        self.assertEqual([d.event for d in backend.deliveries], events(50))
+        self.assertEqual(daemon.quarantined(), [])
+        self.assertEqual(daemon.events()["quarantined"], 0)
+        self.assertTrue([text for text in daemon.status()["alarms"]
+                         if "does not give stored events back" in text], daemon.status())
+        failed = re.search(r"^sinkd_reads_failed_total (\d+)$", daemon.http_get("/metrics")[1],
+                           re.M)
+        self.assertGreater(int(failed[1]), 0)
 
 
 class FewWrites(SystemTest):
