@@ -285,55 +285,6 @@ void Delivery::count_dropped(DropReason why, uint64_t count) {
   }
 }
 
-uint64_t Delivery::drop_all(Tracker& tracker, DropReason why, Position end) {
-  std::vector<Position> all;
-  collect_unsettled(tracker, 0, end, all);
-  if (all.empty()) return 0;
-  std::sort(all.begin(), all.end());
-  recall_flights(tracker, end);
-  take_out_below(tracker, end);
-  count_dropped(why, all.size());
-  for (const Position position : all) settle(tracker, position, Settled::dropped);
-  std::vector<KeyHash> released;
-  for (const auto& [key, held] : tracker.held)
-    if (held.blocker < end) released.push_back(key);
-  for (const KeyHash key : released) release_key(tracker, key);
-  update_stall(tracker);
-  wake(tracker);
-  return all.size();
-}
-
-// What is in flight may still be answered; the answer changes nothing then.
-void Delivery::recall_flights(Tracker& tracker, Position end) {
-  Peer* peer = peer_of(tracker);
-  for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
-    Flight* flight = peer->window.find(id);
-    id = flight->next;
-    if (flight->position >= end) continue;
-    unlink(tracker, *peer, *flight);
-    flight->late = true;
-    tracker.ready.emplace(flight->position, true);
-  }
-}
-
-// From every place but the keys' blockers, which the caller releases.
-void Delivery::take_out_below(Tracker& tracker, Position end) {
-  tracker.pending.remove_range(0, end);
-  tracker.ready.erase(tracker.ready.begin(), tracker.ready.lower_bound(end));
-  tracker.quarantined.erase_below(end);
-  std::erase_if(tracker.marks, [&](const auto& entry) {
-    const auto& [position, mark] = entry;
-    if (position < end && mark.waiting) --tracker.waiting;
-    return position < end;
-  });
-  for (auto& [key, held] : tracker.held) {
-    const auto last = held.behind.lower_bound(end);
-    tracker.behind -= static_cast<uint64_t>(std::distance(held.behind.begin(), last));
-    held.behind.erase(held.behind.begin(), last);
-    held.displaced.erase(held.displaced.begin(), held.displaced.lower_bound(end));
-  }
-}
-
 void Delivery::record_subscription(const Subscription& subscription) {
   core_.log.append(kinds::subscription,
                    encode(SubscriptionRecord{subscription.id, subscription.origin,
