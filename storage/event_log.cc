@@ -32,6 +32,7 @@ EventLog::EventLog(Disk& disk, RecoveredLog recovered, const LogOptions& options
       last_commit_ms_(now.monotonic_ms),
       last_sync_ms_(now.monotonic_ms),
       snapshots_(std::move(recovered.snapshots)),
+      scrub_(now),
       opened_ms_(now.monotonic_ms),
       broker_base_ms_(recovered.broker_ms) {
   open_.emplace_back(next_position_);

@@ -16,6 +16,7 @@
 #include "storage/disk.h"
 #include "storage/log_contract.h"
 #include "storage/recovery.h"
+#include "storage/scrub.h"
 #include "storage/snapshot_file.h"
 
 namespace sink::storage {
@@ -71,6 +72,9 @@ class EventLog {
   // did not answer (EMFILE, EIO): nothing is known about the bytes, ask again later.
   using ReadResult = DiskResult<std::shared_ptr<const Block>>;
   Task read(Position position, std::function<void(const ReadResult&)> done) const;
+
+  // An event that should be there could not be read: the scrub looks there at once.
+  void suspect(Position position);
 
   std::optional<Anchor> time_of(Position position) const { return index_.time_of(position); }
   uint64_t broker_ms(LogTime now) const {
@@ -143,6 +147,8 @@ class EventLog {
   Background drop_old_snapshots();
   Background start_compaction(LogTime now);
   Background make_reserve(LogTime now);
+  Background scrub(LogTime now);
+  void finish_scrub(const ScrubPiece& piece);
   Task background(std::function<void(Disk&)> run, std::function<void()> finish);
   void fail(const char* doing, const DiskError& error);
   bool settled_for_good(const SegmentFile& file, LogTime now) const;
@@ -189,6 +195,8 @@ class EventLog {
   std::unique_ptr<Compaction> compaction_;
   uint32_t compaction_attempt_ = 0;       // copies of an earlier attempt count for nothing
   std::vector<SegmentId> uncompactable_;  // something in them cannot be read
+
+  Scrub scrub_;
 
   std::optional<DiskError> failed_;
   const char* failed_doing_ = "";

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "storage/batch_reader.h"
+#include "storage/damage.h"
 #include "storage/event_log.h"
 #include "storage/event_log_tasks.h"
 
@@ -82,7 +83,8 @@ std::optional<Task> EventLog::next_background(LogTime now) {
   if (auto task = close_sealed()) return task;
   if (auto task = drop_old_snapshots()) return task;
   if (auto task = make_reserve(now)) return task;
-  return start_compaction(now);
+  if (auto task = start_compaction(now)) return task;
+  return scrub(now);
 }
 
 // What a running task holds up is no reason to wake: its end is an input of its own.
@@ -95,6 +97,7 @@ std::optional<uint64_t> EventLog::deadline_ms(LogTime) const {
   if (unsynced_writes_ && !committing_ && options_.sync == SyncMode::interval)
     at(last_sync_ms_ + options_.sync_interval_ms);
   if (space_retry_ms_ != 0 && !background_busy_ && !committing_) at(space_retry_ms_);
+  if (!background_busy_) at(scrub_.due_ms());
   const bool settled_segment =
       std::any_of(index_.files().begin(), index_.files().end(), [](const auto& entry) {
         return entry.second.sealed && entry.second.unsettled == 0;
@@ -283,6 +286,37 @@ EventLog::Background EventLog::drop_old_snapshots() {
         if (result->error && result->error->fault != DiskFault::not_found)
           fail("removing an old snapshot", *result->error);
       });
+}
+
+// ---- scrub -----------------------------------------------------------------------------------
+
+EventLog::Background EventLog::scrub(LogTime now) {
+  auto piece = scrub_.next(index_, snapshots_, now);
+  if (!piece) return std::nullopt;
+  return background([piece, store = identity_.id](Disk& disk) { piece->run(disk, store); },
+                    [this, piece] { finish_scrub(*piece); });
+}
+
+void EventLog::suspect(Position position) {
+  const auto place = index_.locate(position);
+  const auto batch = index_.time_of(position);
+  if (place && batch) scrub_.suspect(place->segment, *batch);
+}
+
+// Nothing is removed or rewritten: what is damaged is written down, and a rotten snapshot gets a
+// successor. That a piece cannot be read is damage too, but no reason to stop: the log itself has
+// not failed, and the events may be settled.
+void EventLog::finish_scrub(const ScrubPiece& piece) {
+  scrub_.finish(piece);
+  counters_.scrubbed_bytes += piece.bytes_read;
+  if (piece.error || piece.file_damaged) ++counters_.scrub_damage;
+  if (!piece.snapshot.empty() && (piece.error || piece.file_damaged)) snapshot_wanted_ = true;
+  for (const Gap& gap : piece.gaps) {
+    if (is_known(gaps_, gap)) continue;
+    ++counters_.scrub_damage;
+    gaps_.push_back(gap);
+    append(RecordKind::gap, encode_gap(gap));
+  }
 }
 
 // ---- compaction ------------------------------------------------------------------------------

@@ -72,6 +72,8 @@ struct LogCounters {
   uint64_t snapshots = 0;
   uint64_t segments_removed = 0;
   uint64_t segments_compacted = 0;
+  uint64_t scrubbed_bytes = 0;
+  uint64_t scrub_damage = 0;  // places that the scrub found damaged
 };
 
 // A clock reading, passed in with every call that needs one.

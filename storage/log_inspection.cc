@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "storage/batch_reader.h"
-#include "storage/segment_window.h"
+#include "storage/damage.h"
+#include "storage/segment_walk.h"
 #include "storage/snapshot_file.h"
 
 namespace sink::storage {
@@ -30,50 +31,6 @@ tl::expected<StoreIdentity, OpenError> identity_of(Disk& disk) {
   return tl::unexpected(OpenError{OpenFault::unreadable,
                                   "there is no file 'store' in it, so it is no store; give the "
                                   "data_dir of sinkd or a copy of it"});
-}
-
-// What a walk meets in one segment. Bytes live for the call; both answer false for: enough.
-struct SegmentVisitor {
-  std::function<bool(uint64_t offset, const BatchHeader&, std::string_view bytes)> on_batch;
-  // `next`: the batch behind the damage, if there is one.
-  std::function<bool(uint64_t offset, uint64_t bytes, const std::optional<FoundBatch>& next)>
-      on_junk;
-};
-
-// Walks the batches of one segment up to `end`. False: a visitor had enough.
-tl::expected<bool, OpenError> walk_segment(Disk& disk, const StoreId& store, SegmentId id,
-                                           const std::string& name, uint64_t end,
-                                           const SegmentVisitor& visitor) {
-  auto file = disk.open(name, OpenMode::read);
-  if (!file) return failed("opening", name, file.error());
-  OpenFile open(disk, *file);
-  auto size = disk.size(*file);
-  if (!size) return failed("measuring", name, size.error());
-  Window window(disk, *file, std::min(end, *size));
-  Sequence oldest = 0;
-  for (uint64_t offset = kSegmentHeaderBytes; offset < window.size();) {
-    auto head = window.at(offset, kBatchHeaderBytes);
-    if (!head) return failed("reading", name, head.error());
-    const auto header = decode_batch_header(store, id, *head);
-    if (header && header->sequence >= oldest) {
-      const uint64_t bytes = batch_bytes(header->body_bytes);
-      auto batch = window.at(offset, static_cast<size_t>(bytes));
-      if (!batch) return failed("reading", name, batch.error());
-      if (!visitor.on_batch(offset, *header, *batch)) return false;
-      oldest = header->sequence + 1;
-      offset += bytes;
-      continue;
-    }
-    auto next = find_batch(store, id, window, offset + kBatchAlignment, oldest);
-    if (!next) return failed("reading", name, next.error());
-    auto blank = *next ? DiskResult<bool>(false) : window.zeros_from(offset);
-    if (!blank) return failed("reading", name, blank.error());
-    if (*blank) return true;
-    const uint64_t stop = *next ? (*next)->offset : window.size();
-    if (!visitor.on_junk(offset, stop - offset, *next)) return false;
-    offset = stop;
-  }
-  return true;
 }
 
 bool is_event(RecordKind kind) {
@@ -153,8 +110,8 @@ class Verification {
           expected_crc_.reset();
           return true;
         }};
-    auto walked =
-        walk_segment(disk_, log_.identity.id, file.id, file.name, file.bytes, visitor);
+    auto walked = walk_segment(disk_, log_.identity.id,
+                               {file.id, file.name, kSegmentHeaderBytes, file.bytes}, visitor);
     if (!walked) return tl::unexpected(walked.error());
     return {};
   }
@@ -177,14 +134,8 @@ class Verification {
       next_position_ = reading.end_position;
       return;
     }
-    Gap gap{file.id, offset, batch_bytes(header.body_bytes), header.first_position,
-            std::max(reading.end_position, header.first_position + header.event_count)};
-    next_position_ = gap.end_position;
-    for (const Position position : kept)
-      if (position == gap.first_position) ++gap.first_position;
-    for (auto it = kept.rbegin(); it != kept.rend(); ++it)
-      if (*it + 1 == gap.end_position && gap.end_position > gap.first_position) --gap.end_position;
-    add(gap, file.name);
+    next_position_ = std::max(reading.end_position, header.first_position + header.event_count);
+    add(damaged_range(file.id, offset, header, next_position_, kept), file.name);
   }
 
   // Unless recovery has found it.
@@ -279,7 +230,7 @@ Outcome visit_log(Disk& disk, const LogVisitor& visitor) {
   for (const auto& [id, name] : segments) {
     SegmentDump dump(identity->id, id, visitor);
     auto more = walk_segment(
-        disk, identity->id, id, name, UINT64_MAX,
+        disk, identity->id, {id, name},
         {[&](uint64_t offset, const BatchHeader& header, std::string_view bytes) {
            return dump.batch(offset, header, bytes);
          },

@@ -5,6 +5,7 @@
 
 #include "storage/batch_chain.h"
 #include "storage/batch_reader.h"
+#include "storage/damage.h"
 #include "storage/recovery_table.h"
 #include "storage/segment_window.h"
 #include "storage/snapshot_file.h"
@@ -37,17 +38,6 @@ bool is_temporary_name(std::string_view name) {
   constexpr std::string_view suffix = ".tmp";
   return name.ends_with(suffix) &&
          parse_snapshot_name(name.substr(0, name.size() - suffix.size())).has_value();
-}
-
-// The gap that a damaged batch leaves: from the first to the last event that was not kept.
-Gap damaged_range(SegmentId segment, uint64_t offset, const BatchHeader& header, Position end,
-                  const std::vector<Position>& kept) {
-  Gap gap{segment, offset, batch_bytes(header.body_bytes), header.first_position, end};
-  for (const Position position : kept)
-    if (position == gap.first_position) ++gap.first_position;
-  for (auto it = kept.rbegin(); it != kept.rend(); ++it)
-    if (*it + 1 == gap.end_position && gap.end_position > gap.first_position) --gap.end_position;
-  return gap;
 }
 
 class Recovery {
@@ -92,6 +82,7 @@ class Recovery {
                    const Record& record);
   void note_relocation(SegmentId segment, uint64_t end_offset, std::string_view range);
   void check_files();
+  void note_gap(const Gap& gap);
   void add_gap(const Gap& gap);
   void add_gap_to(const SegmentOnDisk& segment, uint64_t offset, uint64_t bytes, Position end);
   Outcome finish_segment(size_t at, FileHandle file, Window& window, uint64_t offset, bool torn);
@@ -432,11 +423,7 @@ void Recovery::fold_record(SegmentId segment, uint64_t offset, const BatchHeader
       note_relocation(segment, offset + batch_bytes(header.body_bytes), record.payload);
       return;
     case RecordKind::gap:
-      if (const auto gap = decode_gap(record.payload)) {
-        if (std::find(log_.gaps.begin(), log_.gaps.end(), *gap) == log_.gaps.end())
-          log_.gaps.push_back(*gap);
-        std::erase(log_.new_gaps, *gap);
-      }
+      if (const auto gap = decode_gap(record.payload)) note_gap(*gap);
       return;
     default: replay_.on_record(record.kind, record.payload);
   }
@@ -453,8 +440,18 @@ void Recovery::note_relocation(SegmentId segment, uint64_t end_offset, std::stri
   relocations_.push_back({first, end, segment, end_offset, std::exchange(copies_, {})});
 }
 
+// One that an earlier start or the scrub has written down. This run may just have met the same
+// damage and have called it by other bounds.
+void Recovery::note_gap(const Gap& gap) {
+  const auto same = [&](const Gap& found) { return is_known({gap}, found); };
+  for (const Gap& found : log_.new_gaps)
+    if (same(found)) std::erase(log_.gaps, found);
+  std::erase_if(log_.new_gaps, same);
+  if (!is_known(log_.gaps, gap)) log_.gaps.push_back(gap);
+}
+
 void Recovery::add_gap(const Gap& gap) {
-  if (std::find(log_.gaps.begin(), log_.gaps.end(), gap) != log_.gaps.end()) return;
+  if (is_known(log_.gaps, gap)) return;
   log_.gaps.push_back(gap);
   log_.new_gaps.push_back(gap);
 }

@@ -78,6 +78,13 @@ bool SimulatedDisk::flip_bit(const std::string& name, uint64_t bit) {
   return true;
 }
 
+bool SimulatedDisk::rot_behind_cache(const std::string& name, uint64_t bit) {
+  const auto found = names_.find(name);
+  if (found == names_.end() || bit / 8 >= found->second->stable.size()) return false;
+  found->second->stable[static_cast<size_t>(bit / 8)] ^= static_cast<char>(1u << (bit % 8));
+  return true;
+}
+
 const std::string* SimulatedDisk::contents(const std::string& name) const {
   const auto found = names_.find(name);
   return found == names_.end() ? nullptr : &found->second->cached;

@@ -46,6 +46,8 @@ class SimulatedDisk final : public Disk {
   void kill();
   // Flips one bit of a file, stable and cached. False where there is no such byte.
   bool flip_bit(const std::string& name, uint64_t bit);
+  // Flips it on the medium only: the cache keeps the right bytes until it is dropped.
+  bool rot_behind_cache(const std::string& name, uint64_t bit);
   const std::string* contents(const std::string& name) const;
   void set_contents(const std::string& name, const std::string& bytes);  // stable and cached
 

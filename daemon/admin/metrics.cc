@@ -118,6 +118,10 @@ void write_store(MetricWriter& out, broker::Broker& broker, const HostFacts& fac
              counters.segments_removed);
   out.single("store_segments_compacted_total", "counter", "Segments compacted",
              counters.segments_compacted);
+  out.single("store_scrubbed_bytes_total", "counter", "Bytes read again in search of rot",
+             counters.scrubbed_bytes);
+  out.single("store_scrub_damage_total", "counter", "Damaged places that the scrub has found",
+             counters.scrub_damage);
 }
 
 void write_histogram(MetricWriter& out, std::string_view name, std::string_view help,

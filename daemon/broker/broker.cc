@@ -35,9 +35,7 @@ std::vector<std::string> Broker::start(const std::vector<SubscriptionSpec>& spec
       core_.log.add_unsettled(position, 1);
   }
   catalog_.rebuild();
-  if (!core_.log.gaps().empty())
-    core_.alarm("gaps", "the log has " + std::to_string(core_.log.gaps().size()) +
-                            " damaged range(s), set aside; see sinkctl log verify");
+  tell_damage();
   return catalog_.apply(specs);
 }
 
@@ -96,6 +94,7 @@ bool Broker::turn() {
   sessions_.resume_paused();
   const bool done = delivery_.pump_all();
   if (core_.now.monotonic_ms >= next_tidy_ms_) tidy();
+  tell_damage();
   submit_disk_work();
   return !done;
 }
@@ -110,6 +109,21 @@ void Broker::submit_disk_work() {
     core_.lanes.submit(Lane::commit, std::move(*task));
   if (auto task = core_.log.next_background(core_.log_time()))
     core_.lanes.submit(Lane::background, std::move(*task));
+}
+
+// What recovery has found, and later what the scrub finds.
+void Broker::tell_damage() {
+  const size_t gaps = core_.log.gaps().size();
+  const uint64_t scrubbed = core_.log.counters().scrub_damage;
+  if (gaps > gaps_told_)
+    core_.alarm("gaps", "the log has " + std::to_string(gaps) +
+                            " damaged range(s), set aside; see sinkctl log verify");
+  if (scrubbed > scrub_damage_told_)
+    core_.alarm("scrub", "the daily scrub has found " + std::to_string(scrubbed) +
+                             " damaged place(s) since the start; the medium may be failing: see "
+                             "sinkctl log verify, and make a backup");
+  gaps_told_ = gaps;
+  scrub_damage_told_ = scrubbed;
 }
 
 // Once a second while anything happens: memory that nobody uses goes back, what has retired goes.

@@ -82,6 +82,7 @@ class Broker final : public storage::LogOwner {
   void run_timers();
   void submit_disk_work();
   void tidy();
+  void tell_damage();
 
   Core core_;
   Delivery delivery_;
@@ -90,6 +91,8 @@ class Broker final : public storage::LogOwner {
   Sessions sessions_;
   LatencyHistogram commit_times_;
   uint64_t next_tidy_ms_ = 0;
+  size_t gaps_told_ = 0;
+  uint64_t scrub_damage_told_ = 0;
   uint64_t cache_used_ms_ = 0;
   uint64_t delivered_at_tidy_ = 0;
 };

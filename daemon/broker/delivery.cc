@@ -242,6 +242,7 @@ void Delivery::on_block(Tracker& tracker, Position position, BlockReads::Outcome
 void Delivery::lose(Tracker& tracker, Position position) {
   if (tracker.ready.erase(position) == 0 && !tracker.pending.remove(position)) return;
   ++core_.counters.events_unreadable;
+  core_.log.suspect(position);
   const auto mark = tracker.marks.find(position);
   quarantine(tracker, {position, mark == tracker.marks.end() ? 0 : mark->second.key, "",
                        "the log is damaged where this event was stored; see sinkctl log verify"},

@@ -1,5 +1,6 @@
 """The log seen from outside: a full disk, few writes, and space that comes back."""
 
+import json
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import time
 import unittest
 
 import sink_v0
-from daemon_fixture import SystemTest, events, subscription
+from daemon_fixture import Daemon, SystemTest, events, subscription
 from sink_peer import PATIENCE, wait_until
 
 MIB = 1 << 20
@@ -223,6 +224,58 @@ class Space(SystemTest):
         daemon.crash_and_restart()
         archive = self.client(daemon, "archive")
         self.assertEqual(archive.wait_deliveries(1)[0].event, kept)
+
+
+class Rot(SystemTest):
+    """One bit of the store flips while the daemon is stopped."""
+
+    EVENTS = 40
+    ROTTEN = 17
+
+    def stopped_with_a_flipped_bit(self, stop):
+        daemon = self.daemon(subscriptions=[subscription()])
+        meter = self.client(daemon, "meter-1")
+        for number in range(1, self.EVENTS + 1):  # each in a batch of its own
+            data = b"reading number %06d" % number
+            self.assert_acked([meter.publish(sink_v0.Event(1, b"rot", number, 0, data)).wait()])
+        stop(daemon)
+        (segment,) = daemon.data_dir.glob("*.segment")
+        content = bytearray(segment.read_bytes())
+        at = content.find(b"reading number %06d" % self.ROTTEN)
+        self.assertGreater(at, 0)
+        content[at + 3] ^= 0x10
+        segment.write_bytes(content)
+        return daemon
+
+    def verify(self, daemon):
+        """Exit status and findings of `sinkctl log verify`."""
+        done = daemon.ctl("log", "verify", str(daemon.data_dir), "--json", check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    def assert_told_and_isolated(self, daemon):
+        status, findings = self.verify(daemon)
+        self.assertEqual(status, 65)
+        self.assertEqual(len(findings["gaps"]), 1)
+        gap = findings["gaps"][0]
+        self.assertEqual(gap["end_position"] - gap["first_position"], 1)
+        daemon.start()
+        backend = self.client(daemon, "backend")
+        self.wait_delivered(backend, b"rot", [number for number in range(1, self.EVENTS + 1)
+                                              if number != self.ROTTEN])
+        wait_until(lambda: daemon.status()["store"]["gaps"] == 1,
+                   lambda: f"one gap: {daemon.status()['store']}")
+        _, metrics = daemon.http_get("/metrics")
+        self.assertIn("\nsinkd_store_gaps 1\n", metrics)
+        for delivery in backend.deliveries:
+            self.assertEqual(delivery.event.event_data, b"reading number %06d" % delivery.event.offset)
+        daemon.restart()
+        self.assertEqual(daemon.status()["store"]["gaps"], 1)
+
+    def test_behind_the_newest_snapshot(self):
+        self.assert_told_and_isolated(self.stopped_with_a_flipped_bit(Daemon.kill9))
+
+    def test_before_the_newest_snapshot(self):
+        self.assert_told_and_isolated(self.stopped_with_a_flipped_bit(Daemon.stop))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ void print_findings(Context& context, const LogFindings& found) {
   for (const auto& [gap, recorded] : found.gaps)
     table.add({std::to_string(gap.segment_id), std::to_string(gap.offset),
                format_bytes(gap.bytes), std::to_string(gap.first_position),
-               std::to_string(gap.end_position), recorded ? "at a start of sinkd" : "now"});
+               std::to_string(gap.end_position), recorded ? "by sinkd" : "now"});
   table.print(context);
 }
 

@@ -157,3 +157,36 @@ TEST_CASE("recovery: the fold takes any bytes for a record without harm") {
     }
   }
 }
+
+TEST_CASE("rot: an event that rots under a running broker is told before anyone wants it") {
+  World world;
+  world.subscribe("readings", "backend");
+  world.start();
+  world.device("meter-1").connect().publish("rotten", 1);
+  world.advance(1'000);
+  const auto& [id, file] = *world.log().index().files().begin();
+  const size_t at = world.disk.contents(file.name)->find("rotten");
+  REQUIRE(at != std::string::npos);
+  REQUIRE(world.disk.flip_bit(file.name, at * 8));
+  for (int minute = 0; minute < 24 * 60 && !world.alarmed("gaps"); ++minute)
+    world.advance(60'000);
+  CHECK(world.alarmed("gaps"));
+  CHECK(world.alarmed("scrub"));
+  CHECK(world.log().gaps().size() == 1);
+}
+
+TEST_CASE("rot: an event that a consumer should have got is told at once and in quarantine") {
+  World world;
+  world.subscribe("readings", "backend");
+  world.start();
+  world.device("meter-1").connect().publish("rotten", 1).publish("sound", 1);
+  world.advance(1'000);
+  const auto& [id, file] = *world.log().index().files().begin();
+  REQUIRE(world.disk.flip_bit(file.name, world.disk.contents(file.name)->find("rotten") * 8));
+  world.restart();
+  Device& backend = world.device("backend").connect();
+  world.advance(1'000);
+  CHECK(world.alarmed("gaps"));
+  CHECK(world.quarantined("readings", "backend").size() == 1);
+  backend.ack("sound/1");
+}
