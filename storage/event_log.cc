@@ -25,6 +25,7 @@ EventLog::EventLog(Disk& disk, RecoveredLog recovered, const LogOptions& options
       gaps_(std::move(recovered.gaps)),
       next_position_(recovered.next_position),
       synced_position_(recovered.next_position),
+      reserving_end_(recovered.reserved_end),
       next_sequence_(recovered.next_sequence),
       last_crc_(recovered.last_crc),
       last_was_seal_(recovered.last_was_seal),
@@ -68,6 +69,15 @@ void EventLog::append(RecordKind kind, std::string_view payload) {
   const uint64_t before = batch.builder.bytes();
   batch.builder.add(kind, payload);
   open_bytes_ += batch.builder.bytes() - before;
+}
+
+void EventLog::reserve_positions() {
+  if (next_position_ + kReservedPositions / 2 < reserving_end_) return;
+  reserving_end_ = next_position_ + kReservedPositions;
+  char end[8];
+  put_u64(end, reserving_end_);
+  append(RecordKind::reserved_positions, {end, sizeof end});
+  reserved_in_ = open_sequence();
 }
 
 void EventLog::note_settled(Position first, Position end) {
@@ -237,6 +247,10 @@ void EventLog::finish_commit(Commit& commit) {
   bytes_since_snapshot_ += commit.block->bytes.size();
   ++counters_.commits;
   counters_.syncs += commit.sync ? 1 : 0;
+  if (reserved_in_ != 0 && reserved_in_ <= commit.header.sequence) {
+    reserved_end_ = reserving_end_;
+    reserved_in_ = 0;
+  }
   finish_compaction(commit);
   if (snapshot_writer_ && snapshot_sequence_ == commit.header.sequence) end_snapshot();
   CommitReceipt receipt(commit.header.sequence, commit.end_position);
@@ -294,6 +308,11 @@ void EventLog::begin_snapshot() {
 void EventLog::end_snapshot() {
   snapshot_writer_->add(kSnapshotIndex, index_.encode());
   for (const Gap& gap : gaps_) snapshot_writer_->add(kSnapshotGap, encode_gap(gap));
+  if (reserving_end_ > 0) {
+    char end[8];
+    put_u64(end, reserving_end_);
+    snapshot_writer_->add(kSnapshotReserved, {end, sizeof end});
+  }
   const SegmentFile& file = *index_.file(active_);
   snapshot_bytes_ = std::move(*snapshot_writer_)
                         .finish(identity_.id, {snapshot_sequence_, synced_position_,

@@ -38,6 +38,11 @@ class EventLog {
   bool accepts(uint64_t record_bytes) const { return !failed_ && has_room(record_bytes); }
   uint64_t record_bytes_max() const { return options_.segment_bytes / 2; }
   Position take_position() { return next_position_++; }
+  // For an owner who tells of positions before their events are in the log, or never writes them:
+  // a record keeps those below some bound from being given again after a crash. Call it before
+  // take_position(); a record every so many positions, the next one long before it is needed.
+  void reserve_positions();
+  bool position_is_reserved() const { return next_position_ < reserved_end_; }
   Position next_position() const { return next_position_; }
   // `pairs`: subscriptions that have to settle it. Positions ascend.
   void append_event(Position position, std::string_view prefix, std::string_view payload,
@@ -106,6 +111,7 @@ class EventLog {
   struct Compaction;
   using Background = std::optional<Task>;
   static constexpr uint64_t kFullProbeBytes = 4096;
+  static constexpr uint64_t kReservedPositions = 65'536;
   static constexpr uint64_t kLargestEventBytes = 68 * 1024;  // a frame and what the log adds
 
   // A batch being collected, and what becomes true when it is committed.
@@ -165,6 +171,9 @@ class EventLog {
   uint64_t open_bytes_ = 0;
   Position next_position_;
   Position synced_position_;
+  Position reserved_end_ = 0;      // on disk
+  Position reserving_end_;         // in the log
+  Sequence reserved_in_ = 0;       // the batch that makes them equal; 0: they are
   Sequence next_sequence_;
   uint32_t last_crc_;
   bool last_was_seal_;

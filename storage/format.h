@@ -41,6 +41,7 @@ enum class RecordKind : uint8_t {
   placed_event = 2,     // u64 position in front: behind a hole, or copied forward by compaction
   relocated_range = 3,  // u64 first, u64 end: the placed events so far replace that range
   gap = 4,              // damaged range found by recovery: see Gap
+  reserved_positions = 6,  // u64 end: positions below may have been told, written or not
   first_broker_kind = 16,
 };
 

@@ -61,6 +61,7 @@ class Recovery {
       if (segments_[i].id < resume_segment_) continue;
       if (auto done = scan(i); !done) return done;
     }
+    log_.next_position = std::max(log_.next_position, log_.reserved_end);
     return {};
   }
 
@@ -82,6 +83,9 @@ class Recovery {
                    const Record& record);
   void note_relocation(SegmentId segment, uint64_t end_offset, std::string_view range);
   void check_files();
+  void note_reserved(std::string_view end) {
+    if (end.size() == 8) log_.reserved_end = std::max(log_.reserved_end, get_u64(end, 0));
+  }
   void note_gap(const Gap& gap);
   void add_gap(const Gap& gap);
   void add_gap_to(const SegmentOnDisk& segment, uint64_t offset, uint64_t bytes, Position end);
@@ -158,6 +162,8 @@ Outcome Recovery::load_snapshot() {
     for (const auto& [kind, payload] : records) {
       if (kind == kSnapshotGap) {
         if (const auto gap = decode_gap(payload)) log_.gaps.push_back(*gap);
+      } else if (kind == kSnapshotReserved) {
+        note_reserved(payload);
       } else if (kind != kSnapshotIndex) {
         replay_.on_snapshot_record(kind, payload);
       }
@@ -425,6 +431,7 @@ void Recovery::fold_record(SegmentId segment, uint64_t offset, const BatchHeader
     case RecordKind::gap:
       if (const auto gap = decode_gap(record.payload)) note_gap(*gap);
       return;
+    case RecordKind::reserved_positions: return note_reserved(record.payload);
     default: replay_.on_record(record.kind, record.payload);
   }
 }

@@ -56,6 +56,7 @@ struct RecoveryReport {
 struct RecoveredLog {
   StoreIdentity identity;
   Position next_position = 1;
+  Position reserved_end = 0;  // next_position is not below it
   Sequence next_sequence = 1;
   uint32_t last_crc = 0;
   uint64_t broker_ms = 0;

@@ -22,6 +22,7 @@ struct SnapshotHeader {
 // Kinds below 16 inside a snapshot.
 inline constexpr auto kSnapshotIndex = static_cast<RecordKind>(5);
 inline constexpr auto kSnapshotGap = RecordKind::gap;
+inline constexpr auto kSnapshotReserved = RecordKind::reserved_positions;
 
 class SnapshotWriter {
  public:

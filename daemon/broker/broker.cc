@@ -36,6 +36,7 @@ std::vector<std::string> Broker::start(const std::vector<SubscriptionSpec>& spec
   }
   catalog_.rebuild();
   tell_damage();
+  if (core_.settings.commit_linger_ms > 0) core_.log.reserve_positions();
   return catalog_.apply(specs);
 }
 
@@ -43,6 +44,7 @@ std::vector<std::string> Broker::reconfigure(const Settings& settings,
                                              const std::vector<SubscriptionSpec>& specs) {
   if (settings.commit_linger_ms == 0) intake_.write_all();
   core_.settings = settings;
+  if (settings.commit_linger_ms > 0) core_.log.reserve_positions();
   core_.cache.set_limit(settings.cache_bytes);
   return catalog_.apply(specs);
 }

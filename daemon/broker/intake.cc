@@ -40,7 +40,12 @@ Intake::Intake(Core& core, Delivery& delivery) : core_(core), delivery_(delivery
 }
 
 bool Intake::busy() const {
-  return core_.log.busy() || core_.log.awaits_space() || young_bytes_ > kYoungBytesMax;
+  // What lingers may be told before it is written: its position must be reserved. A full log takes
+  // no event in any case, and says so.
+  const bool unreserved = core_.settings.commit_linger_ms > 0 &&
+                          !core_.log.position_is_reserved() && !core_.log.full();
+  return core_.log.busy() || core_.log.awaits_space() || young_bytes_ > kYoungBytesMax ||
+         unreserved;
 }
 
 void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
@@ -95,6 +100,7 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
     return refuse(peer, publish.message_id, Refusal::storage_full);
   }
   peer.refused.remove(event.event_type_id, event.key, event.offset);
+  if (core_.settings.commit_linger_ms > 0) core_.log.reserve_positions();
   const Position position = core_.log.take_position();
   if (core_.settings.commit_linger_ms > 0) {
     YoungEvent young{position, core_.now.monotonic_ms, client.number, prefix_, prefix_.size(),

@@ -78,6 +78,11 @@ void Recording::run() {
   }
 }
 
+void Recording::tell_position() {
+  log.log->reserve_positions();
+  if (log.log->position_is_reserved()) promised_position_ = log.log->take_position() + 1;
+}
+
 void Recording::tick(uint64_t ms) {
   log.now.monotonic_ms += ms;
   log.now.wall_ms += ms;

@@ -48,6 +48,8 @@ class Recording {
   // first is drawn, and at times the background has to wait.
   void run();
   void tick(uint64_t ms);
+  // Tells the world of a position whose event is never written, as a lingering broker does.
+  void tell_position();
   void idle(int rounds) {
     while (rounds-- > 0) tick(2'500);
   }
@@ -64,7 +66,7 @@ class Recording {
 
   std::vector<Life> lives_;
   std::vector<Step> steps_;
-  Position promised_position_ = 0;
+  Position promised_position_ = 0;  // of earlier lives, or told
 };
 
 struct Scenario {

@@ -102,6 +102,7 @@ void some_work(Recording& run) {
   for (size_t i = run.between(2, 7); i > 0; --i) {
     run.log.append(run.between(60, 400), 3);
     if (run.random() % 3 != 0) run.run();
+    if (run.random() % 4 == 0) run.tell_position();
   }
   run.log.settle(static_cast<int>(run.random() % 2), 1, run.between(1, 25));
   if (run.random() % 2 == 0) run.log.log->request_snapshot();

@@ -28,6 +28,7 @@ constexpr KindName kKindNames[] = {
     {RecordKind::event, "event"},
     {RecordKind::placed_event, "placed-event"},
     {RecordKind::relocated_range, "relocated-range"},
+    {RecordKind::reserved_positions, "reserved-positions"},
     {RecordKind::gap, "gap"},
     {broker::kinds::client, "client"},
     {broker::kinds::client_forgotten, "client-forgotten"},

@@ -464,3 +464,35 @@ TEST_CASE("event log: nothing that is due keeps its driver spinning") {
     CHECK((!next || *next > log.now.monotonic_ms));
   }
 }
+
+TEST_CASE("event log: positions told and never written are not given again after a crash") {
+  LogFixture log;
+  REQUIRE(log.open());
+  CHECK_FALSE(log.log->position_is_reserved());
+  log.log->reserve_positions();
+  CHECK_FALSE(log.log->position_is_reserved());  // not before it is on disk
+  log.commit();
+  Position last = 0;
+  for (int life = 0; life < 6; ++life) {
+    if (life > 0) {
+      log.log->reserve_positions();
+      log.commit();
+    }
+    for (int i = 0; i < 100'000; ++i) {
+      log.log->reserve_positions();
+      if (!log.log->position_is_reserved()) log.commit();
+      REQUIRE(log.log->position_is_reserved());
+      const Position position = log.log->take_position();
+      REQUIRE(position > last);
+      last = position;
+    }
+    if (life % 2 == 0) log.log->request_snapshot();
+    if (life >= 3) log.append(40);
+    if (life == 4) log.settle_all();
+    log.run();
+    if (life > 3) log.idle(3);
+    REQUIRE(log.reopen_after_crash());
+    CHECK(log.describe_mismatch == "");
+    CHECK(log.log->next_position() > last);
+  }
+}

@@ -257,8 +257,10 @@ void LogFixture::on_committed(const CommitReceipt& receipt, std::shared_ptr<cons
   read_batch(identity.id, *header, bytes, [&](const Record& record) {
     const bool copy = record.kind == RecordKind::placed_event &&
                       record.position < header->first_position;
-    if (record.kind == RecordKind::relocated_range || record.kind == RecordKind::gap || copy)
-      return;
+    const bool of_storage = record.kind == RecordKind::relocated_range ||
+                            record.kind == RecordKind::gap ||
+                            record.kind == RecordKind::reserved_positions;
+    if (of_storage || copy) return;
     ++durable;
   });
 }
