@@ -186,6 +186,8 @@ bool LifeCheck::recover_one(const Image& image, Recovered& found, std::vector<Ch
 bool LifeCheck::read_back(Disk& disk, const RecoveredLog& log, uint64_t records) {
   ++tally_.read_back;
   const test::Fold fold = test::fold_of(life_.records, records);
+  std::shared_ptr<Block> block;
+  Location read;
   for (uint64_t i = 0; i < records; ++i) {
     const test::Operation& record = life_.records[i];
     if (record.kind != RecordKind::event) continue;
@@ -194,15 +196,24 @@ bool LifeCheck::read_back(Disk& disk, const RecoveredLog& log, uint64_t records)
     const auto name = "event " + std::to_string(record.position);
     const auto place = log.index.locate(record.position);
     if (!place) return wrong(name + " is unsettled and nowhere");
-    const auto file = disk.open(place->name, OpenMode::read);
-    if (!file) return wrong(name + " is in a file that is not there");
-    OpenFile open(disk, *file);
-    auto bytes = disk.read(*file, place->offset, static_cast<size_t>(place->bytes));
-    if (!bytes) return wrong(name + " cannot be read");
-    const auto block = parse_block(life_.identity.id, place->segment, std::move(*bytes));
+    if (!block || place->name != read.name || place->offset != read.offset) {
+      block = block_at(disk, *place);
+      read = *place;
+    }
+    if (!block) return wrong(name + " cannot be read");
     if (block->find(record.position) != record.payload) return wrong(name + " has other bytes");
   }
   return true;
+}
+
+// nullptr: it cannot be read.
+std::shared_ptr<Block> LifeCheck::block_at(Disk& disk, const Location& place) const {
+  const auto file = disk.open(place.name, OpenMode::read);
+  if (!file) return nullptr;
+  const OpenFile open(disk, *file);
+  auto bytes = disk.read(*file, place.offset, static_cast<size_t>(place.bytes));
+  if (!bytes) return nullptr;
+  return parse_block(life_.identity.id, place.segment, std::move(*bytes));
 }
 
 // A whole start on what is left, more work, another power cut, and a start again.

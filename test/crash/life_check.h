@@ -43,6 +43,7 @@ class LifeCheck {
   bool recover_one(const Image& image, Recovered& found, std::vector<Change>& changes);
   bool recover_nothing(const Image& image);
   bool read_back(Disk& disk, const RecoveredLog& log, uint64_t records);
+  std::shared_ptr<Block> block_at(Disk& disk, const Location& place) const;
   bool go_on(const Image& image, const Promise& promise);
   bool meets(const Recovered& found, const Promise& promise);
   bool wrong(const std::string& what);
