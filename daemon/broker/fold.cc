@@ -6,6 +6,33 @@
 #include "protocol/frame.h"
 
 namespace sink::broker {
+namespace {
+
+// Numbers are given out one after the other. Behind a damaged piece of the log some are missing, but
+// never this many: what a record claims is not allocated for.
+constexpr uint64_t kNumbersSkippedMax = 1 << 24;
+
+bool plausible(uint64_t number, uint64_t next) { return number < next + kNumbersSkippedMax; }
+
+// A range may be as wide as a record claims: what is there is gone through, not the range.
+void forget_settled(Tracker& tracker, Position first, Position end, uint64_t& count) {
+  if (end - first <= tracker.marks.size()) {
+    for (Position position = first; position < end; ++position) tracker.marks.erase(position);
+  } else {
+    std::erase_if(tracker.marks, [&](const auto& mark) {
+      return mark.first >= first && mark.first < end;
+    });
+  }
+  auto next = first == 0 ? tracker.quarantined.begin() : tracker.quarantined.upper_bound(first - 1);
+  while (next != tracker.quarantined.end() && next->first < end) {
+    const Position position = next->first;
+    ++next;
+    count += tracker.quarantined.erase(position) ? 1 : 0;
+  }
+}
+
+}  // namespace
+
 void Fold::on_snapshot_record(RecordKind kind, std::string_view payload) {
   in_snapshot_ = true;
   if (!apply(kind, payload)) ++strange_;
@@ -28,6 +55,10 @@ void Fold::on_event(Position position, std::string_view payload) {
   for (const TrackerId id : decode_tracker_ids(record->tracker_bytes)) {
     Tracker* tracker = state_.tracker(id);
     if (tracker == nullptr) continue;
+    if (position < tracker->pending.end()) {  // a position comes once, and none goes back
+      ++strange_;
+      continue;
+    }
     ++tracker->counts.matched;
     tracker->pending.push_back(position);
   }
@@ -62,6 +93,11 @@ bool Fold::apply(RecordKind kind, std::string_view payload) {
 bool Fold::client(std::string_view payload) {
   const auto record = decode_client(payload);
   if (!record || record->number == 0) return false;
+  if (!plausible(record->number, state_.clients.next_number())) return false;
+  // Known by another number: that client was forgotten, and the record of it is lost.
+  const Client* former = state_.clients.find(record->client_id);
+  if (former != nullptr && former->number != record->number)
+    state_.clients.remove(former->number);
   Client* client = state_.clients.find(record->number);
   if (client == nullptr) client = &state_.clients.add(record->client_id, record->number);
   client->instance_id = record->instance_id;
@@ -71,7 +107,7 @@ bool Fold::client(std::string_view payload) {
 
 bool Fold::client_forgotten(std::string_view payload) {
   const auto record = decode_released(payload);
-  if (!record) return false;
+  if (!record || !plausible(record->tracker, state_.clients.next_number())) return false;
   state_.clients.remove(record->tracker);
   state_.clients.reserve_numbers(record->tracker + 1);
   return true;
@@ -98,7 +134,7 @@ bool Fold::client_state(std::string_view payload) {
 
 bool Fold::subscription(std::string_view payload) {
   auto record = decode_subscription(payload);
-  if (!record || record->id == 0) return false;
+  if (!record || record->id == 0 || !plausible(record->id, state_.next_subscription)) return false;
   auto& slot = state_.subscriptions[record->id];
   if (!slot) slot = std::make_unique<Subscription>();
   slot->id = record->id;
@@ -114,15 +150,20 @@ bool Fold::subscription(std::string_view payload) {
 
 bool Fold::subscription_removed(std::string_view payload) {
   const auto record = decode_released(payload);
-  if (!record) return false;
-  state_.subscriptions.erase(record->tracker);
+  if (!record || !plausible(record->tracker, state_.next_subscription)) return false;
+  const auto removed = state_.subscriptions.find(record->tracker);
+  if (removed != state_.subscriptions.end()) {
+    // Its trackers went before it; the records of that may be lost.
+    for (const Tracker* tracker : removed->second->trackers) state_.trackers[tracker->id].reset();
+    state_.subscriptions.erase(removed);
+  }
   state_.next_subscription = std::max(state_.next_subscription, record->tracker + 1);
   return true;
 }
 
 bool Fold::tracker(std::string_view payload) {
   const auto record = decode_tracker(payload);
-  if (!record || record->id == 0) return false;
+  if (!record || record->id == 0 || !plausible(record->id, state_.trackers.size())) return false;
   const auto owner = state_.subscriptions.find(record->subscription);
   if (owner == state_.subscriptions.end()) return false;
   if (record->id >= state_.trackers.size()) state_.trackers.resize(record->id + 1);
@@ -140,7 +181,7 @@ bool Fold::tracker(std::string_view payload) {
 
 bool Fold::tracker_removed(std::string_view payload) {
   const auto record = decode_released(payload);
-  if (!record) return false;
+  if (!record || !plausible(record->tracker, state_.trackers.size())) return false;
   if (record->tracker >= state_.trackers.size()) state_.trackers.resize(record->tracker + 1);
   auto& slot = state_.trackers[record->tracker];
   if (slot) std::erase(slot->subscription->trackers, slot.get());
@@ -165,11 +206,7 @@ bool Fold::settlement(std::string_view payload) {
                                                       : tracker->counts.dropped;
   for (const auto& [first, end] : record->ranges) {
     count += tracker->pending.remove_range(first, end);
-    if (tracker->marks.empty() && tracker->quarantined.empty()) continue;
-    for (Position position = first; position < end; ++position) {
-      tracker->marks.erase(position);
-      count += tracker->quarantined.erase(position) ? 1 : 0;
-    }
+    forget_settled(*tracker, first, end, count);
   }
   return true;
 }

@@ -25,6 +25,12 @@ class PendingRuns {
   bool empty() const { return size_ == 0; }
   uint64_t size() const { return size_; }
   Position front() const { return head_.first; }  // only if not empty
+  // Behind the last position; 0 if empty.
+  Position end() const {
+    if (size_ == 0) return 0;
+    if (!tail_.empty()) return tail_.end;
+    return chunks_.empty() ? head_.end : chunks_.back().end;
+  }
   void pop_front();
 
   // Adds a position anywhere; it is not there yet. Linear: for the few that come back.

@@ -209,3 +209,67 @@ TEST_CASE("recovery: positions of events that were never written are not given a
   world.crash();
   CHECK(world.log().next_position() >= told);
 }
+
+namespace {
+
+SubscriptionRecord subscription_record(SubscriptionId id) {
+  SubscriptionRecord record;
+  record.id = id;
+  record.spec.name = "s";
+  record.spec.consumer = "c";
+  return record;
+}
+
+}  // namespace
+
+TEST_CASE("recovery: a removed subscription takes trackers along whose own removal was lost") {
+  State state;
+  Fold fold(state);
+  fold.on_record(kinds::subscription, encode(subscription_record(1)));
+  fold.on_record(kinds::tracker, encode(TrackerRecord{1, 1, "c", false}));
+  fold.on_record(kinds::subscription_removed, encode(ReleasedRecord{1, 0}));
+  CHECK(state.tracker(1) == nullptr);
+  CHECK(state.trackers.size() == 2);  // its number is used up
+}
+
+TEST_CASE("recovery: a client known by another number was forgotten, and the record of it lost") {
+  State state;
+  Fold fold(state);
+  fold.on_record(kinds::client, encode(ClientRecord{1, "meter", 10, false}));
+  fold.on_record(kinds::client, encode(ClientRecord{3, "meter", 11, false}));
+  REQUIRE(state.clients.find("meter") != nullptr);
+  CHECK(state.clients.find("meter")->number == 3);
+  CHECK(state.clients.find(1) == nullptr);
+  CHECK(state.clients.size() == 1);
+}
+
+TEST_CASE("recovery: numbers, ranges and positions that cannot be are strange, and harmless") {
+  State state;
+  Fold fold(state);
+  fold.on_record(kinds::subscription, encode(subscription_record(1)));
+  fold.on_record(kinds::tracker, encode(TrackerRecord{1, 1, "c", false}));
+  fold.on_record(kinds::attempt, encode(AttemptRecord{1, 5, 0, 1, "", ""}));
+  CHECK(fold.strange() == 0);
+  for (const uint32_t number : {UINT32_MAX, UINT32_MAX - 1, 1u << 30}) {
+    const uint64_t before = fold.strange();
+    fold.on_record(kinds::subscription, encode(subscription_record(number)));
+    fold.on_record(kinds::subscription_removed, encode(ReleasedRecord{number, 0}));
+    fold.on_record(kinds::tracker, encode(TrackerRecord{number, 1, "c", false}));
+    fold.on_record(kinds::tracker_removed, encode(ReleasedRecord{number, 0}));
+    fold.on_record(kinds::client, encode(ClientRecord{number, "meter", 10, false}));
+    fold.on_record(kinds::client_forgotten, encode(ReleasedRecord{number, 0}));
+    CHECK(fold.strange() == before + 6);
+  }
+  // As long as the log of a thousand years: gone through at once.
+  fold.on_record(kinds::settlement, encode(SettlementRecord{1, Settled::acked, {{1, 1ull << 60}}}));
+  CHECK(state.tracker(1)->marks.empty());
+  std::string event;
+  protocol::append_varint(event, 0);
+  protocol::append_chunk(event, std::string("\x01\x01\x01", 3));  // one tracker three times
+  protocol::append_event(event, {1, 0, "k", 1, 0, "data"});
+  fold.on_event(20, event);
+  fold.on_event(20, event);
+  fold.on_event(10, event);
+  CHECK(state.tracker(1)->pending.size() == 1);
+  CHECK(state.tracker(1)->counts.matched == 1);
+}
