@@ -1,5 +1,6 @@
 // Runs a fuzz target over its committed corpus without a fuzzer: every file, every prefix of the
-// small ones, and every byte of those changed. Not responsible for finding new inputs.
+// small ones, and every byte of those changed; with --alone only the files, for targets whose every
+// input is a whole life of a broker. Not responsible for finding new inputs.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
@@ -41,8 +43,9 @@ size_t run_with_neighbours(const std::string& input) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: %s CORPUS_FOLDER\n", argv[0]);
+  const bool alone = argc == 3 && std::string_view(argv[2]) == "--alone";
+  if (argc != 2 && !alone) {
+    std::fprintf(stderr, "usage: %s CORPUS_FOLDER [--alone]\n", argv[0]);
     return 64;
   }
   std::set<std::filesystem::path> paths;
@@ -54,7 +57,9 @@ int main(int argc, char** argv) {
       std::fprintf(stderr, "%s: cannot be read\n", path.c_str());
       return 1;
     }
-    runs += run_with_neighbours({std::istreambuf_iterator<char>(file), {}});
+    const std::string input{std::istreambuf_iterator<char>(file), {}};
+    if (alone) run(input);
+    runs += alone ? 1 : run_with_neighbours(input);
   }
   std::printf("%zu corpus files, %zu runs\n", paths.size(), runs);
   if (!paths.empty()) return 0;

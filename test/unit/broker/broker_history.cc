@@ -122,15 +122,19 @@ void BrokerHistory::add_consumer(const std::string& name) {
   begin_connect(device);
 }
 
+// What is queued may be lost with the connection, or arrive too late: it is certain that the broker
+// took the answer in time only if it has arrived.
 void BrokerHistory::settle_answer(Device& device, uint16_t id, Answer answer) {
   const EventModel::Delivery delivery = flights_.at({device.connection, id});
-  const bool certain = world_.now.monotonic_ms < delivery.sent_ms + kAckTimeoutMs;
+  const bool in_time = world_.now.monotonic_ms < delivery.sent_ms + kAckTimeoutMs;
+  const bool certain = device.arrive() && in_time;
   flights_.erase({device.connection, id});
   model_.on_answer(delivery, answer, certain);
 }
 
 void BrokerHistory::answer(size_t consumer, size_t which, Verdict verdict) {
   Device& device = *consumers_[consumer];
+  world_.flush_all();  // what was sent before the answer is seen before it, too
   const auto& waiting = device.unanswered();
   if (!device.connected() || !device.reads || waiting.empty()) return;
   const uint16_t id = waiting[which % waiting.size()].first;

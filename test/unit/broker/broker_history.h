@@ -51,7 +51,6 @@ class BrokerHistory {
   void publish(size_t publisher, size_t key, uint64_t skip, size_t bytes);
   // Answers the `which`-th of what awaits an answer there, if anything does.
   void answer(size_t consumer, size_t which, Verdict verdict);
-  size_t awaiting_answer(size_t consumer) const { return consumers_[consumer]->unanswered().size(); }
 
   void step();  // bytes in, a turn, bytes out
   void flush();

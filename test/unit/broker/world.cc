@@ -57,6 +57,7 @@ void Device::begin_connect() {
   welcomed = paused_ = false;
   pongs = 0;
   connection = world_.broker().connect(name, "10.0.0.1:1");
+  if (on_raw_bytes) return;
   protocol::append_request(outgoing_, {0, application_version, instance_id, server_instance_id});
 }
 
@@ -83,6 +84,12 @@ void Device::queue_ack(uint16_t id) {
 void Device::queue_nack(uint16_t id, const std::string& machine) {
   std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
   protocol::append_nack(outgoing_, id, machine, "no");
+}
+
+bool Device::arrive() {
+  world_.broker().set_time(world_.now);
+  world_.feed(*this);
+  return outgoing_.empty();
 }
 
 void Device::send(const std::string& frames) {
@@ -146,6 +153,7 @@ std::string Device::take_answers() {
 }
 
 void Device::on_bytes(protocol::Bytes bytes) {
+  if (on_raw_bytes) return on_raw_bytes(bytes);
   session_.lend(bytes);
   for (;;) {
     const auto message = session_.next();

@@ -43,6 +43,8 @@ class Device {
   void queue_nack(uint16_t id, const std::string& machine);
   void begin_connect();
   void begin_drop();
+  // Hands what was queued to the broker here and now; false: it does not read just now.
+  bool arrive();
 
   bool connected() const { return welcomed && !closed; }
   // Events received since the last call, in order: "k/1 k/2".
@@ -66,6 +68,9 @@ class Device {
   // Called for each delivery and for each answer to a PUBLISH (true: ACK).
   std::function<void(uint16_t id, const protocol::EventView&)> on_delivery;
   std::function<void(const std::string& event, bool ack)> on_answer;
+  // For a peer that speaks for itself (a real client): what the broker sends comes here unread, and
+  // connecting sends no request.
+  std::function<void(protocol::Bytes)> on_raw_bytes;
   size_t pongs = 0;
 
  private:
