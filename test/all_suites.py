@@ -1,4 +1,4 @@
-"""Runs meson's tests and the system suites, adds their counts up, prints one closing line.
+"""Runs meson's tests, the system suites and the fuzzers, adds their counts up, prints one closing line.
 
 A doctest program counts as its test cases, any other program as one.
 """
@@ -51,11 +51,26 @@ def run_system(build, suites):
     return passed, max(failed, 1) if run.returncode != 0 else failed
 
 
+def run_fuzzers():
+    """Replays the corpora under sanitizers and searches on for FUZZ_SECONDS in each target."""
+    seconds = os.environ.get("FUZZ_SECONDS", "10")
+    run = subprocess.run(["test/fuzz/run", "--seconds", seconds],
+                         stdout=subprocess.PIPE, text=True, check=False)
+    sys.stdout.write(run.stdout)
+    totals = TOTAL.findall(run.stdout)
+    if not totals:
+        return 0, 1
+    return tuple(map(int, totals[-1]))
+
+
 def main():
     build, suites = sys.argv[1], sys.argv[2:]
     passed, failed = (0, 0) if suites else run_meson(build)
     more_passed, more_failed = run_system(build, suites)
     passed, failed = passed + more_passed, failed + more_failed
+    if not suites:
+        more_passed, more_failed = run_fuzzers()
+        passed, failed = passed + more_passed, failed + more_failed
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
