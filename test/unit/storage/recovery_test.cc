@@ -253,6 +253,26 @@ TEST_CASE("recovery: a torn batch before a half-made segment does not cost what 
   CHECK(log.log->gaps().empty());
 }
 
+TEST_CASE("recovery: a loss that is in the log already is not found once more from behind") {
+  SixBatches log;
+  std::string bytes = *log.disk.contents(log.name);
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(log.at(4)),
+            bytes.begin() + static_cast<ptrdiff_t>(log.at(5)), '\x55');
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(log.at(6)), bytes.end(), '\0');  // no seal
+  bytes[log.at(5) + kBatchHeaderBytes + kRecordHeaderBytes] ^= 1;
+  log.disk.set_contents(log.name, bytes);
+  const auto half_made = log.disk.open(segment_name(2, 19), OpenMode::create);
+  REQUIRE((half_made && log.disk.allocate(*half_made, 8'192) && log.disk.sync_directory()));
+  log.disk.close(*half_made);
+  REQUIRE(log.open());  // the rot is set aside, the torn batch that proved it is cut off
+  const std::vector<Gap> told = log.log->gaps();
+  REQUIRE(told.size() == 1);
+  for (int start = 0; start < 2; ++start) {
+    REQUIRE(log.reopen());
+    CHECK(log.log->gaps() == told);
+  }
+}
+
 TEST_CASE("recovery: a batch that was written to a far place does not cost the ones between") {
   SixBatches log;
   std::string bytes = *log.disk.contents(log.name);
