@@ -1,4 +1,6 @@
-"""Runs meson's tests, the system suites and the fuzzers, adds their counts up, prints one closing line.
+"""Runs meson's tests, the system suites and the fuzzers, adds their counts up.
+
+Prints one closing line.
 
 A doctest program counts as its test cases, any other program as one.
 """

@@ -47,6 +47,7 @@ class Load : public storage::LogOwner {
     log_->set_owner(this);
     REQUIRE(uv_loop_init(&loop_) == 0);
     threads_.emplace(&loop_, *disk_);
+    REQUIRE(threads_->start());
     REQUIRE(uv_idle_init(&loop_, &round_) == 0);
     round_.data = this;
     uv_idle_start(&round_, [](uv_idle_t* round) { static_cast<Load*>(round->data)->turn(); });
@@ -101,9 +102,9 @@ class Load : public storage::LogOwner {
   }
 
   void read(Position position) {
-    threads_->submit(broker::Lane::read, log_->read(position, [this, position](auto block) {
+    threads_->submit(broker::Lane::read, log_->read(position, [this, position](const auto& block) {
       ++reads_;
-      const auto found = block ? block->find(position) : std::nullopt;
+      const auto found = block && *block ? (*block)->find(position) : std::nullopt;
       if (!found || *found != payload_of(position)) ++wrong_;
     }));
   }
@@ -141,6 +142,7 @@ TEST_CASE("disk threads: what was queued when they stop is dropped, not finished
   int finishes = 0;
   {
     net::DiskThreads threads(&loop, **disk);
+    REQUIRE(threads.start());
     for (int i = 0; i < 100; ++i)
       threads.submit(broker::Lane::commit, {[&](storage::Disk&) { ++runs; }, [&] { ++finishes; }});
     CHECK_FALSE(threads.idle());
