@@ -23,7 +23,8 @@ struct BatchChain {
 };
 
 // Looks at the batches of `segment` from `offset` on whose sequence is not below `oldest`. Of two
-// that could stand in the same place of the chain a whole one is preferred, then the lower sequence.
+// that could stand in the same place of the chain a whole one is preferred, then the lower
+// sequence.
 [[nodiscard]] DiskResult<BatchChain> find_chain(const StoreId& store, SegmentId segment,
                                                 Window& window, uint64_t offset, Sequence oldest);
 
