@@ -451,11 +451,7 @@ void Recovery::note_relocation(SegmentId segment, uint64_t end_offset, std::stri
 // damage and have called it by other bounds; or it misses the same positions once more, in front of
 // this very batch, because that start cut off what had proved the loss.
 void Recovery::note_gap(const Gap& gap) {
-  const auto same = [&](const Gap& found) {
-    const bool missed = found.bytes == 0 && found.first_position == gap.first_position &&
-                        found.end_position == gap.end_position;
-    return missed || is_known({gap}, found);
-  };
+  const auto same = [&](const Gap& found) { return is_known({gap}, found); };
   for (const Gap& found : log_.new_gaps)
     if (same(found)) std::erase(log_.gaps, found);
   std::erase_if(log_.new_gaps, same);

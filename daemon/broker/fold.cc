@@ -23,7 +23,7 @@ void forget_settled(Tracker& tracker, Position first, Position end, uint64_t& co
       return mark.first >= first && mark.first < end;
     });
   }
-  auto next = first == 0 ? tracker.quarantined.begin() : tracker.quarantined.upper_bound(first - 1);
+  auto next = tracker.quarantined.lower_bound(first);
   while (next != tracker.quarantined.end() && next->first < end) {
     const Position position = next->first;
     ++next;
