@@ -14,6 +14,7 @@ void BlockReads::request(Tracker& tracker, Position position, const storage::Loc
 
 void BlockReads::submit(Where where, Position position) {
   ++core_.counters.blocks_read;
+  if (const auto place = core_.log.index().locate(position)) pieces_[where].bytes = place->bytes;
   core_.lanes.submit(Lane::read, core_.log.read(position, [this, where](const auto& result) {
                        finish(where, result);
                      }));
@@ -23,14 +24,15 @@ void BlockReads::finish(Where where, const storage::EventLog::ReadResult& result
   const auto found = pieces_.find(where);
   if (found == pieces_.end()) return;
   if (!result) return try_later(where, found->second, result.error());
-  const std::vector<Wait> waits = std::move(found->second.waits);
+  const Piece piece = std::move(found->second);
   pieces_.erase(found);
   core_.cache.insert(*result);
-  for (const Wait& wait : waits) {
+  for (const Wait& wait : piece.waits) {
     const auto place = core_.log.index().locate(wait.position);
-    const bool moved = place && number_of(*place) != where;  // compaction was faster: read again
+    // Compaction was faster, or the event was committed behind what was asked for: read again.
+    const bool elsewhere = place && (number_of(*place) != where || place->bytes > piece.bytes);
     const bool here = *result && (*result)->find(wait.position);
-    tell(wait, moved || here ? Outcome::look_again : Outcome::lost);
+    tell(wait, elsewhere || here ? Outcome::look_again : Outcome::lost);
   }
 }
 

@@ -39,6 +39,7 @@ class BlockReads {
   };
   struct Piece {
     std::vector<Wait> waits;
+    uint64_t bytes = 0;     // how long it was when the read was asked for; the newest one grows
     uint32_t failures = 0;  // in a row
   };
 

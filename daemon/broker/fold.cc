@@ -8,8 +8,8 @@
 namespace sink::broker {
 namespace {
 
-// Numbers are given out one after the other. Behind a damaged piece of the log some are missing, but
-// never this many: what a record claims is not allocated for.
+// Numbers are given out one after the other. Behind a damaged piece of the log some are missing,
+// but never this many: what a record claims is not allocated for.
 constexpr uint64_t kNumbersSkippedMax = 1 << 24;
 
 bool plausible(uint64_t number, uint64_t next) { return number < next + kNumbersSkippedMax; }

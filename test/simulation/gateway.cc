@@ -276,8 +276,8 @@ void Gateway::output_ready(broker::ConnectionId connection) {
 void Gateway::close(broker::ConnectionId connection, broker::CloseReason reason) {
   stage_.trace.note(stage_.clock.monotonic_ms, "close", connection, to_string(reason));
   coverage_.count(std::string("closed ") + to_string(reason));
-  stage_.referee.on_fenced(connection);
   const auto found = connections_.find(connection);
+  stage_.referee.on_fenced(connection, found != connections_.end() && found->second.dirty_since);
   if (found != connections_.end() && !found->second.closing_since_ms)
     found->second.closing_since_ms = stage_.clock.monotonic_ms;
 }

@@ -152,20 +152,19 @@ void Referee::forget_flights(ConnectionId connection) {
     }
 }
 
-void Referee::on_fenced(ConnectionId connection) {
+void Referee::on_fenced(ConnectionId connection, bool output_left) {
   const auto found = connections_.find(connection);
   if (found == connections_.end()) return;
   found->second.fenced = true;
   found->second.flights.clear();
   forget_flights(connection);
+  if (!output_left) return;
+  for (auto& [name, to] : trackers_)
+    if (name.ends_with(" " + found->second.identity)) to.output_lost_ms = now_ms_;
 }
 
-void Referee::on_closed(ConnectionId connection, bool output_lost) {
-  on_fenced(connection);
-  const auto found = connections_.find(connection);
-  if (found != connections_.end() && output_lost)
-    for (auto& [name, to] : trackers_)
-      if (name.ends_with(" " + found->second.identity)) to.output_lost_ms = now_ms_;
+void Referee::on_closed(ConnectionId connection, bool output_left) {
+  on_fenced(connection, output_left);
   connections_.erase(connection);
 }
 

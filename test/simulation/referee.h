@@ -68,9 +68,9 @@ class Referee {
   // `since`: none of the bytes was made before.
   void on_output(ConnectionId connection, protocol::Bytes bytes, Moment since);
   // The gateway has given the connection up; what it sends after this was made before.
-  void on_fenced(ConnectionId connection);
-  // `output_lost`: something was made for it and never left.
-  void on_closed(ConnectionId connection, bool output_lost);
+  // `output_left`: something was made for it and has not left, and may never.
+  void on_fenced(ConnectionId connection, bool output_left);
+  void on_closed(ConnectionId connection, bool output_left);
   void on_process_death();   // what was not on the disk may be forgotten
   void on_orderly_stop();
   // The disk has rotted: from now on only what rot may not break is judged.

@@ -38,6 +38,29 @@ struct Stored : World {
 
 }  // namespace
 
+TEST_CASE("block reads: an event committed into a piece that is being read is not taken for lost") {
+  World world;
+  world.settings.cache_bytes = 1;  // only the newest batch is in memory
+  world.subscribe("early", "backend").keys = {"a"};
+  world.subscribe("late", "backend").keys = {"c"};
+  world.subscribe("all", "nobody");
+  world.start();
+  Device& meter = world.device("meter").connect().publish("a", 1).publish("x", 1);
+  Subscription& late = *world.tracker("late", "backend").subscription;
+  world.broker().delivery().pause(late, "until the read is under way");
+  world.hold_reads = true;
+  Device& backend = world.device("backend").connect();
+  REQUIRE(world.tasks(Lane::read) == 1);
+  meter.publish("c", 1).publish("x", 2);
+  world.broker().delivery().resume(late);
+  world.settle();
+  world.hold_reads = false;
+  world.settle();
+  CHECK(backend.take() == "a/1 c/1");
+  CHECK(world.counters().events_unreadable == 0);
+  CHECK_FALSE(world.alarmed("damaged"));
+}
+
 TEST_CASE("block reads: events wait for a disk that does not answer, and are then delivered") {
   for (const auto& [operation, error] :
        {std::pair{Operation::open, EMFILE}, std::pair{Operation::read, EIO}}) {
