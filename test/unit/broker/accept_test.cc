@@ -353,6 +353,24 @@ TEST_CASE("linger: a snapshot never vouches for an event that is not in the log"
   CHECK(world.meter().take_answers().find("k/1+") != std::string::npos);
 }
 
+TEST_CASE("linger: a server that stops acknowledges what lingers only after its commit (I1)") {
+  Simple world;
+  world.settings.commit_linger_ms = 60'000;
+  world.start();
+  world.meter().connect().publish("k", 1);
+  world.hold_commits = true;
+  world.broker().drain();
+  world.settle();
+  CHECK(world.meter().take_answers() == "");
+  CHECK_FALSE(world.broker().drained());
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+");
+  CHECK(world.broker().drained());
+  world.crash();
+  CHECK(world.backend().connect().take() == "k/1");
+}
+
 TEST_CASE("linger: a NACK writes the event before its attempt, in order") {
   Simple world;
   world.settings.commit_linger_ms = 60'000;

@@ -283,6 +283,25 @@ TEST_CASE("expiry: jumps of the wall clock expire nothing (I11)") {
   CHECK(world.backend().connect().take() == "k/1");
 }
 
+TEST_CASE("expiry: an event's age is not asked of a wall clock that is ahead, or behind (I11)") {
+  Simple world;
+  world.spec().expire_after_ms = 60'000;
+  world.start();
+  world.meter().connect().publish("k", 1);
+  SUBCASE("ahead") {
+    world.now.wall_ms += 20ull * 365 * 24 * 3'600'000;
+    world.advance(1'000);
+    CHECK(world.backend().connect().take() == "k/1");
+    CHECK(world.readings().counts.expired == 0);
+  }
+  SUBCASE("behind") {
+    world.now.wall_ms = 5;
+    world.advance(62'000);
+    CHECK(world.readings().counts.expired == 1);
+    CHECK(world.backend().connect().take() == "");
+  }
+}
+
 TEST_CASE("expiry: age counts while the broker runs, over restarts, not while it is down") {
   Simple world;
   world.spec().expire_after_ms = 60'000;

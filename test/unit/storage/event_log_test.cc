@@ -315,6 +315,32 @@ TEST_CASE("event log: sync mode interval syncs at most so late, also when idle")
   CHECK(log.fold.unsettled[0].size() == 2);
 }
 
+TEST_CASE("event log: a sync beside the commits that fails is final, too (E2)") {
+  LogFixture log;
+  log.options.sync = SyncMode::interval;
+  log.options.sync_interval_ms = 1'000;
+  REQUIRE(log.open());
+  log.tick(2'000);
+  for (int i = 0; i < 2; ++i) {  // the first after a pause syncs, the second does not
+    log.append(40);
+    log.commit();
+  }
+  log.tick(200);  // a seal, not synced either
+  const uint64_t commits = log.log->counters().commits;
+  const size_t receipts = log.receipts.size();
+  log.disk.fault = [](Operation operation, const std::string&) {
+    return operation == Operation::sync ? std::optional(DiskError{DiskFault::io, 5}) : std::nullopt;
+  };
+  log.now.monotonic_ms += 1'000;
+  CHECK(log.commit_one());
+  CHECK(log.log->counters().commits == commits);  // there was nothing to write
+  log.disk.fault = nullptr;
+  CHECK(log.log->failed());
+  log.append(40);
+  CHECK_FALSE(log.commit_one());
+  CHECK(log.receipts.size() == receipts);
+}
+
 TEST_CASE("event log: sync mode never still rotates, snapshots and trims without losing its mind") {
   for (const SyncMode mode : {SyncMode::never, SyncMode::interval}) {
     for (uint64_t seed = 1; seed < 40; ++seed) {

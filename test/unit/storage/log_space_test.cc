@@ -103,6 +103,35 @@ TEST_CASE("log space: a segment with one unsettled event stays until it is settl
   CHECK(log.names(".segment").size() <= 2);
 }
 
+TEST_CASE("log space: a segment goes after what settles it is on the medium, in every sync mode") {
+  for (const SyncMode mode : {SyncMode::never, SyncMode::interval, SyncMode::always}) {
+    for (uint64_t seed = 1; seed < 20; ++seed) {
+      LogFixture log(seed);
+      log.options.sync = mode;
+      log.options.sync_interval_ms = 1'000'000;
+      REQUIRE(log.open());
+      for (int i = 0; i < 60; ++i) {
+        log.append(700);
+        log.run();
+      }
+      for (int i = 0; i < 2; ++i) {  // of every segment but the active one
+        log.log->request_snapshot();
+        log.append(40);
+        log.run();
+        log.now.monotonic_ms += 3'000;
+      }
+      const uint64_t before = log.log->counters().segments_removed;
+      log.settle_all();
+      log.commit();
+      log.background();
+      CHECK(log.log->counters().segments_removed > before);
+      log.durable = 0;
+      REQUIRE(log.reopen_after_crash());
+      expect_whole(log);
+    }
+  }
+}
+
 TEST_CASE("log space: retained segments stay although they are settled") {
   LogFixture log;
   log.options.retain_ms = 3'600'000;
@@ -282,6 +311,22 @@ TEST_CASE("log space: a full disk refuses events and nothing fails") {
   CHECK_FALSE(log.log->failed());
   REQUIRE(log.reopen_after_crash());
   expect_whole(log);
+}
+
+TEST_CASE("log space: without room for a reserve settlements have theirs in the segment") {
+  LogFixture log;
+  log.disk.capacity = log.options.segment_bytes + 2'048;
+  REQUIRE(log.open());
+  REQUIRE(fill(log, 120) > 20);
+  CHECK(log.disk.contents("reserve") == nullptr);
+  CHECK(log.disk.contents("spare") == nullptr);
+  const uint64_t before = log.durable;
+  for (Position position = 1; position < 10; ++position) {  // the dearest way: a batch each
+    log.settle(0, position, position + 1);
+    log.commit();
+  }
+  CHECK(log.durable == before + 9);
+  CHECK_FALSE(log.log->failed());
 }
 
 TEST_CASE("log space: at the end of a full store settling one by one always finds a way out") {
