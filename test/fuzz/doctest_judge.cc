@@ -24,13 +24,13 @@ void on_failure(const doctest::AssertData& assertion) {
 }  // namespace
 
 void judge_outside_of_tests() {
-  static doctest::Context* const context = [] {
-    auto* made = new doctest::Context;  // for the life of the process
-    made->setAsDefaultForAssertsOutOfTestCases();
-    made->setAssertHandler(on_failure);
-    return made;
+  static doctest::Context context;
+  static const bool set = [] {
+    context.setAsDefaultForAssertsOutOfTestCases();
+    context.setAssertHandler(on_failure);
+    return true;
   }();
-  static_cast<void>(context);
+  static_cast<void>(set);
 }
 
 }  // namespace sink::test
