@@ -275,7 +275,7 @@ void History::rot() {
   const std::string name = candidates[stage_.random.below(candidates.size())];
   std::string bytes = *gateway_->disk.contents(name);
   if (bytes.empty()) return;
-  if (name.ends_with(".snapshot")) ++rotten_snapshots_;
+  ++(name.ends_with(".snapshot") ? rotten_snapshots_ : rotten_segments_);
   const uint64_t at = stage_.random.below(bytes.size());
   if (flips) bytes[at] = static_cast<char>(bytes[at] ^ (1 << stage_.random.below(8)));
   const uint64_t sector = at / kSectorBytes * kSectorBytes;
@@ -438,8 +438,12 @@ std::string History::what_stays() {
   return text.substr(0, text.size() - 2);
 }
 
+// Where a snapshot and the records it would have stood for have both rotted, what those records meant
+// to later events cannot be told: then it must only be said that there is a gap.
 uint64_t History::unreadable() {
   uint64_t positions = 0;
+  if (rotten_snapshots_ > 0 && rotten_segments_ > 0 && !gateway_->log().gaps().empty())
+    return UINT64_MAX;
   for (const storage::Gap& gap : gateway_->log().gaps())
     positions += gap.end_position - gap.first_position;
   const auto found = coverage_.rows.find("counter events_unreadable");
