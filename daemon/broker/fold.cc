@@ -54,7 +54,11 @@ void Fold::on_event(Position position, std::string_view payload) {
   }
   for (const TrackerId id : decode_tracker_ids(record->tracker_bytes)) {
     Tracker* tracker = state_.tracker(id);
-    if (tracker == nullptr) continue;
+    if (tracker == nullptr) {  // its record is lost, or it was removed: another must not get its id
+      if (id >= state_.trackers.size() && plausible(id, state_.trackers.size()))
+        state_.trackers.resize(id + size_t{1});
+      continue;
+    }
     if (position < tracker->pending.end()) {  // a position comes once, and none goes back
       ++strange_;
       continue;
@@ -63,7 +67,11 @@ void Fold::on_event(Position position, std::string_view payload) {
     tracker->pending.push_back(position);
   }
   Client* source = state_.clients.find(record->source);
-  if (source == nullptr) return;
+  if (source == nullptr) {  // likewise: the next client must not pass for this one
+    if (plausible(record->source, state_.clients.next_number()))
+      state_.clients.reserve_numbers(record->source + 1);
+    return;
+  }
   source->progress.record(event->event_type_id, event->key, event->offset,
                           ProducerProgress::kKeysMax);
   auto& newest = source->freshness[event->event_type_id];

@@ -370,7 +370,9 @@ void History::work_on_quarantine(bool drop_allowed) {
       const std::string& subscription = tracker->subscription->spec.name;
       const bool drops = drop_allowed && stage_.random.chance(500);
       if (!found) {  // damaged: it cannot be delivered, an operator lets it go
-        if (healing_ && rotten_) gateway_->broker().delivery().drop(*tracker, position);
+        if (!healing_ || !rotten_) continue;
+        gateway_->broker().delivery().drop(*tracker, position);
+        ++dropped_unread_;
         continue;
       }
       if (drops) {
@@ -441,7 +443,7 @@ std::string History::what_stays() {
 // Where a snapshot and the records it would have stood for have both rotted, what those records meant
 // to later events cannot be told: then it must only be said that there is a gap.
 uint64_t History::unreadable() {
-  uint64_t positions = 0;
+  uint64_t positions = dropped_unread_;
   if (rotten_snapshots_ > 0 && rotten_segments_ > 0 && !gateway_->log().gaps().empty())
     return UINT64_MAX;
   for (const storage::Gap& gap : gateway_->log().gaps())

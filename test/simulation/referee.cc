@@ -271,10 +271,12 @@ void Referee::on_delivery(ConnectionId id, Connection& to, const protocol::Publi
   protocol::Event content = protocol::own(publish.event);
   content.key = shown.substr(second + 1);
   const std::string source = shown.substr(first + 1, second - first - 1);
+  if (source == "?" && rotten_) return;  // who published it has rotted away, as the gateway says
   const Event* event = find(source, content.view());
   const auto subscription = subscriptions_.find(shown.substr(0, first));
   if (event == nullptr || subscription == subscriptions_.end() || !(event->content == content))
-    return violate("B1: " + to.identity + " gets an event that nobody published: " + shown);
+    return violate("B1: " + to.identity + " gets an event that nobody published: " + shown + "/" +
+                   std::to_string(content.offset) + (event == nullptr ? "" : ", other content"));
   const std::string name = event_name(event->key_name, content.offset);
   const std::string tracker_name = subscription->first + " " + to.identity;
   if (event->owed.count(tracker_name) == 0 && !rotten_)  // the record of a change may have rotted
@@ -320,7 +322,9 @@ void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const
     uint64_t& newest = to.newest[event.key_name];
     const bool seen_lately = !to.output_lost_ms || event.seen_ms > *to.output_lost_ms;
     // What lingers is forgotten with the process; published again it may match what has come since.
-    const bool kept = !lingers_ || event.seen_in_life == deaths_;
+    // That an event had expired may be forgotten, too.
+    const bool forgetful = lingers_ || to.subscription->expire_after_ms != 0;
+    const bool kept = !forgetful || event.seen_in_life == deaths_;
     if (event.index <= newest && seen_lately && kept)
       return violate("O2: " + name + " comes to " + tracker_name + " behind a later one");
     newest = std::max(newest, event.index);

@@ -243,6 +243,20 @@ TEST_CASE("recovery: a client known by another number was forgotten, and the rec
   CHECK(state.clients.size() == 1);
 }
 
+TEST_CASE("recovery: what an event calls by a number whose record was lost keeps that number") {
+  State state;
+  Fold fold(state);
+  fold.on_record(kinds::subscription, encode(subscription_record(1)));
+  std::string event;
+  protocol::append_varint(event, 7);                                   // the source
+  protocol::append_chunk(event, std::string("\x05", 1));               // the tracker
+  protocol::append_event(event, {1, 0, "k", 1, 0, "data"});
+  fold.on_event(20, event);
+  CHECK(state.clients.add("newcomer").number == 8);
+  CHECK(state.trackers.size() == 6);
+  CHECK(state.clients.find(7) == nullptr);
+}
+
 TEST_CASE("recovery: numbers, ranges and positions that cannot be are strange, and harmless") {
   State state;
   Fold fold(state);
