@@ -383,6 +383,7 @@ void Referee::on_answer(Connection& from, uint16_t id, const protocol::Nack* nac
   if (nack != nullptr && !nack->machine.empty() && machines_.count(nack->machine[0]) != 0)
     what = machines_[nack->machine[0]];
   to.in_flight.erase(flight.event);
+  if (timed_out(to, flight.since_ms)) ++to.failures[flight.event];
   trace_.note(now_ms_, nack == nullptr ? "acked" : "nacked", certain ? 1 : 0,
               flight.tracker + " " + flight.event);
   if (nack == nullptr || what == Refused::settled) {
@@ -405,16 +406,17 @@ void Referee::on_dropped(const std::string& subscription, const std::string& con
   Tracker& to = tracker(subscriptions_.at(subscription), consumer);
   resolve(to, *event);
   const std::string name = event_name(event->key_name, content.offset);
-  to.settled.insert(name);
-  to.settled_late.insert(name);  // no window bounds what a crash forgets of an operator's work
+  trace_.note(now_ms_, "dropped", 0, subscription + " " + consumer + " " + name);
+  to.settled_late.insert(name);  // a copy made before may still leave, or a crash forget the drop
 }
 
 void Referee::on_released(const std::string& subscription, const std::string& consumer,
                           const std::string& source, const protocol::Event& content) {
   const Event* event = find(source, content.view());
   if (event == nullptr) return violate("an operator saw an event that nobody published");
-  tracker(subscriptions_.at(subscription), consumer)
-      .failures.erase(event_name(event->key_name, content.offset));
+  const std::string name = event_name(event->key_name, content.offset);
+  trace_.note(now_ms_, "released", 0, subscription + " " + consumer + " " + name);
+  tracker(subscriptions_.at(subscription), consumer).failures.erase(name);
 }
 
 // ---- judgement -------------------------------------------------------------------------------
