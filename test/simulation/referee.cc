@@ -416,7 +416,10 @@ void Referee::on_released(const std::string& subscription, const std::string& co
   if (event == nullptr) return violate("an operator saw an event that nobody published");
   const std::string name = event_name(event->key_name, content.offset);
   trace_.note(now_ms_, "released", 0, subscription + " " + consumer + " " + name);
-  tracker(subscriptions_.at(subscription), consumer).failures.erase(name);
+  Tracker& to = tracker(subscriptions_.at(subscription), consumer);
+  to.failures.erase(name);
+  // It may have been in quarantine for its failures, and its key have gone on meanwhile.
+  if (to.subscription->attempts_max != 0) resolve(to, *event);
 }
 
 // ---- judgement -------------------------------------------------------------------------------
