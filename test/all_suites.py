@@ -53,11 +53,9 @@ def run_system(build, suites):
     return passed, max(failed, 1) if run.returncode != 0 else failed
 
 
-def run_fuzzers():
-    """Replays the corpora under sanitizers and searches on for FUZZ_SECONDS in each target."""
-    seconds = os.environ.get("FUZZ_SECONDS", "10")
-    run = subprocess.run(["test/fuzz/run", "--seconds", seconds],
-                         stdout=subprocess.PIPE, text=True, check=False)
+def run_script(*command):
+    """One of the suites that end with their own totals."""
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     sys.stdout.write(run.stdout)
     totals = TOTAL.findall(run.stdout)
     if not totals:
@@ -70,8 +68,13 @@ def main():
     passed, failed = (0, 0) if suites else run_meson(build)
     more_passed, more_failed = run_system(build, suites)
     passed, failed = passed + more_passed, failed + more_failed
-    if not suites:
-        more_passed, more_failed = run_fuzzers()
+    scripts = [] if suites else [
+        ["test/simulation/same_under_clang", build],
+        # Replays the corpora under sanitizers and searches on for a while in each target.
+        ["test/fuzz/run", "--seconds", os.environ.get("FUZZ_SECONDS", "10")],
+    ]
+    for script in scripts:
+        more_passed, more_failed = run_script(*script)
         passed, failed = passed + more_passed, failed + more_failed
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
