@@ -71,7 +71,7 @@ def main():
     scripts = [] if suites else [
         ["test/simulation/same_under_clang", build],
         # Replays the corpora under sanitizers and searches on for a while in each target.
-        ["test/fuzz/run", "--seconds", os.environ.get("FUZZ_SECONDS", "60")],
+        ["test/fuzz/run", "--seconds", os.environ.get("FUZZ_SECONDS", "5")],
     ]
     for script in scripts:
         more_passed, more_failed = run_script(*script)
