@@ -93,7 +93,6 @@ class Broker final : public storage::LogOwner {
   uint64_t next_tidy_ms_ = 0;
   size_t gaps_told_ = 0;
   uint64_t scrub_damage_told_ = 0;
-  uint64_t cache_used_ms_ = 0;
   uint64_t delivered_at_tidy_ = 0;
 };
 

@@ -125,10 +125,8 @@ Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position
                                   : tl::expected<protocol::EventView, protocol::DecodeError>(
                                         tl::unexpect, protocol::DecodeError::truncated);
   if (!event) {
-    const auto mark = tracker.marks.find(position);
-    const KeyHash known = mark == tracker.marks.end() ? 0 : mark->second.key;
     take_next(tracker, position);
-    quarantine(tracker, {position, known, "", "the stored event cannot be decoded"}, false);
+    quarantine(tracker, {position, 0, "", "the stored event cannot be decoded"}, false);
     ++core_.counters.events_unreadable;
     return Step::skipped;
   }
@@ -243,8 +241,7 @@ void Delivery::lose(Tracker& tracker, Position position) {
   if (tracker.ready.erase(position) == 0 && !tracker.pending.remove(position)) return;
   ++core_.counters.events_unreadable;
   core_.log.suspect(position);
-  const auto mark = tracker.marks.find(position);
-  quarantine(tracker, {position, mark == tracker.marks.end() ? 0 : mark->second.key, "",
+  quarantine(tracker, {position, 0, "",
                        "the log is damaged where this event was stored; see sinkctl log verify"},
              false);
   core_.alarm("damaged", "the log is damaged: events that cannot be read are in quarantine; "

@@ -129,7 +129,7 @@ class Delivery {
   // delivery_failure.cc: what happens to an event that was refused or not answered.
   struct Failure {
     Position position = 0;
-    KeyHash key = 0;
+    KeyHash key = 0;  // 0: not known
     std::string machine;
     std::string human;
     ClientNumber source = 0;  // 0: not known

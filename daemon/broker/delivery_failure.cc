@@ -193,13 +193,15 @@ void Delivery::retry_due(Tracker& tracker, Position position) {
 
 void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
   uint32_t attempts = 1;
+  KeyHash key = failure.key;
   const auto mark = tracker.marks.find(failure.position);
   if (mark != tracker.marks.end()) {
+    if (key == 0) key = mark->second.key;  // it cannot be read; a refusal has told its key
     attempts = std::max<uint32_t>(mark->second.failures, 1);
     stop_waiting(tracker, mark->second);
   }
   const bool ordered = tracker.subscription->spec.order == Order::key;
-  QuarantinedEvent event{failure.key, attempts, hold && ordered, core_.now.wall_ms,
+  QuarantinedEvent event{key, attempts, hold && ordered, core_.now.wall_ms,
                          failure.machine, failure.human};
   if (ensure_written) ensure_written(failure.position);
   core_.log.append(kinds::quarantined,
@@ -212,11 +214,11 @@ void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
                    std::to_string(failure.position));
   tracker.quarantined.put(failure.position, std::move(event));
   if (mark != tracker.marks.end()) tracker.marks.erase(mark);
-  const auto held = tracker.held.find(failure.key);
+  const auto held = tracker.held.find(key);
   if (hold && ordered) {
-    take_key(tracker, failure.key, failure.position);
+    take_key(tracker, key, failure.position);
   } else if (held != tracker.held.end() && held->second.blocker == failure.position) {
-    release_key(tracker, failure.key);
+    release_key(tracker, key);
   }
   update_stall(tracker);
 }

@@ -359,6 +359,22 @@ TEST_CASE(
   CHECK(world.quarantined("readings", "backend").size() == 1);
 }
 
+TEST_CASE("damage: an event that rots after it was refused gives its key up") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("a", 1, 1, "first");
+  Device& backend = world.backend().connect();
+  backend.nack("a/1");
+  world.meter().publish("a", 2);
+  backend.drop();
+  world.advance(3'000);
+  flip_event(world, std::string("\x01\x00\x01" "a\x01", 5));
+  world.backend().connect();
+  world.advance(3'000);
+  CHECK(world.quarantined("readings", "backend") == std::vector<Position>{1});
+  CHECK(world.backend().take().ends_with("a/2"));
+}
+
 TEST_CASE("damage: an event released unread takes its place in its key, and gives it up again") {
   Simple world;
   world.start();
