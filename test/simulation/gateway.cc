@@ -4,7 +4,7 @@
 
 #include "daemon/broker/fold.h"
 #include "storage/recovery_table.h"
-#include "test/simulation/fold_text.h"
+#include "test/unit/broker/broker_view.h"
 
 namespace sink::simulation {
 namespace {
@@ -163,7 +163,7 @@ bool Gateway::advance_stop() {
   for (const LaneState& lane : lanes_)
     if (!lane.waiting.empty()) return false;
   stage_.trace.note(stage_.clock.monotonic_ms, "stopped", 0);
-  final_state_ = fold_text(*broker_);
+  final_state_ = broker::test::fold_text(*broker_, broker::test::FoldPart::lasting);
   leave(true);
   disk.kill();
   return false;
@@ -362,25 +362,13 @@ Gateway::Due Gateway::next() const {
 }
 
 void Gateway::check() {
-  const std::string wrong = inconsistency(*broker_);
+  const std::string wrong = broker::test::inconsistency(*broker_);
   if (!wrong.empty()) stage_.referee.violate(wrong);
 }
 
 std::optional<std::pair<std::string, protocol::Event>> Gateway::event_at(
     storage::Position position) {
-  std::optional<std::pair<std::string, protocol::Event>> found;
-  storage::Task task = log_->read(position, [&](const storage::EventLog::ReadResult& result) {
-    const auto block = result ? *result : nullptr;
-    const auto bytes = block ? block->find(position) : std::nullopt;
-    const auto record = bytes ? broker::decode_event_record(*bytes) : std::nullopt;
-    if (!record) return;
-    const broker::Client* source = core().state.clients.find(record->source);
-    const auto event = protocol::decode_event(record->payload);
-    if (source != nullptr && event) found.emplace(source->client_id, protocol::own(*event));
-  });
-  task.run(disk);
-  task.finish();
-  return found;
+  return broker::test::event_at(*broker_, disk, position);
 }
 
 }  // namespace sink::simulation

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "test/simulation/fold_text.h"
+#include "test/unit/broker/broker_view.h"
 
 namespace sink::simulation {
 namespace {
@@ -464,7 +464,8 @@ void History::compare_with_recovery() {
   if (gateway_->running()) return referee_.violate("the gateway does not stop: " + gateway_->what_holds_up_the_stop());
   if (!gateway_->start()) return referee_.violate("the gateway does not start again");
   const std::string& before = gateway_->final_state();
-  const std::string after = fold_text(gateway_->broker());
+  const std::string after =
+      broker::test::fold_text(gateway_->broker(), broker::test::FoldPart::lasting);
   // With a linger, events that were never written leave no trace in the counts.
   if (gateway_->settings.commit_linger_ms == 0 && !rotten_ && after != before)
     referee_.violate("R1: recovery gives another state: " + first_difference(before, after));

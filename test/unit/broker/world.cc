@@ -3,7 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <sstream>
+
+#include "test/unit/broker/broker_view.h"
 
 namespace sink::broker::test {
 namespace {
@@ -439,68 +440,14 @@ std::vector<Position> World::quarantined(const std::string& subscription,
 }
 
 std::optional<std::pair<std::string, protocol::Event>> World::event_at(Position position) {
-  std::optional<std::pair<std::string, protocol::Event>> found;
-  using ReadResult = storage::EventLog::ReadResult;
-  storage::Task task = log_->read(position, [&](const ReadResult& result) {
-    const auto bytes = result && *result ? (*result)->find(position) : std::nullopt;
-    const auto record = bytes ? decode_event_record(*bytes) : std::nullopt;
-    if (!record) return;
-    const Client* source = core().state.clients.find(record->source);
-    const auto event = protocol::decode_event(record->payload);
-    if (source != nullptr && event) found.emplace(source->client_id, protocol::own(*event));
-  });
-  task.run(disk);
-  task.finish();
-  return found;
+  return test::event_at(*broker_, disk, position);
 }
 
 void World::check() {
-  for (const auto& tracker : core().state.trackers) {
-    if (!tracker) continue;
-    REQUIRE_MESSAGE(tracker->conserves(), "conservation (S3) is broken for ", tracker->consumer,
-                    ": matched ", tracker->counts.matched, ", unsettled ", tracker->unsettled());
-    REQUIRE(tracker->in_flight <= tracker->subscription->spec.in_flight);
-    uint64_t behind = 0, waiting = 0;
-    for (const auto& [key, held] : tracker->held) behind += held.behind.size();
-    for (const auto& [position, mark] : tracker->marks) waiting += mark.waiting ? 1 : 0;
-    REQUIRE(behind == tracker->behind);
-    REQUIRE(waiting == tracker->waiting);
-    if (tracker->client == nullptr || tracker->client->connection == 0)
-      REQUIRE(tracker->in_flight == 0);
-  }
+  const std::string wrong = inconsistency(*broker_);
+  REQUIRE_MESSAGE(wrong.empty(), wrong);
 }
 
-std::string World::describe() {
-  std::ostringstream out;
-  core().state.clients.for_each([&](Client& client) {
-    std::string progress;
-    client.progress.append_encoded(progress);
-    out << "client " << client.number << ' ' << client.client_id << ' '
-        << client.instance_id.value_or(0) << ' ' << hex(progress) << ' '
-        << (client.quarantine ? client.quarantine->human : "-") << '\n';
-  });
-  for (const auto& [id, subscription] : core().state.subscriptions)
-    out << "subscription " << id << ' ' << subscription->spec.name << ' ' << subscription->retiring
-        << subscription->paused << subscription->pause_reason << '\n';
-  for (const auto& tracker : core().state.trackers) {
-    if (!tracker) continue;
-    std::vector<Position> unsettled;
-    broker_->delivery().collect_unsettled(*tracker, 0, UINT64_MAX, unsettled);
-    std::sort(unsettled.begin(), unsettled.end());
-    out << "tracker " << tracker->id << ' ' << tracker->consumer << " matched "
-        << tracker->counts.matched << " acked " << tracker->counts.acked << " expired "
-        << tracker->counts.expired << " dropped " << tracker->counts.dropped << " unsettled";
-    for (const Position position : unsettled) {
-      out << ' ' << position;
-      const auto mark = tracker->marks.find(position);
-      if (mark != tracker->marks.end()) out << ":f" << mark->second.failures;
-      const QuarantinedEvent* bad = tracker->quarantined.find(position);
-      if (bad != nullptr) out << ":q" << bad->attempts << bad->holds_key << hex(bad->machine);
-    }
-    out << '\n';
-  }
-  out << "next " << log().next_position() << '\n';
-  return out.str();
-}
+std::string World::describe() { return fold_text(*broker_, FoldPart::all); }
 
 }  // namespace sink::broker::test

@@ -1,9 +1,9 @@
-#include "test/simulation/fold_text.h"
+#include "test/unit/broker/broker_view.h"
 
 #include <algorithm>
 #include <sstream>
 
-namespace sink::simulation {
+namespace sink::broker::test {
 namespace {
 
 std::string hex(std::string_view bytes) {
@@ -15,14 +15,14 @@ std::string hex(std::string_view bytes) {
   return text;
 }
 
-void append_tracker(std::ostream& out, broker::Broker& broker, broker::Tracker& tracker) {
-  std::vector<storage::Position> unsettled;
+void append_tracker(std::ostream& out, Broker& broker, Tracker& tracker) {
+  std::vector<Position> unsettled;
   broker.delivery().collect_unsettled(tracker, 0, UINT64_MAX, unsettled);
   std::sort(unsettled.begin(), unsettled.end());
   out << "tracker " << tracker.id << ' ' << tracker.consumer << " matched "
       << tracker.counts.matched << " acked " << tracker.counts.acked << " expired "
       << tracker.counts.expired << " dropped " << tracker.counts.dropped << " unsettled";
-  for (const storage::Position position : unsettled) {
+  for (const Position position : unsettled) {
     out << ' ' << position;
     const auto mark = tracker.marks.find(position);
     if (mark != tracker.marks.end()) out << ":f" << mark->second.failures;
@@ -34,30 +34,30 @@ void append_tracker(std::ostream& out, broker::Broker& broker, broker::Tracker& 
 
 }  // namespace
 
-std::string fold_text(broker::Broker& broker) {
+std::string fold_text(Broker& broker, FoldPart part) {
+  const bool all = part == FoldPart::all;
   std::ostringstream out;
-  broker::State& state = broker.core().state;
-  state.clients.for_each([&](broker::Client& client) {
-    if (!client.instance_id) return;  // met in a mismatch only: not state that must last
+  State& state = broker.core().state;
+  state.clients.for_each([&](Client& client) {
+    if (!all && !client.instance_id) return;
     std::string progress;
     client.progress.append_encoded(progress);
     out << "client " << client.number << ' ' << client.client_id << ' '
-        << *client.instance_id << ' ' << hex(progress) << ' '
+        << client.instance_id.value_or(0) << ' ' << hex(progress) << ' '
         << (client.quarantine ? client.quarantine->human : "-") << '\n';
   });
   for (const auto& [id, subscription] : state.subscriptions)
-    if (!subscription->retiring)  // those go by themselves once they are settled
-      out << "subscription " << id << ' ' << subscription->spec.name << ' ' << subscription->retiring
-        << subscription->paused << subscription->pause_reason << '\n';
+    if (all || !subscription->retiring)
+      out << "subscription " << id << ' ' << subscription->spec.name << ' '
+          << subscription->retiring << subscription->paused << subscription->pause_reason << '\n';
   for (const auto& tracker : state.trackers)
-    // Recovery makes the trackers of clients that were registered but never welcomed.
-    if (tracker && !tracker->subscription->retiring && tracker->counts.matched > 0)
+    if (tracker && (all || (!tracker->subscription->retiring && tracker->counts.matched > 0)))
       append_tracker(out, broker, *tracker);
   out << "next " << broker.core().log.next_position() << '\n';
   return out.str();
 }
 
-std::string inconsistency(broker::Broker& broker) {
+std::string inconsistency(Broker& broker) {
   for (const auto& tracker : broker.core().state.trackers) {
     if (!tracker) continue;
     const auto wrong = [&](const char* what) {
@@ -78,4 +78,22 @@ std::string inconsistency(broker::Broker& broker) {
   return {};
 }
 
-}  // namespace sink::simulation
+std::optional<std::pair<std::string, protocol::Event>> event_at(Broker& broker,
+                                                                storage::Disk& disk,
+                                                                Position position) {
+  std::optional<std::pair<std::string, protocol::Event>> found;
+  using ReadResult = storage::EventLog::ReadResult;
+  storage::Task task = broker.core().log.read(position, [&](const ReadResult& result) {
+    const auto bytes = result && *result ? (*result)->find(position) : std::nullopt;
+    const auto record = bytes ? decode_event_record(*bytes) : std::nullopt;
+    if (!record) return;
+    const Client* source = broker.core().state.clients.find(record->source);
+    const auto event = protocol::decode_event(record->payload);
+    if (source != nullptr && event) found.emplace(source->client_id, protocol::own(*event));
+  });
+  task.run(disk);
+  task.finish();
+  return found;
+}
+
+}  // namespace sink::broker::test
