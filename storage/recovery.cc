@@ -394,6 +394,7 @@ void Recovery::fold(const SegmentOnDisk& segment, uint64_t offset, const Place& 
     if (place.later && place.later->sequence == header.sequence + 1)
       end = std::max(place.later->first_position, header.first_position);
   }
+  const Position before = log_.next_position;
   log_.index.add_batch(segment.id, offset, header, end);
   for (const auto& relocation : relocations_) log_.index.relocate(relocation);
   log_.next_position = std::max(log_.next_position, end);
@@ -405,7 +406,10 @@ void Recovery::fold(const SegmentOnDisk& segment, uint64_t offset, const Place& 
   ++log_.report.batches;
   log_.report.bytes_scanned += batch_bytes(header.body_bytes);
   if (!damaged) return;
-  add_gap(damaged_range(segment.id, offset, header, end, kept));
+  Gap gap = damaged_range(segment.id, offset, header, end, kept);
+  gap.first_position = std::max(gap.first_position, before);  // what lies before it is not its loss
+  gap.end_position = std::max(gap.end_position, gap.first_position);
+  add_gap(gap);
   note("batch at offset " + std::to_string(offset) + " of " + segment.name +
        " is damaged; its readable records were kept");
 }
@@ -451,11 +455,15 @@ void Recovery::note_relocation(SegmentId segment, uint64_t end_offset, std::stri
 // damage and have called it by other bounds; or it misses the same positions once more, in front of
 // this very batch, because that start cut off what had proved the loss.
 void Recovery::note_gap(const Gap& gap) {
-  const auto same = [&](const Gap& found) { return is_known({gap}, found); };
+  const auto same = [&](const Gap& found) {
+    const bool within = gap.first_position <= found.first_position &&
+                        found.end_position <= gap.end_position;
+    return (within && found.bytes == 0) || is_known({gap}, found);
+  };
   for (const Gap& found : log_.new_gaps)
     if (same(found)) std::erase(log_.gaps, found);
-  std::erase_if(log_.new_gaps, same);
-  if (!is_known(log_.gaps, gap)) log_.gaps.push_back(gap);
+  const bool met_again = std::erase_if(log_.new_gaps, same) > 0;
+  if (met_again || !is_known(log_.gaps, gap)) log_.gaps.push_back(gap);
 }
 
 void Recovery::add_gap(const Gap& gap) {

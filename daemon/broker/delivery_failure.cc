@@ -319,10 +319,7 @@ void Delivery::restore(Tracker& tracker) {
     const auto [held, fresh] = tracker.held.try_emplace(event.key);
     if (fresh || position < held->second.blocker) held->second.blocker = position;
   }
-  std::vector<Position> marked;
-  for (const auto& [position, mark] : tracker.marks) marked.push_back(position);
-  std::sort(marked.begin(), marked.end());
-  for (const Position position : marked) {
+  for (const Position position : tracker.marked()) {
     Mark& mark = tracker.marks[position];
     if (!tracker.pending.remove(position)) {
       tracker.marks.erase(position);

@@ -308,9 +308,11 @@ void write_tracker(Tracker& tracker, std::vector<Position> unsettled,
   writer.add(kinds::tracker_state, encode(state));
   for (const auto& [position, event] : tracker.quarantined)
     writer.add(kinds::quarantined, encode(QuarantinedRecord{tracker.id, position, event}));
-  for (const auto& [position, mark] : tracker.marks)
+  for (const Position position : tracker.marked()) {
+    const Mark& mark = tracker.marks.at(position);
     writer.add(kinds::attempt, encode(AttemptRecord{tracker.id, position, mark.key, mark.failures,
                                                     mark.machine, mark.human}));
+  }
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "daemon/broker/tracker.h"
 
+#include <algorithm>
+
 namespace sink::broker {
 namespace {
 
@@ -13,6 +15,14 @@ uint64_t mix(uint64_t value) {
 }
 
 }  // namespace
+
+std::vector<Position> Tracker::marked() const {
+  std::vector<Position> positions;
+  positions.reserve(marks.size());
+  for (const auto& [position, mark] : marks) positions.push_back(position);
+  std::sort(positions.begin(), positions.end());
+  return positions;
+}
 
 // Persisted with attempts and quarantined events: the function must never change.
 KeyHash hash_key(ClientNumber source, uint64_t event_type_id, std::string_view key) {

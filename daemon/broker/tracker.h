@@ -119,6 +119,7 @@ struct Tracker {
     const Position again = ready.begin()->first;
     return pending.empty() || stall != Stall::none ? again : std::min(again, pending.front());
   }
+  std::vector<Position> marked() const;  // the positions that have a mark, in order
   // Conservation, checked by tests and the simulator.
   bool conserves() const {
     return counts.matched == unsettled() + counts.acked + counts.expired + counts.dropped;
