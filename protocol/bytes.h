@@ -29,6 +29,7 @@ enum class DecodeError : uint8_t {
   bad_instance_id,
   bad_compression,
   too_large,
+  bad_table,
 };
 const char* to_string(DecodeError error);
 

@@ -6,6 +6,7 @@ namespace {
 using Decoded = tl::expected<Message, DecodeError>;
 
 constexpr uint8_t kLowMask = 0x0f;
+constexpr size_t kMessageTypes0 = 8;  // that version 0 assigns
 
 tl::unexpected<DecodeError> failed(DecodeError error) { return tl::unexpected(error); }
 
@@ -23,22 +24,30 @@ Decoded decode_request_v0(Bytes body) {
   return request;
 }
 
-// Only version 0's body is known here; a request of another version must still be answered with
-// "unsupported protocol version", so whatever its body is, it is not an error.
+// A request of a version that is not spoken must still be answered with "unsupported protocol
+// version", so whatever the body of any version but 0 is, it is not an error here.
 Decoded decode_request(uint8_t version, Bytes body) {
   auto decoded = decode_request_v0(body);
   if (version == kProtocolVersion0) return decoded;
   ConnectionRequest request;
-  if (decoded) request = std::get<ConnectionRequest>(*decoded);
+  if (version == kProtocolVersion1) {
+    request.greeting = body;
+  } else if (decoded) {
+    request = std::get<ConnectionRequest>(*decoded);
+  }
   request.protocol_version = version;
   return request;
 }
 
-Decoded decode_response(uint8_t low, Bytes body) {
+Decoded decode_response(uint8_t low, Bytes body, uint8_t version) {
   if (low > static_cast<uint8_t>(ResponseCode::unsupported_application_version))
     return failed(DecodeError::unknown_response);
   ConnectionResponse response;
   response.code = static_cast<ResponseCode>(low);
+  if (version != kProtocolVersion0) {
+    response.greeting = body;
+    return response;
+  }
   Cursor cursor(body);
   if (response.code == ResponseCode::hello_new_client) {
     if (!cursor.u32_be(response.server_instance_id)) return failed(DecodeError::bad_instance_id);
@@ -66,6 +75,20 @@ Decoded decode_nack(uint16_t id, Bytes body) {
   return nack;
 }
 
+Decoded decode_deliver(uint16_t id, Bytes body) {
+  Deliver deliver;
+  deliver.message_id = id;
+  Cursor cursor(body);
+  if (!cursor.chunk(deliver.subscription) || !cursor.chunk(deliver.source) ||
+      !cursor.varint(deliver.attempt))
+    return failed(cursor.error());
+  auto event = decode_event(cursor.rest());
+  if (!event) return failed(event.error());
+  deliver.event = *event;
+  deliver.payload = cursor.rest();
+  return deliver;
+}
+
 Decoded decode_empty(Message message, Bytes body) {
   if (!body.empty()) return failed(DecodeError::unexpected_payload);
   return message;
@@ -81,6 +104,23 @@ void append_header(std::string& out, MessageType type, uint16_t message_id) {
 
 uint8_t first_byte(MessageType type, uint8_t low) {
   return static_cast<uint8_t>(static_cast<unsigned>(type) << 4 | low);
+}
+
+void append_body(std::string& out, MessageType type, uint16_t message_id, Bytes body) {
+  append_length(out, 2 + body.size());
+  append_header(out, type, message_id);
+  out.append(body);
+}
+
+void append_greeting(std::string& out, uint8_t first, Bytes greeting) {
+  append_length(out, 1 + greeting.size());
+  out.push_back(static_cast<char>(first));
+  out.append(greeting);
+}
+
+size_t deliver_front_bytes(const Deliver& deliver) {
+  return varint_size(deliver.subscription.size()) + deliver.subscription.size() +
+         varint_size(deliver.source.size()) + deliver.source.size() + varint_size(deliver.attempt);
 }
 
 struct Texts {
@@ -104,20 +144,22 @@ void append_texts(std::string& out, const Texts& texts) {
 
 }  // namespace
 
-std::optional<MessageType> type_of(Bytes frame) {
+std::optional<MessageType> type_of(Bytes frame, uint8_t version) {
   if (frame.empty()) return std::nullopt;
   const unsigned type = static_cast<uint8_t>(frame[0]) >> 4;
-  if (type >= kMessageTypes || type == 2) return std::nullopt;
+  const size_t assigned = version == kProtocolVersion0 ? kMessageTypes0 : kMessageTypes;
+  if (type >= assigned || type == 2) return std::nullopt;
   return static_cast<MessageType>(type);
 }
 
-Decoded decode_frame(Bytes frame) {
+Decoded decode_frame(Bytes frame, uint8_t version) {
   if (frame.empty()) return failed(DecodeError::empty_frame);
-  const auto type = type_of(frame);
+  const auto type = type_of(frame, version);
   if (!type) return failed(DecodeError::unassigned_type);
   const auto low = static_cast<uint8_t>(static_cast<uint8_t>(frame[0]) & kLowMask);
   if (*type == MessageType::connection_request) return decode_request(low, frame.substr(1));
-  if (*type == MessageType::connection_response) return decode_response(low, frame.substr(1));
+  if (*type == MessageType::connection_response)
+    return decode_response(low, frame.substr(1), version);
   if (frame.size() < 2) return failed(DecodeError::truncated_header);
   const auto id = static_cast<uint16_t>(low << 8 | static_cast<uint8_t>(frame[1]));
   const Bytes body = frame.substr(2);
@@ -127,6 +169,10 @@ Decoded decode_frame(Bytes frame) {
     case MessageType::ping: return decode_empty(Ping{}, body);
     case MessageType::pong: return decode_empty(Pong{}, body);
     case MessageType::nack: return decode_nack(id, body);
+    case MessageType::control: return Control{id, body};
+    case MessageType::control_reply: return ControlReply{id, body};
+    case MessageType::batch: return BatchFrame{id, body};
+    case MessageType::deliver: return decode_deliver(id, body);
     case MessageType::connection_request:
     case MessageType::connection_response: break;
   }
@@ -162,16 +208,22 @@ size_t event_bytes(const EventView& event) {
 
 void append_request(std::string& out, const ConnectionRequest& request) {
   const size_t version_bytes = request.application_version.size();
+  const uint8_t first =
+      first_byte(MessageType::connection_request, request.protocol_version & kLowMask);
+  if (request.protocol_version == kProtocolVersion1)
+    return append_greeting(out, first, request.greeting);
   append_length(out, 1 + varint_size(version_bytes) + version_bytes + 4 +
                          (request.server_instance_id ? 4 : 0));
-  out.push_back(static_cast<char>(
-      first_byte(MessageType::connection_request, request.protocol_version & kLowMask)));
+  out.push_back(static_cast<char>(first));
   append_chunk(out, request.application_version);
   append_u32_be(out, request.client_instance_id);
   if (request.server_instance_id) append_u32_be(out, *request.server_instance_id);
 }
 
 void append_response(std::string& out, const ConnectionResponse& response) {
+  const uint8_t first =
+      first_byte(MessageType::connection_response, static_cast<uint8_t>(response.code));
+  if (!response.greeting.empty()) return append_greeting(out, first, response.greeting);
   std::string body;
   if (response.code == ResponseCode::hello_new_client) {
     append_u32_be(body, response.server_instance_id);
@@ -179,8 +231,7 @@ void append_response(std::string& out, const ConnectionResponse& response) {
     append_texts(body, fit_texts(response.machine, response.human, kFrameBytesMax - 1));
   }
   append_length(out, 1 + body.size());
-  out.push_back(static_cast<char>(
-      first_byte(MessageType::connection_response, static_cast<uint8_t>(response.code))));
+  out.push_back(static_cast<char>(first));
   out.append(body);
 }
 
@@ -190,9 +241,7 @@ void append_ack(std::string& out, uint16_t message_id) {
 }
 
 void append_publish(std::string& out, uint16_t message_id, Bytes payload) {
-  append_length(out, 2 + payload.size());
-  append_header(out, MessageType::publish, message_id);
-  out.append(payload);
+  append_body(out, MessageType::publish, message_id, payload);
 }
 
 void append_nack(std::string& out, uint16_t message_id, Bytes machine, Bytes human) {
@@ -200,6 +249,31 @@ void append_nack(std::string& out, uint16_t message_id, Bytes machine, Bytes hum
   append_length(out, 2 + texts.size);
   append_header(out, MessageType::nack, message_id);
   append_texts(out, texts);
+}
+
+bool deliver_fits(const Deliver& deliver) {
+  return 2 + deliver_front_bytes(deliver) + deliver.payload.size() <= kFrameBytesMax;
+}
+
+void append_deliver(std::string& out, const Deliver& deliver) {
+  append_length(out, 2 + deliver_front_bytes(deliver) + deliver.payload.size());
+  append_header(out, MessageType::deliver, deliver.message_id);
+  append_chunk(out, deliver.subscription);
+  append_chunk(out, deliver.source);
+  append_varint(out, deliver.attempt);
+  out.append(deliver.payload);
+}
+
+void append_batch(std::string& out, uint16_t message_id, Bytes batch) {
+  append_body(out, MessageType::batch, message_id, batch);
+}
+
+void append_control(std::string& out, uint16_t message_id, Bytes body) {
+  append_body(out, MessageType::control, message_id, body);
+}
+
+void append_control_reply(std::string& out, uint16_t message_id, Bytes body) {
+  append_body(out, MessageType::control_reply, message_id, body);
 }
 
 void append_ping(std::string& out) {
@@ -227,6 +301,7 @@ const char* to_string(DecodeError error) {
     case DecodeError::bad_instance_id: return "instance id is not four bytes";
     case DecodeError::bad_compression: return "compressed body is damaged";
     case DecodeError::too_large: return "decoded size exceeds its limit";
+    case DecodeError::bad_table: return "FlatBuffer does not verify";
   }
   return "unknown";
 }
@@ -240,6 +315,10 @@ const char* to_string(MessageType type) {
     case MessageType::ping: return "PING";
     case MessageType::pong: return "PONG";
     case MessageType::nack: return "NACK";
+    case MessageType::control: return "CONTROL";
+    case MessageType::control_reply: return "CONTROL REPLY";
+    case MessageType::batch: return "BATCH";
+    case MessageType::deliver: return "DELIVER";
   }
   return "unknown";
 }

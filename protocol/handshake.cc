@@ -3,7 +3,7 @@
 namespace sink::protocol {
 
 HandshakeDecision decide_handshake(const HandshakeFacts& facts, const ConnectionRequest& request) {
-  if (request.protocol_version != kProtocolVersion0)
+  if (request.protocol_version > facts.protocol_version_max)
     return {ResponseCode::unsupported_protocol_version};
   if (facts.quarantined) return {ResponseCode::quarantined};
   if (!facts.application_version_accepted) return {ResponseCode::unsupported_application_version};

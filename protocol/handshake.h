@@ -15,6 +15,7 @@ struct HandshakeFacts {
   std::optional<uint32_t> recorded_client_instance_id;  // nullopt: the client is unknown
   bool quarantined = false;
   bool application_version_accepted = true;
+  uint8_t protocol_version_max = kProtocolVersion0;  // that the server speaks
 };
 
 struct HandshakeDecision {

@@ -25,8 +25,10 @@ struct Violation {
 // a violation only settle() and close() make sense.
 class Session {
  public:
-  explicit Session(Role role)
+  // A client names the version that it asks for, a server learns it from the request.
+  explicit Session(Role role, uint8_t version = kProtocolVersion0)
       : role_(role),
+        version_(version),
         state_(role == Role::server ? SessionState::awaiting_request
                                     : SessionState::awaiting_response) {}
 
@@ -44,7 +46,7 @@ class Session {
     const auto byte = splitter_.peek();
     if (!byte) return std::nullopt;
     const auto first = static_cast<char>(*byte);
-    return type_of(Bytes(&first, 1));
+    return type_of(Bytes(&first, 1), version_);
   }
 
   void accept() {
@@ -54,11 +56,13 @@ class Session {
   void close() { state_ = SessionState::closing; }
 
   SessionState state() const { return state_; }
+  uint8_t version() const { return version_; }
   bool connected() const { return state_ == SessionState::connected; }
   size_t buffered() const { return splitter_.buffered(); }
 
  private:
   Role role_;
+  uint8_t version_;
   SessionState state_;
   FrameSplitter splitter_;
 };

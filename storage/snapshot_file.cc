@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "storage/crc32c.h"
+#include "protocol/crc32c.h"
 
 namespace sink::storage {
 namespace {

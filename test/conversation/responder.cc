@@ -48,6 +48,11 @@ struct Words {
     return "NACK " + std::to_string(m.message_id) + " " + text_in_hex(m.machine) + " " +
            text_in_hex(m.human);
   }
+  // No conversation of version 0 has them.
+  std::string operator()(const Control&) const { return "CONTROL"; }
+  std::string operator()(const ControlReply&) const { return "CONTROL REPLY"; }
+  std::string operator()(const BatchFrame&) const { return "BATCH"; }
+  std::string operator()(const Deliver&) const { return "DELIVER"; }
 };
 
 }  // namespace
@@ -114,7 +119,7 @@ void Responder::on_publish(const Publish& publish) {
 void Responder::answer_request() {
   const HandshakeDecision decision = decide_handshake(script_.facts, request_);
   append_response(outcome_.output, {decision.code, script_.facts.server_instance_id,
-                                    script_.quarantine_machine, script_.quarantine_human});
+                                    script_.quarantine_machine, script_.quarantine_human, {}});
   if (decision.code == ResponseCode::connected || decision.code == ResponseCode::hello_new_client)
     return session_.accept();
   end(Ending::closed);

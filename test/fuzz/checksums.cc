@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "storage/crc32c.h"
+#include "protocol/crc32c.h"
 
 namespace sink::test {
 namespace {

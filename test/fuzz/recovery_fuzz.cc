@@ -9,7 +9,7 @@
 
 #include "daemon/broker/broker.h"
 #include "daemon/broker/fold.h"
-#include "storage/crc32c.h"
+#include "protocol/crc32c.h"
 #include "storage/log_inspection.h"
 #include "storage/simulated_disk.h"
 #include "storage/store.h"

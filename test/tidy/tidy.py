@@ -13,7 +13,8 @@ import sys
 ARROWS = {
     "protocol": [],
     "protocol/admin": ["protocol"],
-    "storage": [],
+    "protocol/control": ["protocol"],
+    "storage": ["protocol"],
     "tls": [],
     "client": ["protocol", "tls"],
     "daemon/broker": ["protocol", "storage"],
@@ -29,7 +30,7 @@ ARROWS = {
 FENCED = {
     "uv.h": ["client", "daemon", "daemon/accept", "daemon/net", "daemon/admin", "tools"],
     "openssl/": ["tls", "tools/pki"],
-    "flatbuffers/": ["protocol/admin"],
+    "flatbuffers/": ["protocol/admin", "protocol/control"],
     "toml++/": ["daemon/config"],
 }
 POSIX_FILE_CALLS = re.compile(r"(?<![\w>])::(open|openat|pread|pwrite|fdatasync|fsync|ftruncate|renameat|unlinkat)\(")

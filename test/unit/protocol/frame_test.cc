@@ -115,6 +115,7 @@ TEST_CASE("request: another protocol version is decoded whatever its body, to be
       const std::string frame = std::string(1, static_cast<char>(version)) + unhex(body);
       CHECK(decoded_as<ConnectionRequest>(frame).protocol_version == version);
     }
+    if (version == kProtocolVersion1) continue;  // has a body of its own: frame_v1_test.cc
     const std::string body = unhex("05312e302e300000000100000002");
     const std::string frame = std::string(1, static_cast<char>(version)) + body;
     const auto request = decoded_as<ConnectionRequest>(frame);
@@ -246,10 +247,10 @@ TEST_CASE("frames: random messages survive encoding and decoding") {
     const auto id = static_cast<uint16_t>(random() % 4096);
     const auto number = static_cast<uint32_t>(random());
     const Message choices[] = {
-        ConnectionRequest{static_cast<uint8_t>(random() % 16), a, number,
-                          random() % 2 ? std::optional(number ^ 1) : std::nullopt},
-        ConnectionResponse{ResponseCode::hello_new_client, number, {}, {}},
-        ConnectionResponse{ResponseCode::quarantined, 0, a, b},
+        ConnectionRequest{static_cast<uint8_t>(random() % 2 == 0 ? 0 : 2 + random() % 14), a, number,
+                          random() % 2 ? std::optional(number ^ 1) : std::nullopt, {}},
+        ConnectionResponse{ResponseCode::hello_new_client, number, {}, {}, {}},
+        ConnectionResponse{ResponseCode::quarantined, 0, a, b, {}},
         Nack{id, a, b},
     };
     const Message& message = choices[random() % 4];

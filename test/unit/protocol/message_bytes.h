@@ -26,6 +26,22 @@ struct MessageWriter {
   void operator()(const protocol::Nack& m) const {
     protocol::append_nack(out, m.message_id, m.machine, m.human);
   }
+  void operator()(const protocol::Control& m) const {
+    protocol::append_control(out, m.message_id, m.body);
+  }
+  void operator()(const protocol::ControlReply& m) const {
+    protocol::append_control_reply(out, m.message_id, m.body);
+  }
+  void operator()(const protocol::BatchFrame& m) const {
+    protocol::append_batch(out, m.message_id, m.batch);
+  }
+  void operator()(const protocol::Deliver& m) const {
+    protocol::Deliver shortest = m;
+    std::string payload;
+    protocol::append_event(payload, m.event);
+    shortest.payload = payload;
+    protocol::append_deliver(out, shortest);
+  }
 };
 
 // With its length prefix.

@@ -11,29 +11,30 @@ using namespace sink::test;
 
 namespace {
 
-// One well-formed frame of each type, by its number; type 2 does not exist.
-const std::string kFrames[8] = {
+// One well-formed frame of each type, by its number; type 2 does not exist, 8 to 11 are version 1's.
+const std::string kFrames[kMessageTypes] = {
     unhex("0005312e302e3000000001"), unhex("11deadbeef"), unhex("2000"), unhex("3005"),
     unhex("4005000000000000"),       unhex("5000"),       unhex("6000"), unhex("70050161"),
+    unhex("8000"),                   unhex("9000"),       unhex("a000"), unhex("b000000001000000000000"),
 };
 
-// What happens to a type (columns 0 to 7) in a state: Handle, Wait, Ignore, Violation.
+// What happens to a type (columns 0 to 11) in a state: Handle, Wait, Ignore, Violation.
 struct Row {
   Role role;
   SessionState state;
   const char* cells;
 };
 constexpr Row kTable[] = {
-    {Role::server, SessionState::awaiting_request, "HVVVVVVV"},
-    {Role::server, SessionState::deciding, "WWWWWWWW"},
-    {Role::server, SessionState::awaiting_response, "VVVVVVVV"},
-    {Role::server, SessionState::connected, "VVVHHHHH"},
-    {Role::server, SessionState::closing, "IIIIIIII"},
-    {Role::client, SessionState::awaiting_request, "VVVVVVVV"},
-    {Role::client, SessionState::deciding, "VVVVVVVV"},
-    {Role::client, SessionState::awaiting_response, "VHVVVVVV"},
-    {Role::client, SessionState::connected, "VVVHHHHH"},
-    {Role::client, SessionState::closing, "IIIIIIII"},
+    {Role::server, SessionState::awaiting_request, "HVVVVVVVVVVV"},
+    {Role::server, SessionState::deciding, "WWWWWWWWWWWW"},
+    {Role::server, SessionState::awaiting_response, "VVVVVVVVVVVV"},
+    {Role::server, SessionState::connected, "VVVHHHHHHVHV"},
+    {Role::server, SessionState::closing, "IIIIIIIIIIII"},
+    {Role::client, SessionState::awaiting_request, "VVVVVVVVVVVV"},
+    {Role::client, SessionState::deciding, "VVVVVVVVVVVV"},
+    {Role::client, SessionState::awaiting_response, "VHVVVVVVVVVV"},
+    {Role::client, SessionState::connected, "VVVHHHHHHHVH"},
+    {Role::client, SessionState::closing, "IIIIIIIIIIII"},
 };
 
 char letter(Admission admission) {
@@ -51,11 +52,11 @@ char letter(Admission admission) {
 }
 
 // A session brought to `state`; nullopt where its role never gets there.
-std::optional<Session> session_in(Role role, SessionState state) {
-  Session session(role);
+std::optional<Session> session_in(Role role, SessionState state, uint8_t version) {
+  Session session(role, version);
   if (state == SessionState::closing) session.close();
   if (session.state() == state) return session;
-  const std::string opening = framed(role == Role::server ? kFrames[0] : kFrames[1]);
+  const std::string opening = framed(role == Role::client ? kFrames[1] : version == 0 ? kFrames[0] : unhex("01"));
   session.lend(opening);
   REQUIRE(session.next());
   session.settle();
@@ -115,7 +116,7 @@ TEST_CASE("session: every cell of the table that a session can reach") {
   size_t reached = 0;
   for (const Row& row : kTable) {
     for (unsigned type = 0; type < kMessageTypes; ++type) {
-      auto session = session_in(row.role, row.state);
+      auto session = session_in(row.role, row.state, kProtocolVersion1);
       if (!session) continue;
       CAPTURE(static_cast<int>(row.role));
       CAPTURE(static_cast<int>(row.state));
@@ -129,12 +130,14 @@ TEST_CASE("session: every cell of the table that a session can reach") {
 
 TEST_CASE("session: empty frames and unassigned types are violations in every state that reads") {
   for (const Row& row : kTable) {
-    for (int type = -1; type < 16; ++type) {
-      if (type >= 0 && type < 8) continue;
-      auto session = session_in(row.role, row.state);
+    for (int type = -1; type < 32; ++type) {
+      const auto version = static_cast<uint8_t>(type / 16);
+      const int assigned = version == 0 ? 8 : static_cast<int>(kMessageTypes);
+      if (type >= 0 && type % 16 < assigned) continue;
+      auto session = session_in(row.role, row.state, version);
       if (!session) continue;
       const std::string frame =
-          type < 0 ? std::string() : std::string(1, static_cast<char>(type << 4)) + '\0';
+          type < 0 ? std::string() : std::string(1, static_cast<char>(type % 16 << 4)) + '\0';
       const char expected = row.state == SessionState::deciding  ? 'W'
                             : row.state == SessionState::closing ? 'I'
                                                                  : 'V';
@@ -155,7 +158,7 @@ TEST_CASE("session: a violation says what it was") {
   CHECK(result.error().type == MessageType::ping);
   CHECK(result.error().state == SessionState::awaiting_request);
 
-  auto connected = session_in(Role::client, SessionState::connected);
+  auto connected = session_in(Role::client, SessionState::connected, kProtocolVersion0);
   const std::string bad = framed(unhex("300000"));
   connected->lend(bad);
   result = connected->next();
@@ -165,7 +168,7 @@ TEST_CASE("session: a violation says what it was") {
   CHECK(result.error().type == MessageType::ack);
   CHECK(result.error().state == SessionState::connected);
 
-  auto other = session_in(Role::client, SessionState::connected);
+  auto other = session_in(Role::client, SessionState::connected, kProtocolVersion0);
   const std::string unassigned = framed(unhex("9000"));
   other->lend(unassigned);
   result = other->next();
@@ -225,7 +228,7 @@ TEST_CASE("session: what is pipelined behind a rejected request is never handed 
 
 TEST_CASE("session: once closing, always closing") {
   for (const Role role : {Role::server, Role::client}) {
-    auto session = session_in(role, SessionState::connected);
+    auto session = session_in(role, SessionState::connected, kProtocolVersion0);
     session->close();
     session->accept();
     CHECK(session->state() == SessionState::closing);
@@ -262,7 +265,7 @@ TEST_CASE("session: a client reads what follows the response once it accepts") {
 }
 
 TEST_CASE("session: closing swallows whole frames and keeps no more than a partial one") {
-  auto session = session_in(Role::server, SessionState::connected);
+  auto session = session_in(Role::server, SessionState::connected, kProtocolVersion0);
   session->close();
   const std::string frame = framed(std::string(1'000, 'x'));
   for (int i = 0; i < 100; ++i) CHECK(drain(*session, frame) == 0);

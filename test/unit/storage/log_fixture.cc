@@ -1,7 +1,7 @@
 #include "test/unit/storage/log_fixture.h"
 
 #include "storage/batch_reader.h"
-#include "storage/crc32c.h"
+#include "protocol/crc32c.h"
 
 namespace sink::storage::test {
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <map>
 
-#include "storage/crc32c.h"
+#include "protocol/crc32c.h"
 #include "test/unit/storage/log_fixture.h"
 
 using namespace sink::storage;
@@ -26,7 +26,7 @@ std::string from_the_future(std::string bytes, uint32_t seed, size_t crc_at, siz
   put_u16(bytes.data() + 8, kFormatVersion + 1);
   put_u16(bytes.data() + 10, kFormatVersion + 1);
   const std::string_view view(bytes);
-  const uint32_t crc = crc32c(crc32c(seed, view.substr(0, crc_at)),
+  const uint32_t crc = sink::crc32c(sink::crc32c(seed, view.substr(0, crc_at)),
                               crc_end < bytes.size() ? view.substr(crc_end) : "");
   put_u32(bytes.data() + crc_at, crc);
   return bytes;

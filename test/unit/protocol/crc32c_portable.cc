@@ -2,9 +2,9 @@
 // ISA-L is there.
 #undef SINKD_HAVE_ISAL
 #define crc32c portable_crc32c
-#include "storage/crc32c.cc"
+#include "protocol/crc32c.cc"
 #undef crc32c
 
-namespace sink::storage::portable {
+namespace sink::portable {
 uint32_t crc32c(uint32_t crc, std::string_view bytes) { return portable_crc32c(crc, bytes); }
-}  // namespace sink::storage::portable
+}  // namespace sink::portable

@@ -1,11 +1,11 @@
-#include "storage/crc32c.h"
+#include "protocol/crc32c.h"
 
 #include <doctest/doctest.h>
 
 #include <random>
 #include <string>
 
-namespace sink::storage::portable {
+namespace sink::portable {
 uint32_t crc32c(uint32_t crc, std::string_view bytes);  // crc32c_portable.cc
 }
 
@@ -25,8 +25,8 @@ static void check_known_vectors(Checksum checksum) {
 }
 
 TEST_CASE("crc32c: known vectors hold in both implementations") {
-  check_known_vectors(sink::storage::crc32c);
-  check_known_vectors(sink::storage::portable::crc32c);
+  check_known_vectors(sink::crc32c);
+  check_known_vectors(sink::portable::crc32c);
 }
 
 TEST_CASE("crc32c: both implementations agree, in pieces and at once") {
@@ -37,9 +37,9 @@ TEST_CASE("crc32c: both implementations agree, in pieces and at once") {
     const auto seed = static_cast<uint32_t>(random());
     const std::string_view view(bytes);
     const size_t cut = random() % (bytes.size() + 1);
-    const uint32_t whole = sink::storage::crc32c(seed, view);
-    CHECK(whole == sink::storage::portable::crc32c(seed, view));
-    CHECK(whole == sink::storage::crc32c(sink::storage::crc32c(seed, view.substr(0, cut)),
+    const uint32_t whole = sink::crc32c(seed, view);
+    CHECK(whole == sink::portable::crc32c(seed, view));
+    CHECK(whole == sink::crc32c(sink::crc32c(seed, view.substr(0, cut)),
                                          view.substr(cut)));
   }
 }

@@ -1,4 +1,4 @@
-#include "storage/crc32c.h"
+#include "protocol/crc32c.h"
 
 #include <array>
 
@@ -6,7 +6,7 @@
 #include <isa-l/crc.h>
 #endif
 
-namespace sink::storage {
+namespace sink {
 
 #ifdef SINKD_HAVE_ISAL
 
@@ -56,4 +56,4 @@ uint32_t crc32c(uint32_t crc, std::string_view bytes) {
 
 #endif
 
-}  // namespace sink::storage
+}  // namespace sink
