@@ -53,6 +53,7 @@ class EventLog {
   void note_settled(Position first, Position end);
   // After recovery: what the fold says is unsettled.
   void add_unsettled(Position position, uint64_t pairs) { index_.add_unsettled(position, pairs); }
+  void add_unsettled_run(Position first, Position end) { index_.add_unsettled_run(first, end); }
 
   bool committing() const { return committing_; }
   // The batch that holds the record appended last: committed once a receipt reaches it.

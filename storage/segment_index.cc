@@ -136,7 +136,9 @@ void SegmentIndex::add_unsettled(Position position, uint64_t pairs) {
   files_[range->segment].unsettled += pairs;
 }
 
-void SegmentIndex::settle(Position first, Position end) {
+// Goes from range to range, however wide [first, end) is: a damaged record may claim anything.
+template <class Visit>
+void SegmentIndex::visit_pieces(Position first, Position end, Visit visit) {
   while (first < end) {
     Range* range = find_range(first);
     if (range == nullptr) {  // a hole: its event was never written, or was lost
@@ -146,11 +148,24 @@ void SegmentIndex::settle(Position first, Position end) {
       continue;
     }
     const Position stop = std::min(end, range->end);
-    const uint64_t pairs = std::min<uint64_t>(range->unsettled, stop - first);
-    range->unsettled -= pairs;
-    files_[range->segment].unsettled -= pairs;
+    visit(*range, stop - first);
     first = stop;
   }
+}
+
+void SegmentIndex::add_unsettled_run(Position first, Position end) {
+  visit_pieces(first, end, [this](Range& range, uint64_t positions) {
+    range.unsettled += positions;
+    files_[range.segment].unsettled += positions;
+  });
+}
+
+void SegmentIndex::settle(Position first, Position end) {
+  visit_pieces(first, end, [this](Range& range, uint64_t positions) {
+    const uint64_t pairs = std::min<uint64_t>(range.unsettled, positions);
+    range.unsettled -= pairs;
+    files_[range.segment].unsettled -= pairs;
+  });
 }
 
 std::pair<Position, Position> SegmentIndex::positions_behind(SegmentId id, uint64_t offset) const {

@@ -70,6 +70,7 @@ class SegmentIndex {
   std::optional<Anchor> time_of(Position position) const;
 
   void add_unsettled(Position position, uint64_t pairs);
+  void add_unsettled_run(Position first, Position end);  // one pair for each position
   void settle(Position first, Position end);  // one pair for each position of the range
 
   // The positions whose batches lie wholly or partly behind `offset` of a file; equal: none.
@@ -97,6 +98,8 @@ class SegmentIndex {
   void cut_ranges_at(Position position);
   Ranges::const_iterator range_of(Position position) const;
   Range* find_range(Position position);
+  template <class Visit>
+  void visit_pieces(Position first, Position end, Visit visit);
 
   std::map<SegmentId, SegmentFile> files_;
   Ranges ranges_;  // by first position, disjoint

@@ -28,8 +28,7 @@ std::vector<std::string> Broker::start(const std::vector<SubscriptionSpec>& spec
   for (const auto& tracker : core_.state.trackers) {
     if (!tracker) continue;
     tracker->pending.for_each_run([&](Position first, Position end) {
-      for (Position position = first; position < end; ++position)
-        core_.log.add_unsettled(position, 1);
+      core_.log.add_unsettled_run(first, end);
     });
     for (const auto& [position, event] : tracker->quarantined)
       core_.log.add_unsettled(position, 1);

@@ -85,6 +85,20 @@ TEST_CASE("segment index: unsettled pairs are counted in the file that holds the
   CHECK(f.index.file(2)->unsettled == 5);
 }
 
+TEST_CASE("segment index: a run counts in every file that it touches, however far it reaches") {
+  IndexFixture f;
+  f.add_file(1);
+  f.add_batch(1);
+  f.add_file(2);
+  f.add_batch(2);
+  f.index.add_unsettled_run(6, UINT64_MAX);
+  CHECK(f.index.file(1)->unsettled == 5);
+  CHECK(f.index.file(2)->unsettled == 10);
+  f.index.settle(0, UINT64_MAX);
+  CHECK(f.index.file(1)->unsettled == 0);
+  CHECK(f.index.file(2)->unsettled == 0);
+}
+
 TEST_CASE("segment index: a relocated range is found in its new file with its pairs") {
   IndexFixture f;
   f.add_file(1);
