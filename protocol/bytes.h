@@ -30,6 +30,7 @@ enum class DecodeError : uint8_t {
   bad_compression,
   too_large,
   bad_table,
+  bad_batch,
 };
 const char* to_string(DecodeError error);
 

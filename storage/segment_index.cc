@@ -53,7 +53,7 @@ void SegmentIndex::add_batch(SegmentId segment, uint64_t offset, const BatchHead
   file.last_sequence = header.sequence;
   file.newest_wall_ms = std::max(file.newest_wall_ms, header.wall_ms);
   file.events += header.event_count;
-  if (end == header.first_position) return;
+  if (end <= header.first_position) return;
   Range* last = ranges_.empty() ? nullptr : &std::prev(ranges_.end())->second;
   if (last == nullptr || last->segment != segment) {
     last = &ranges_[header.first_position];
@@ -81,7 +81,7 @@ void SegmentIndex::cut_ranges_at(Position position) {
 }
 
 void SegmentIndex::relocate(const Relocation& relocation) {
-  if (relocation.anchors.empty()) return;
+  if (relocation.anchors.empty() || relocation.first >= relocation.end) return;
   cut_ranges_at(relocation.first);
   cut_ranges_at(relocation.end);
   uint64_t moved = 0;
@@ -246,7 +246,7 @@ bool SegmentIndex::decode(std::string_view bytes) {
     uint64_t anchors = 0;
     if (!take_u64(bytes, range.first) || !take_u64(bytes, range.end) || !take_u64(bytes, id) ||
         !take_u64(bytes, range.end_offset) || !take_u64(bytes, anchors) ||
-        anchors > bytes.size() / 32)
+        anchors > bytes.size() / 32 || range.first >= range.end)
       return false;
     range.segment = static_cast<SegmentId>(id);
     for (; anchors > 0; --anchors) {

@@ -91,6 +91,7 @@ void Broker::close(ConnectionId connection, CloseReason reason) {
 bool Broker::turn() {
   run_timers();
   sessions_.close_silent();
+  sessions_.expire_sessions();
   intake_.write_due();
   sessions_.resume_paused();
   const bool done = delivery_.pump_all();
@@ -142,8 +143,9 @@ void Broker::tidy() {
 std::optional<uint64_t> Broker::deadline_ms() const {
   std::optional<uint64_t> deadline;
   for (const auto& candidate :
-       {core_.timers.next_ms(), sessions_.silence_deadline_ms(), intake_.deadline_ms(),
-        delivery_.settlements_deadline_ms(), core_.log.deadline_ms(core_.log_time())})
+       {core_.timers.next_ms(), sessions_.silence_deadline_ms(), sessions_.expiry_deadline_ms(),
+        intake_.deadline_ms(), delivery_.settlements_deadline_ms(),
+        core_.log.deadline_ms(core_.log_time())})
     if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);
   if (core_.cache.bytes() > 0)
     deadline = std::min(deadline.value_or(UINT64_MAX), next_tidy_ms_);

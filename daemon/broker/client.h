@@ -2,6 +2,7 @@
 // it, the broker changes it. Invariant: `number` and `client_id` never change.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -37,6 +38,8 @@ struct Client {
   std::string address;
   uint64_t last_seen_ms = 0;  // Unix time
   ConnectionId connection = 0;
+  ConnectionId parked = 0;  // the Peer of a session whose connection broke (Resumption)
+  std::optional<std::array<uint8_t, 16>> ended_session;  // the last that came to its end parked
   uint32_t epoch = 0;                           // rises with every connection
   std::map<uint64_t, uint64_t> freshness;       // event type id -> newest timestamp
   ClockSkew clock_skew;                         // since it connected

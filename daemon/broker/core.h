@@ -11,6 +11,7 @@
 
 #include "daemon/broker/application_versions.h"
 #include "daemon/broker/block_cache.h"
+#include "daemon/broker/client_policy.h"
 #include "daemon/broker/client_registry.h"
 #include "daemon/broker/counters.h"
 #include "daemon/broker/latency_histogram.h"
@@ -36,6 +37,9 @@ struct Settings {
   size_t clients_max = 200'000;
   size_t keys_per_client = ProducerProgress::kKeysMax;
   size_t cache_bytes = 32 << 20;
+  uint64_t session_ttl_ms = 30'000;  // a broken session of version 1 may be resumed; 0: never
+  uint32_t batch_events = 4'096;     // of one BATCH; 0: none are taken
+  std::vector<ClientPolicy> client_policies;
 };
 
 // Why a connection ended, for the log and the counters.

@@ -28,7 +28,11 @@ namespace sink::broker {
   X(bytes_avoided, "Event bytes never written because everyone had settled in time")   \
   X(blocks_read, "Pieces of the log read back for delivery")                           \
   X(reads_failed, "Reads of the log that the disk did not answer; they are repeated")  \
-  X(pings_received, "PING frames received")
+  X(pings_received, "PING frames received")                                            \
+  X(batches_received, "BATCH frames received")                                         \
+  X(sessions_resumed, "Sessions that went on with another connection")                 \
+  X(sessions_expired, "Sessions whose client did not come back in time")               \
+  X(controls_refused, "Control requests answered with an error")
 
 // Those that are one metric with a label: X(name, value of the label).
 #define SINKD_HANDSHAKES(X)                              \

@@ -60,9 +60,35 @@ void Delivery::detach(Client& client, Peer& peer) {
   }
 }
 
+// Of a client whose session waits to be resumed the parked Peer, which takes nothing.
 Peer* Delivery::peer_of(const Tracker& tracker) {
-  if (tracker.client == nullptr || tracker.client->connection == 0) return nullptr;
-  return core_.peers.find(tracker.client->connection);
+  if (tracker.client == nullptr) return nullptr;
+  const Client& client = *tracker.client;
+  return core_.peers.find(client.connection != 0 ? client.connection : client.parked);
+}
+
+std::vector<uint16_t> Delivery::resume_window(Client& client, Peer& peer, uint64_t received) {
+  std::vector<uint16_t> unreceived;
+  std::vector<std::pair<uint64_t, uint16_t>> awaited;
+  peer.window.for_each([&](uint16_t id, Flight& flight) {
+    if (flight.mark.number > received) return unreceived.push_back(id);
+    awaited.emplace_back(flight.mark.number, id);
+    flight.sent_ms = core_.now.monotonic_ms;
+  });
+  for (const uint16_t id : unreceived) {
+    const Flight flight = *peer.window.take(id);
+    Tracker* tracker = core_.state.tracker(flight.tracker);
+    if (flight.late || tracker == nullptr) continue;
+    unlink(*tracker, peer, flight);
+    tracker->ready.emplace(flight.position, flight.again);
+  }
+  for (Tracker* tracker : client.trackers)
+    if (tracker->in_flight > 0 && !tracker->timer_armed)
+      arm_timeout(*tracker, core_.now.monotonic_ms);
+  std::sort(awaited.begin(), awaited.end());
+  std::vector<uint16_t> ids;
+  for (const auto& [number, id] : awaited) ids.push_back(id);
+  return ids;
 }
 
 // In flight plus settled-but-not-yet-written never exceeds the window: after a crash at most a
@@ -152,8 +178,9 @@ Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position
                tracker.subscription->spec.after_quarantine == AfterQuarantine::hold_key);
     return Step::skipped;
   }
-  send(tracker, peer, *payload, {position, key, core_.now.monotonic_ms, tracker.id, kNoMessage,
-                                 kNoMessage, false, event_record->source}, sent_before);
+  send(tracker, peer, *payload,
+       {position, key, core_.now.monotonic_ms, tracker.id, kNoMessage, kNoMessage, false,
+        sent_before, event_record->source, {}});
   return Step::sent;
 }
 
@@ -165,26 +192,53 @@ void Delivery::take_next(Tracker& tracker, Position position) {
   }
 }
 
-void Delivery::send(Tracker& tracker, Peer& peer, std::string_view payload, const Flight& flight,
-                    bool sent_before) {
+void Delivery::send(Tracker& tracker, Peer& peer, std::string_view payload, Flight flight) {
+  if (peer.resumable) {
+    protocol::Tally& sent = peer.resumable->sent;
+    flight.mark = {sent.count + 1, sent.checksum};
+    sent.add(payload);
+  }
   const auto id = peer.window.add(flight);
   link(tracker, peer, *id);
-  protocol::append_publish(peer.output.tail(), *id, payload);
+  append_delivery(peer, *id, tracker, payload, flight);
   if (!peer.output_announced) {
     peer.output_announced = true;
     core_.transport.output_ready(peer.id);
   }
-  if (sent_before) {
+  if (flight.again) {
     ++tracker.counts.redelivered;
     ++core_.counters.events_redelivered;
   } else {
     ++tracker.counts.delivered;
     ++core_.counters.events_delivered;
   }
-  if (tracker.timer_armed) return;
+  if (!tracker.timer_armed) arm_timeout(tracker, core_.now.monotonic_ms);
+}
+
+void Delivery::arm_timeout(Tracker& tracker, uint64_t sent_ms) {
   tracker.timer_armed = true;
-  core_.timers.set({core_.now.monotonic_ms + tracker.subscription->spec.ack_timeout_ms,
-                    TimerKind::ack_timeout, tracker.id, 0});
+  core_.timers.set({sent_ms + tracker.subscription->spec.ack_timeout_ms, TimerKind::ack_timeout,
+                    tracker.id, 0});
+}
+
+// Version 1 says what version 0 cannot; a frame that would not hold it all is a plain PUBLISH.
+void Delivery::append_delivery(Peer& peer, uint16_t id, const Tracker& tracker,
+                               std::string_view payload, const Flight& flight) {
+  if (!peer.resumable) return protocol::append_publish(peer.output.tail(), id, payload);
+  protocol::Deliver deliver;
+  deliver.message_id = id;
+  deliver.subscription = tracker.subscription->spec.name;
+  if (const Client* source = core_.state.clients.find(flight.source))
+    deliver.source = source->client_id;
+  deliver.payload = payload;
+  if (flight.again) {
+    const auto mark = tracker.marks.find(flight.position);
+    const uint64_t failures = mark == tracker.marks.end() ? 0 : mark->second.failures;
+    deliver.attempt = std::max<uint64_t>(failures, 1) + 1;
+  }
+  if (!protocol::deliver_fits(deliver))
+    return protocol::append_publish(peer.output.tail(), id, payload);
+  protocol::append_deliver(peer.output.tail(), deliver);
 }
 
 // The payload as this subscription's consumer sees it: with its key rewritten by key_format. Valid
@@ -278,13 +332,18 @@ void Delivery::unlink(Tracker& tracker, Peer& peer, const Flight& flight) {
 
 // ---- answers ---------------------------------------------------------------------------------
 
+std::optional<Flight> Delivery::take_flight(Peer& peer, uint16_t message_id) {
+  auto flight = peer.window.take(message_id);
+  if (!flight) ++core_.counters.answers_ignored;
+  if (flight && peer.resumable)
+    peer.resumable->answered_max = std::max(peer.resumable->answered_max, flight->mark.number);
+  return flight;
+}
+
 void Delivery::on_ack(Peer& peer, uint16_t message_id) {
   const bool was_full = peer.window.full();
-  const auto flight = peer.window.take(message_id);
-  if (!flight) {
-    ++core_.counters.answers_ignored;
-    return;
-  }
+  const auto flight = take_flight(peer, message_id);
+  if (!flight) return;
   if (was_full && peer.client != nullptr) on_writable(*peer.client);
   Tracker* tracker = core_.state.tracker(flight->tracker);
   if (tracker == nullptr) return;
@@ -298,11 +357,8 @@ void Delivery::on_ack(Peer& peer, uint16_t message_id) {
 void Delivery::on_nack(Peer& peer, uint16_t message_id, std::string_view machine,
                        std::string_view human) {
   const bool was_full = peer.window.full();
-  const auto flight = peer.window.take(message_id);
-  if (!flight) {
-    ++core_.counters.answers_ignored;
-    return;
-  }
+  const auto flight = take_flight(peer, message_id);
+  if (!flight) return;
   if (was_full && peer.client != nullptr) on_writable(*peer.client);
   Tracker* tracker = core_.state.tracker(flight->tracker);
   if (tracker == nullptr) return;
@@ -341,13 +397,12 @@ void Delivery::on_timer(const Timer& timer) {
 void Delivery::time_out(Tracker& tracker) {
   tracker.timer_armed = false;
   Peer* peer = peer_of(tracker);
-  if (peer == nullptr) return;
+  if (peer == nullptr || peer->parked) return;  // a resumed session arms it anew
   const uint64_t timeout = tracker.subscription->spec.ack_timeout_ms;
   while (tracker.first_in_flight != kNoMessage) {
     Flight* flight = peer->window.find(tracker.first_in_flight);
     if (flight->sent_ms + timeout > core_.now.monotonic_ms) {
-      tracker.timer_armed = true;
-      core_.timers.set({flight->sent_ms + timeout, TimerKind::ack_timeout, tracker.id, 0});
+      arm_timeout(tracker, flight->sent_ms);
       break;
     }
     const Flight late = *flight;

@@ -38,6 +38,10 @@ class Delivery {
   // The client's deliveries go to `peer` from now on; or to nobody.
   void attach(Client& client, Peer& peer);
   void detach(Client& client, Peer& peer);
+  // The session of `client` goes on: `peer` has the window of its last connection. What the client
+  // has not received will be sent next. Returns the ids of what it has received and not answered,
+  // in the order they were sent.
+  std::vector<uint16_t> resume_window(Client& client, Peer& peer, uint64_t received);
 
   // Answers of a consumer. Unknown ids are counted and change nothing (S2).
   void on_ack(Peer& peer, uint16_t message_id);
@@ -103,8 +107,10 @@ class Delivery {
   Step deliver_next(Tracker& tracker, Peer& peer);
   Step deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,
                std::string_view record);
-  void send(Tracker& tracker, Peer& peer, std::string_view payload, const Flight& flight,
-            bool sent_before);
+  void send(Tracker& tracker, Peer& peer, std::string_view payload, Flight flight);
+  void append_delivery(Peer& peer, uint16_t id, const Tracker& tracker, std::string_view payload,
+                       const Flight& flight);
+  void arm_timeout(Tracker& tracker, uint64_t sent_ms);
   std::optional<std::string_view> formatted(const Tracker& tracker, const EventRecord& record,
                                             protocol::EventView event);
   void take_next(Tracker& tracker, Position position);
@@ -114,6 +120,7 @@ class Delivery {
   void on_block(Tracker& tracker, Position position, BlockReads::Outcome outcome);
   void lose(Tracker& tracker, Position position);
 
+  std::optional<Flight> take_flight(Peer& peer, uint16_t message_id);
   void link(Tracker& tracker, Peer& peer, uint16_t id);
   void unlink(Tracker& tracker, Peer& peer, const Flight& flight);
   void time_out(Tracker& tracker);

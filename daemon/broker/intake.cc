@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "protocol/batch.h"
+
 namespace sink::broker {
 namespace {
 
 constexpr uint64_t kYoungBytesMax = 16u << 20;
 constexpr size_t kProgressMax = 1'024;
+constexpr size_t kBatchBytesMax = 1 << 20;  // of a BATCH's events, decoded
 constexpr size_t kRecordOverhead = storage::kRecordHeaderBytes + storage::kPositionBytes;
 
 const char* text_of(Refusal refusal) {
@@ -49,16 +52,38 @@ bool Intake::busy() const {
 }
 
 void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
+  take(peer, publish.event, publish.payload, {peer.id, publish.message_id, core_.now.us()});
+}
+
+bool Intake::on_batch(Peer& peer, const protocol::BatchFrame& frame) {
+  ++core_.counters.batches_received;
+  const auto events = protocol::decode_batch(
+      frame.batch, {core_.settings.batch_events, kBatchBytesMax});
+  if (!events || events->empty() || peer.batches.count(frame.message_id) != 0) return false;
+  const auto count = static_cast<uint32_t>(events->size());
+  peer.batches[frame.message_id] = {count, count, 0, {}};
+  std::string payload;
+  AckTarget target{peer.id, frame.message_id, core_.now.us(), true, 0};
+  for (const protocol::Event& event : *events) {
+    payload.clear();
+    protocol::append_event(payload, event.view());
+    take(peer, event.view(), payload, target);
+    ++target.index;
+  }
+  return true;
+}
+
+void Intake::take(Peer& peer, const protocol::EventView& event, protocol::Bytes payload,
+                  const AckTarget& target) {
   Client& client = *peer.client;
-  const protocol::EventView& event = publish.event;
   ++core_.counters.events_received;
   if (core_.log.failed()) return;  // no answer: unknown, the publisher sends it again (P3, P6)
+  if (!protocol::event_fits(payload.size())) return refuse(peer, target, Refusal::too_large);
   switch (client.progress.check(event.event_type_id, event.key, event.offset)) {
     case OffsetVerdict::duplicate:
       ++core_.counters.events_duplicate;
-      return ack_when_committed(peer, publish.message_id);
-    case OffsetVerdict::regressed:
-      return refuse(peer, publish.message_id, Refusal::offset_regressed);
+      return ack_when_committed(target);
+    case OffsetVerdict::regressed: return refuse(peer, target, Refusal::offset_regressed);
     case OffsetVerdict::fresh: break;
   }
   note_freshness(client, event);
@@ -66,30 +91,29 @@ void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
       core_.router.route(client, event.event_type_id, event.key, core_.state.routable);
   if (matched.empty()) {
     ++core_.counters.events_unrouted;
-    if (core_.settings.unrouted == Unrouted::nack)
-      return refuse(peer, publish.message_id, Refusal::unrouted);
-    return send_ack({peer.id, publish.message_id, core_.now.us()});
+    if (core_.settings.unrouted == Unrouted::nack) return refuse(peer, target, Refusal::unrouted);
+    return send_ack(target);
   }
-  accept(peer, client, publish, matched);
+  accept(peer, event, payload, target, matched);
 }
 
 // The payload as it will be delivered: a peer may pad its varints, we never send them so.
-protocol::Bytes Intake::canonical(const protocol::Publish& publish) {
-  if (publish.payload.size() == protocol::event_bytes(publish.event)) return publish.payload;
+protocol::Bytes Intake::canonical(const protocol::EventView& event, protocol::Bytes payload) {
+  if (payload.size() == protocol::event_bytes(event)) return payload;
   payload_.clear();
-  protocol::append_event(payload_, publish.event);
+  protocol::append_event(payload_, event);
   return payload_;
 }
 
-void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish,
-                    const std::vector<Tracker*>& matched) {
+void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Bytes received,
+                    const AckTarget& target, const std::vector<Tracker*>& matched) {
+  Client& client = *peer.client;
   prefix_.clear();
   append_event_prefix(prefix_, client.number, matched);
-  const protocol::Bytes payload = canonical(publish);
+  const protocol::Bytes payload = canonical(event, received);
   const uint64_t bytes = prefix_.size() + payload.size() + kRecordOverhead;
   if (bytes > core_.log.record_bytes_max())
-    return refuse(peer, publish.message_id, Refusal::too_large);
-  const protocol::EventView& event = publish.event;
+    return refuse(peer, target, Refusal::too_large);
   const uint64_t now_ms = core_.now.monotonic_ms;
   const bool room = core_.log.accepts(young_bytes_ + bytes);
   const auto older_refused_ms = peer.refused.older_refused_ms(event.event_type_id, event.key,
@@ -97,20 +121,20 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
   if (!room || older_refused_ms) {
     peer.refused.add(event.event_type_id, event.key, event.offset,
                      room ? *older_refused_ms : now_ms);
-    return refuse(peer, publish.message_id, Refusal::storage_full);
+    return refuse(peer, target, Refusal::storage_full);
   }
   peer.refused.remove(event.event_type_id, event.key, event.offset);
   if (core_.settings.commit_linger_ms > 0) core_.log.reserve_positions();
   const Position position = core_.log.take_position();
   if (core_.settings.commit_linger_ms > 0) {
     YoungEvent young{position, core_.now.monotonic_ms, client.number, prefix_, prefix_.size(),
-                     matched, {peer.id, publish.message_id, core_.now.us()}, 0};
+                     matched, target, 0};
     young.record += payload;
     young_bytes_ += young.record.size();
     core_.young.add(std::move(young));
   } else {
     core_.log.append_event(position, prefix_, payload, static_cast<uint32_t>(matched.size()));
-    acks_.push_back({core_.log.open_sequence(), {peer.id, publish.message_id, core_.now.us()}});
+    acks_.push_back({core_.log.open_sequence(), target});
   }
   client.progress.record(event.event_type_id, event.key, event.offset,
                          core_.settings.keys_per_client);
@@ -118,11 +142,52 @@ void Intake::accept(Peer& peer, Client& client, const protocol::Publish& publish
   for (Tracker* tracker : matched) delivery_.add(*tracker, position);
 }
 
-void Intake::refuse(Peer& peer, uint16_t message_id, Refusal refusal) {
+void Intake::refuse(Peer& peer, const AckTarget& target, Refusal refusal) {
   count(core_.counters, refusal);
   const char machine = static_cast<char>(refusal);
-  protocol::append_nack(peer.output.tail(), message_id, {&machine, 1}, text_of(refusal));
+  if (target.in_batch) {
+    OpenBatch& batch = peer.batches[target.message_id];
+    ++batch.refused;
+    protocol::append_varint(batch.refusals, target.index);
+    batch.refusals.push_back(machine);
+    return finish_one(peer, target.message_id);
+  }
+  answer_nack(peer, target.message_id, {&machine, 1}, text_of(refusal));
+}
+
+// One event of a batch has its answer; the last one lets the batch have its own.
+void Intake::finish_one(Peer& peer, uint16_t message_id) {
+  const auto found = peer.batches.find(message_id);
+  if (found == peer.batches.end() || --found->second.unanswered > 0) return;
+  const OpenBatch batch = std::move(found->second);
+  peer.batches.erase(found);
+  if (batch.refused == 0) return answer_ack(peer, message_id);
+  answer_nack(peer, message_id, batch.refusals,
+              std::to_string(batch.refused) + " of " + std::to_string(batch.events) +
+                  " events were refused, the others are safe");
+}
+
+// A parked session remembers the answer, and gives it when it is resumed.
+void Intake::answer_ack(Peer& peer, uint16_t message_id) {
+  if (peer.resumable) peer.resumable->answers.on_ack(message_id);
+  if (peer.closing) return;
+  protocol::append_ack(peer.output.tail(), message_id);
   announce(peer);
+}
+
+void Intake::answer_nack(Peer& peer, uint16_t message_id, protocol::Bytes machine,
+                         protocol::Bytes human) {
+  if (peer.resumable) peer.resumable->answers.on_nack(message_id, machine, human);
+  if (peer.closing) return;
+  protocol::append_nack(peer.output.tail(), message_id, machine, human);
+  announce(peer);
+}
+
+void Intake::redirect(ConnectionId from, ConnectionId to) {
+  for (PendingAck& ack : acks_)
+    if (ack.target.connection == from) ack.target.connection = to;
+  for (YoungEvent& event : core_.young)
+    if (event.ack.connection == from) event.ack.connection = to;
 }
 
 void Intake::announce(Peer& peer) {
@@ -142,21 +207,21 @@ void Intake::note_freshness(Client& client, const protocol::EventView& event) {
 }
 
 // Everything accepted so far, the original of a republished event included, is safe by then.
-void Intake::ack_when_committed(Peer& peer, uint16_t message_id) {
+void Intake::ack_when_committed(const AckTarget& target) {
   if (!core_.young.empty()) write_all();
   const storage::Sequence needed =
       core_.log.has_open_records() ? core_.log.open_sequence() : core_.log.last_sequence();
   if (needed <= committed_ || (!core_.log.has_open_records() && !core_.log.committing()))
-    return send_ack({peer.id, message_id, core_.now.us()});
-  acks_.push_back({needed, {peer.id, message_id, core_.now.us()}});
+    return send_ack(target);
+  acks_.push_back({needed, target});
 }
 
 void Intake::send_ack(const AckTarget& target) {
   Peer* peer = core_.peers.find(target.connection);
-  if (peer == nullptr || peer->closing || core_.log.failed()) return;
+  if (peer == nullptr || (peer->closing && !peer->parked) || core_.log.failed()) return;
   core_.ack_times.add(core_.now.us() - std::min(core_.now.us(), target.received_us));
-  protocol::append_ack(peer->output.tail(), target.message_id);
-  announce(*peer);
+  if (target.in_batch) return finish_one(*peer, target.message_id);
+  answer_ack(*peer, target.message_id);
 }
 
 void Intake::on_committed(storage::Sequence sequence) {

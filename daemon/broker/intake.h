@@ -29,6 +29,10 @@ class Intake {
   bool busy() const;
   // The peer is connected; the intake is not busy() and the broker is not draining.
   void on_publish(Peer& peer, const protocol::Publish& publish);
+  // False: it cannot be decoded, which is a protocol error.
+  bool on_batch(Peer& peer, const protocol::BatchFrame& frame);
+  // What connection `from` is still owed goes to `to`.
+  void redirect(ConnectionId from, ConnectionId to);
   void on_committed(storage::Sequence sequence);
 
   // Hands young events to the log whose linger is over.
@@ -47,12 +51,17 @@ class Intake {
     AckTarget target;
   };
 
-  void refuse(Peer& peer, uint16_t message_id, Refusal refusal);
-  void accept(Peer& peer, Client& client, const protocol::Publish& publish,
-              const std::vector<Tracker*>& matched);
-  protocol::Bytes canonical(const protocol::Publish& publish);
+  void take(Peer& peer, const protocol::EventView& event, protocol::Bytes payload,
+            const AckTarget& target);
+  void refuse(Peer& peer, const AckTarget& target, Refusal refusal);
+  void finish_one(Peer& peer, uint16_t message_id);
+  void answer_ack(Peer& peer, uint16_t message_id);
+  void answer_nack(Peer& peer, uint16_t message_id, protocol::Bytes machine, protocol::Bytes human);
+  void accept(Peer& peer, const protocol::EventView& event, protocol::Bytes received,
+              const AckTarget& target, const std::vector<Tracker*>& matched);
+  protocol::Bytes canonical(const protocol::EventView& event, protocol::Bytes payload);
   void note_freshness(Client& client, const protocol::EventView& event);
-  void ack_when_committed(Peer& peer, uint16_t message_id);
+  void ack_when_committed(const AckTarget& target);
   void send_ack(const AckTarget& target);
   void announce(Peer& peer);
   void on_settled(const YoungEvent& event);

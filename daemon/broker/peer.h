@@ -4,9 +4,12 @@
 // later connection has taken over.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <string>
 
 #include "daemon/broker/refused_offsets.h"
+#include "daemon/broker/resumable_session.h"
 #include "daemon/broker/tracker.h"
 #include "protocol/in_flight_window.h"
 #include "protocol/output_buffer.h"
@@ -23,7 +26,9 @@ struct Flight {
   uint16_t previous = kNoMessage;  // in the tracker's list
   uint16_t next = kNoMessage;
   bool late = false;               // timed out; the id stays taken until the answer comes
+  bool again = false;              // it had been sent before
   ClientNumber source = 0;         // who published it
+  protocol::TallyMark mark;        // version 1
 };
 
 struct Peer {
@@ -35,6 +40,9 @@ struct Peer {
   protocol::InFlightWindow<Flight> window;
   protocol::OutputBuffer output;
   RefusedOffsets refused;
+  std::unique_ptr<protocol::Greeting> greeting;  // version 1, until the welcome
+  std::unique_ptr<ResumableSession> resumable;   // version 1, from then on
+  std::map<uint16_t, OpenBatch> batches;         // by message id
   std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
   std::string address;
   Client* client = nullptr;
@@ -43,6 +51,9 @@ struct Peer {
   Peer* louder = nullptr;
   bool input_paused = false;
   bool closing = false;
+  bool said_goodbye = false;
+  bool parked = false;          // its session waits for the client's next connection
+  bool transport_gone = false;  // of a parked one
   bool output_announced = false;
 };
 

@@ -11,6 +11,7 @@ constexpr uint32_t kTakeoverBurst = 20;
 constexpr uint64_t kTakeoverRefillMs = 500;
 constexpr uint32_t kTakeoverAlarm = 5;
 constexpr size_t kDecidingBytesMax = 65'536;  // pipelined behind a request that is being decided
+constexpr uint32_t kRetryAfterRefusalMs = 60'000;  // an operator must act first
 constexpr size_t kVersionBytesMax = 255;      // of the application version that is kept and shown
 
 CloseReason reason_of(protocol::ResponseCode code) {
@@ -53,7 +54,12 @@ std::string printable(std::string_view text) {
 }  // namespace
 
 Sessions::Sessions(Core& core, Intake& intake, Delivery& delivery, Catalog& catalog)
-    : core_(core), intake_(intake), delivery_(delivery), catalog_(catalog) {
+    : core_(core),
+      intake_(intake),
+      delivery_(delivery),
+      catalog_(catalog),
+      resumption_(core, intake, delivery),
+      requests_(core, catalog) {
   delivery_.quarantine_source = [this](ClientNumber source, std::string_view machine,
                                        std::string_view human) {
     if (Client* client = core_.state.clients.find(source))
@@ -89,8 +95,10 @@ void Sessions::process(Peer& peer) {
       peer.input_paused = peer.input_paused || peer.session.buffered() > kDecidingBytesMax;
       return;
     }
-    if (peer.session.peek() == protocol::MessageType::publish && peer.session.connected() &&
-        (intake_.busy() || core_.draining))
+    const auto type = peer.session.peek();
+    const bool brings_events =
+        type == protocol::MessageType::publish || type == protocol::MessageType::batch;
+    if (brings_events && peer.session.connected() && (intake_.busy() || core_.draining))
       return pause_input(peer);
     if (has_much_output(peer)) return pause_input(peer);
     const auto message = peer.session.next();
@@ -113,6 +121,7 @@ bool Sessions::has_much_output(const Peer& peer) const {
 
 void Sessions::handle(Peer& peer, const protocol::Message& message) {
   if (const auto* publish = std::get_if<protocol::Publish>(&message)) {
+    note_message(peer, publish->message_id, publish->payload);
     intake_.on_publish(peer, *publish);
   } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
     delivery_.on_ack(peer, ack->message_id);
@@ -122,9 +131,43 @@ void Sessions::handle(Peer& peer, const protocol::Message& message) {
     ++core_.counters.pings_received;
     protocol::append_pong(peer.output.tail());
     announce(peer);
+  } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&message)) {
+    note_message(peer, batch->message_id, batch->batch);
+    if (!intake_.on_batch(peer, *batch))
+      violate(peer, {protocol::DecodeError::bad_batch, false, protocol::MessageType::batch});
+  } else if (const auto* control = std::get_if<protocol::Control>(&message)) {
+    on_control(peer, *control);
   } else if (const auto* request = std::get_if<protocol::ConnectionRequest>(&message)) {
     on_request(peer, *request);
   }
+}
+
+// A message that is answered by ACK or NACK.
+void Sessions::note_message(Peer& peer, uint16_t message_id, protocol::Bytes content) {
+  if (!peer.resumable) return;
+  peer.resumable->received.add(content);
+  peer.resumable->answers.on_message(message_id);
+}
+
+void Sessions::on_control(Peer& peer, const protocol::Control& control) {
+  const auto request = protocol::decode_control(control.body);
+  if (!request) return violate(peer, {request.error(), false, protocol::MessageType::control});
+  if (const auto* goodbye = std::get_if<protocol::Goodbye>(&*request)) {
+    peer.said_goodbye = true;
+    core_.notice(Severity::info, "client_goodbye", peer.client->client_id,
+                 protocol::to_string(goodbye->reason));
+    return;
+  }
+  protocol::ControlOutcome outcome{protocol::ErrorCode::unknown_kind,
+                                   "this server does not know that request"};
+  if (const auto* subscribe = std::get_if<protocol::Subscribe>(&*request))
+    outcome = requests_.subscribe(*peer.client, *subscribe);
+  if (const auto* unsubscribe = std::get_if<protocol::Unsubscribe>(&*request))
+    outcome = requests_.unsubscribe(*peer.client, *unsubscribe);
+  if (outcome.code != protocol::ErrorCode::none) ++core_.counters.controls_refused;
+  protocol::append_control_reply(peer.output.tail(), control.message_id,
+                                 protocol::encode_outcome(outcome));
+  announce(peer);
 }
 
 void Sessions::resume_paused() {
@@ -151,7 +194,16 @@ void Sessions::violate(Peer& peer, const protocol::Violation& violation) {
 
 // ---- handshake -------------------------------------------------------------------------------
 
-void Sessions::on_request(Peer& peer, const protocol::ConnectionRequest& request) {
+void Sessions::on_request(Peer& peer, protocol::ConnectionRequest request) {
+  if (request.protocol_version == protocol::kProtocolVersion1) {
+    auto greeting = protocol::decode_greeting(request.greeting);
+    if (!greeting)
+      return violate(peer, {greeting.error(), false, protocol::MessageType::connection_request});
+    peer.greeting = std::make_unique<protocol::Greeting>(std::move(*greeting));
+    request.application_version = peer.greeting->application_version;
+    request.client_instance_id = peer.greeting->client_instance_id;
+    request.server_instance_id = peer.greeting->server_instance_id;
+  }
   if (peer.identity.empty())
     peer.identity = "instance-" + std::to_string(request.client_instance_id);
   Client* client = core_.state.clients.find(peer.identity);
@@ -161,6 +213,7 @@ void Sessions::on_request(Peer& peer, const protocol::ConnectionRequest& request
     facts.recorded_client_instance_id = client->instance_id;
     facts.quarantined = is_quarantined(*client);
   }
+  facts.protocol_version_max = protocol::kProtocolVersion1;
   facts.application_version_accepted =
       core_.settings.application_versions.accepts(request.application_version);
   const auto decision = protocol::decide_handshake(facts, request);
@@ -210,7 +263,11 @@ void Sessions::reject(Peer& peer, Client* client, protocol::ResponseCode code,
     client->address = peer.address;
     client->last_seen_ms = core_.now.wall_ms;
   }
-  respond(peer, response);
+  protocol::Welcome refusal;
+  refusal.machine = std::string(response.machine);
+  refusal.human = response.human.empty() ? protocol::to_string(code) : std::string(response.human);
+  refusal.retry_after_ms = kRetryAfterRefusalMs;
+  respond(peer, response, std::move(refusal));
   core_.notice(Severity::warning, "client_rejected", peer.identity,
                std::string(protocol::to_string(code)) + ", from " + peer.address);
   close(peer, reason_of(code));
@@ -229,7 +286,18 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
   protocol::ConnectionResponse response;
   response.code = code;
   response.server_instance_id = core_.log.identity().server_instance_id;
-  respond(peer, response);
+  protocol::Welcome welcome;
+  std::string missed_answers;
+  if (peer.greeting) {
+    const auto& asked = peer.greeting->session;
+    peer.window.set_capacity(std::min(core_.settings.in_flight, peer.greeting->limits.window));
+    resumption_.begin(client, peer, asked ? &*asked : nullptr, welcome, missed_answers);
+  } else {
+    resumption_.end(client);
+  }
+  respond(peer, response, std::move(welcome));
+  peer.output.tail() += missed_answers;
+  peer.greeting.reset();
   peer.session.accept();
   heard(peer);
   catalog_.on_new_client(client);
@@ -245,13 +313,19 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
 bool Sessions::take_over(Peer& peer, Client& client) {
   Peer* older = core_.peers.find(client.connection);
   if (older == nullptr || older == &peer) return true;
-  if (!may_take_over(client)) {
+  if (!asks_for_session_of(peer, *older) && !may_take_over(client)) {
     close(peer, CloseReason::takeover_limit);
     return false;
   }
   ++core_.counters.connections_taken_over;
   close(*older, CloseReason::taken_over);
   return true;
+}
+
+// Then it is the same device on another way, not a second one with its certificate.
+bool Sessions::asks_for_session_of(const Peer& peer, const Peer& older) {
+  return peer.greeting && peer.greeting->session && older.resumable &&
+         peer.greeting->session->id == older.resumable->id;
 }
 
 bool Sessions::may_take_over(Client& client) {
@@ -299,8 +373,20 @@ void Sessions::on_committed(storage::Sequence sequence) {
   }
 }
 
-void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response) {
-  protocol::append_response(peer.output.tail(), response);
+void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response,
+                       protocol::Welcome welcome) {
+  if (!peer.greeting) {
+    protocol::append_response(peer.output.tail(), response);
+    return announce(peer);
+  }
+  welcome.server_instance_id = core_.log.identity().server_instance_id;
+  welcome.server_name = core_.settings.server_name;
+  welcome.limits = {protocol::kWindowMax, static_cast<uint32_t>(core_.log.record_bytes_max()),
+                    core_.settings.batch_events};
+  welcome.session_ttl_ms = static_cast<uint32_t>(core_.settings.session_ttl_ms);
+  welcome.keepalive_ms = static_cast<uint32_t>(core_.settings.keepalive_ms);
+  const std::string body = protocol::encode_welcome(welcome);
+  protocol::append_response(peer.output.tail(), {response.code, 0, {}, {}, body});
   announce(peer);
 }
 
@@ -324,17 +410,33 @@ void Sessions::close(Peer& peer, CloseReason reason) {
   peer.session.close();
   if (peer.client != nullptr)
     core_.notice(Severity::info, "client_disconnected", peer.client->client_id, to_string(reason));
-  leave(peer);
+  say_goodbye(peer, reason);
+  leave(peer, reason == CloseReason::taken_over || reason == CloseReason::silent);
   core_.transport.close(peer.id, reason);
 }
 
-void Sessions::leave(Peer& peer) {
+// To the peer that is taken over, too: to it this is another one of the same name.
+void Sessions::say_goodbye(Peer& peer, CloseReason reason) {
+  if (peer.client == nullptr || !peer.resumable) return;
+  protocol::Goodbye goodbye;
+  goodbye.human = to_string(reason);
+  if (reason == CloseReason::draining) goodbye.reason = protocol::GoodbyeReason::restart;
+  if (reason == CloseReason::taken_over) goodbye.reason = protocol::GoodbyeReason::taken_over;
+  if (reason == CloseReason::quarantined) goodbye.reason = protocol::GoodbyeReason::quarantined;
+  if (reason == CloseReason::silent) goodbye.reason = protocol::GoodbyeReason::silent;
+  protocol::append_control(peer.output.tail(), 0, protocol::encode_control(goodbye));
+  announce(peer);
+}
+
+void Sessions::leave(Peer& peer, bool resumable) {
   if (peer.client == nullptr) return;
+  Client& client = *std::exchange(peer.client, nullptr);
   unlink_heard(peer);
   --connected_;
-  peer.client->last_seen_ms = core_.now.wall_ms;
-  delivery_.detach(*peer.client, peer);
-  peer.client = nullptr;
+  client.last_seen_ms = core_.now.wall_ms;
+  if (resumable && peer.resumable && !peer.said_goodbye && core_.settings.session_ttl_ms > 0)
+    return resumption_.park(client, peer);
+  delivery_.detach(client, peer);
 }
 
 void Sessions::disconnected(Peer& peer) {
@@ -342,8 +444,12 @@ void Sessions::disconnected(Peer& peer) {
     core_.notice(Severity::info, "client_disconnected", peer.client->client_id,
                  to_string(CloseReason::peer_closed));
   if (!peer.closing) ++core_.closes[static_cast<size_t>(CloseReason::peer_closed)];
-  leave(peer);
-  core_.peers.remove(peer.id);
+  peer.closing = true;
+  leave(peer, true);
+  peer.transport_gone = true;
+  if (!peer.parked) return core_.peers.remove(peer.id);
+  peer.output = {};
+  peer.session = protocol::Session(protocol::Role::server);
 }
 
 // Connected peers in order of their last byte, so that only the quietest need be looked at.
@@ -399,6 +505,7 @@ void Sessions::quarantine(Client& client, ClientQuarantine quarantine) {
   core_.notice(Severity::warning, "client_quarantined", client.client_id,
                "may not connect until released; see sinkctl client show");
   if (Peer* peer = core_.peers.find(client.connection)) close(*peer, CloseReason::quarantined);
+  resumption_.end(client);
 }
 
 void Sessions::release(Client& client) {
@@ -413,6 +520,7 @@ bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped, Posit
   if (!client.presented_instance_id) return false;
   if (Peer* peer = core_.peers.find(client.connection))
     close(*peer, CloseReason::instance_id_mismatch);
+  resumption_.end(client);
   intake_.write_all();  // what the old instance published belongs before the new history
   intake_.write_progress();
   client.instance_id = std::exchange(client.presented_instance_id, std::nullopt);
@@ -428,6 +536,7 @@ bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped, Posit
 
 uint64_t Sessions::forget(Client& client) {
   if (Peer* peer = core_.peers.find(client.connection)) close(*peer, CloseReason::forgotten);
+  resumption_.end(client);
   const uint64_t dropped = catalog_.forget_consumer(client);
   core_.log.append(kinds::client_forgotten, encode(ReleasedRecord{client.number, 0}));
   core_.notice(Severity::notice, "client_forgotten", client.client_id, "is unknown from now on");

@@ -8,9 +8,11 @@
 #include <string>
 
 #include "daemon/broker/catalog.h"
+#include "daemon/broker/client_requests.h"
 #include "daemon/broker/core.h"
 #include "daemon/broker/delivery.h"
 #include "daemon/broker/intake.h"
+#include "daemon/broker/resumption.h"
 #include "protocol/handshake.h"
 
 namespace sink::broker {
@@ -29,6 +31,8 @@ class Sessions {
   void on_committed(storage::Sequence sequence);
   void close_silent();
   std::optional<uint64_t> silence_deadline_ms() const;
+  void expire_sessions() { resumption_.expire_due(); }
+  std::optional<uint64_t> expiry_deadline_ms() const { return resumption_.deadline_ms(); }
 
   void close(Peer& peer, CloseReason reason);
   // Takes up input again that was left lying while the commit buffer was full.
@@ -43,6 +47,7 @@ class Sessions {
   uint64_t forget(Client& client);
 
   size_t connected() const { return connected_; }
+  size_t parked() const { return resumption_.parked(); }
 
  private:
   struct PendingHello {
@@ -55,17 +60,21 @@ class Sessions {
   void pause_input(Peer& peer);
   bool has_much_output(const Peer& peer) const;
   void handle(Peer& peer, const protocol::Message& message);
-  void on_request(Peer& peer, const protocol::ConnectionRequest& request);
+  void on_request(Peer& peer, protocol::ConnectionRequest request);
+  void on_control(Peer& peer, const protocol::Control& control);
+  void note_message(Peer& peer, uint16_t message_id, protocol::Bytes content);
   void reject(Peer& peer, Client* client, protocol::ResponseCode code,
               const protocol::ConnectionRequest& request);
   void welcome(Peer& peer, Client& client, protocol::ResponseCode code);
   bool take_over(Peer& peer, Client& client);
+  static bool asks_for_session_of(const Peer& peer, const Peer& older);
   bool may_take_over(Client& client);
   Client* admit_client(Peer& peer, const std::string& identity);
   void violate(Peer& peer, const protocol::Violation& violation);
-  void respond(Peer& peer, const protocol::ConnectionResponse& response);
+  void respond(Peer& peer, const protocol::ConnectionResponse& response, protocol::Welcome welcome);
+  void say_goodbye(Peer& peer, CloseReason reason);
   void announce(Peer& peer);
-  void leave(Peer& peer);
+  void leave(Peer& peer, bool resumable);
   bool is_quarantined(Client& client);
   void record_client(const Client& client, bool new_history);
   void heard(Peer& peer);
@@ -75,6 +84,8 @@ class Sessions {
   Intake& intake_;
   Delivery& delivery_;
   Catalog& catalog_;
+  Resumption resumption_;
+  ClientRequests requests_;
   std::deque<PendingHello> hellos_;
   std::vector<ConnectionId> paused_;
   Peer* quietest_ = nullptr;

@@ -30,7 +30,7 @@ namespace sink::broker {
 using TrackerId = uint32_t;
 using SubscriptionId = uint32_t;
 
-enum class SubscriptionOrigin : uint8_t { file = 0, operator_added = 1 };  // persisted
+enum class SubscriptionOrigin : uint8_t { file = 0, operator_added = 1, client = 2 };  // persisted
 
 struct Subscription {
   SubscriptionId id = 0;

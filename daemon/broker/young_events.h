@@ -19,6 +19,8 @@ struct AckTarget {
   ConnectionId connection = 0;
   uint16_t message_id = 0;
   uint64_t received_us = 0;  // Time::us()
+  bool in_batch = false;     // one of several events of the message
+  uint32_t index = 0;        // in the batch
 };
 
 struct YoungEvent {

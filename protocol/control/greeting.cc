@@ -19,7 +19,7 @@ flatbuffers::Offset<wire::Limits> append(Builder& builder, const Limits& limits)
 flatbuffers::Offset<wire::SessionPoint> append(Builder& builder, const SessionPoint& point) {
   const auto id = builder.CreateVector(point.id.data(), point.id.size());
   const auto awaited = builder.CreateVector(point.awaited);
-  return wire::CreateSessionPoint(builder, id, point.received, point.checksum, awaited);
+  return wire::CreateSessionPoint(builder, id, point.received, point.checksum, point.sent, awaited);
 }
 
 Decoded<Limits> decode(const wire::Limits* table) {
@@ -33,6 +33,7 @@ Decoded<SessionPoint> decode(const wire::SessionPoint& table) {
   std::copy_n(table.id()->data(), point.id.size(), point.id.begin());
   point.received = table.received();
   point.checksum = table.checksum();
+  point.sent = table.sent();
   if (table.awaited() == nullptr) return point;
   if (table.awaited()->size() > kWindowMax) return bad_table();
   for (const uint16_t id : *table.awaited()) {

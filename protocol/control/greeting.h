@@ -39,13 +39,14 @@ struct Limits {
   bool operator==(const Limits&) const = default;
 };
 
-// How far one side has come in a session. Events count in both frames that carry them.
+// How far one side has come in a session. What is counted are the messages that are answered by ACK
+// or NACK: PUBLISH, BATCH, DELIVER.
 struct SessionPoint {
   SessionId id{};
-  uint64_t received = 0;  // events received
-  uint32_t checksum = 0;  // CRC32C over their payloads, one after the other
-  // The message ids of its own events that it has sent and that were not answered, oldest first.
-  std::vector<uint16_t> awaited;
+  uint64_t received = 0;  // messages received
+  uint32_t checksum = 0;  // CRC32C over what they carried (tally.h)
+  uint64_t sent = 0;      // messages sent
+  std::vector<uint16_t> awaited;  // ids of those sent and not answered, oldest first
   bool operator==(const SessionPoint&) const = default;
 };
 

@@ -72,7 +72,8 @@ std::string inconsistency(Broker& broker) {
     for (const auto& [position, mark] : tracker->marks) waiting += mark.waiting ? 1 : 0;
     if (behind != tracker->behind) return wrong("the count of held events");
     if (waiting != tracker->waiting) return wrong("the count of waiting events");
-    const bool connected = tracker->client != nullptr && tracker->client->connection != 0;
+    const bool connected = tracker->client != nullptr &&
+                           (tracker->client->connection != 0 || tracker->client->parked != 0);
     if (!connected && tracker->in_flight != 0) return wrong("N1: events in flight to nobody");
   }
   return {};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "protocol/batch.h"
 #include "test/unit/broker/broker_view.h"
 
 namespace sink::broker::test {
@@ -47,11 +48,17 @@ Device& Device::connect() {
 }
 
 void Device::begin_connect() {
-  session_ = protocol::Session(protocol::Role::client);
+  session_ = protocol::Session(protocol::Role::client, version);
   outgoing_.clear();
-  published_.clear();
-  delivered_.clear();
+  if (version == 0) {
+    published_.clear();
+    delivered_.clear();
+    resumable_.forget();
+  }
   received.clear();
+  labels.clear();
+  welcome.reset();
+  goodbye.reset();
   news_.clear();
   response.reset();
   closed.reset();
@@ -59,6 +66,12 @@ void Device::begin_connect() {
   pongs = 0;
   connection = world_.broker().connect(name, "10.0.0.1:1");
   if (on_raw_bytes) return;
+  if (version == 1) {
+    const std::string body =
+        protocol::encode_greeting({application_version, instance_id, server_instance_id, {}, {},
+                                   asks ? asks : resumable_.point()});
+    return protocol::append_request(outgoing_, {1, {}, 0, std::nullopt, body});
+  }
   protocol::append_request(outgoing_, {0, application_version, instance_id, server_instance_id});
 }
 
@@ -79,11 +92,13 @@ void Device::begin_drop() {
 
 void Device::queue_ack(uint16_t id) {
   std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
+  resumable_.on_ack(id);
   protocol::append_ack(outgoing_, id);
 }
 
 void Device::queue_nack(uint16_t id, const std::string& machine) {
   std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
+  resumable_.on_nack(id, machine, "no");
   protocol::append_nack(outgoing_, id, machine, "no");
 }
 
@@ -110,8 +125,33 @@ void Device::queue_publish(const std::string& event, protocol::Bytes payload) {
   do {
     next_id_ = static_cast<uint16_t>((next_id_ + 1) % protocol::kMessageIds);
   } while (published_.count(next_id_) != 0);
-  published_[next_id_] = event;
+  published_[next_id_] = {event, std::string(payload)};
+  resumable_.on_sent(next_id_, payload);
   protocol::append_publish(outgoing_, next_id_, payload);
+}
+
+Device& Device::publish_batch(const std::vector<protocol::Event>& events) {
+  const std::string batch = protocol::encode_batch(events);
+  do {
+    next_id_ = static_cast<uint16_t>((next_id_ + 1) % protocol::kMessageIds);
+  } while (published_.count(next_id_) != 0);
+  published_[next_id_] = {name_of(events.front().key, events.front().offset), {}};
+  resumable_.on_sent(next_id_, batch);
+  protocol::append_batch(outgoing_, next_id_, batch);
+  world_.settle();
+  return *this;
+}
+
+Device& Device::request(const protocol::ControlRequest& request) {
+  outcome.reset();
+  protocol::append_control(outgoing_, 7, protocol::encode_control(request));
+  world_.settle();
+  return *this;
+}
+
+Device& Device::forget_session() {
+  resumable_.forget();
+  return *this;
 }
 
 uint16_t Device::id_of(const std::string& event) const {
@@ -132,17 +172,16 @@ Device& Device::nack(const std::string& event, std::string machine, std::string 
   const uint16_t id = id_of(event);
   REQUIRE_MESSAGE(id != kNoMessage, "not in flight: ", event);
   std::erase_if(delivered_, [id](const auto& entry) { return entry.first == id; });
+  resumable_.on_nack(id, machine, human);
   protocol::append_nack(outgoing_, id, machine, human);
   world_.settle();
   return *this;
 }
 
 Device& Device::ack_all() {
-  while (!delivered_.empty()) {
-    protocol::append_ack(outgoing_, delivered_.front().first);
-    delivered_.pop_front();
-    if (delivered_.empty()) world_.settle();
-  }
+  const bool any = !delivered_.empty();
+  while (!delivered_.empty()) queue_ack(delivered_.front().first);
+  if (any) world_.settle();
   return *this;
 }
 
@@ -170,30 +209,62 @@ void Device::on_message(const protocol::Message& message) {
     response = *answer;
     response_machine = answer->machine;
     response_human = answer->human;
-    if (answer->code == protocol::ResponseCode::hello_new_client)
+    if (answer->code == protocol::ResponseCode::hello_new_client && version == 0)
       server_instance_id = answer->server_instance_id;
     welcomed = answer->code == protocol::ResponseCode::connected ||
                answer->code == protocol::ResponseCode::hello_new_client;
     if (welcomed) session_.accept();
+    if (!answer->greeting.empty()) on_welcome();
   } else if (const auto* publish = std::get_if<protocol::Publish>(&message)) {
-    for (const auto& [id, event] : delivered_)
-      REQUIRE_MESSAGE(id != publish->message_id, "a live message id was reused");
-    received.push_back(protocol::own(publish->event));
-    news_.push_back(name_of(publish->event.key, publish->event.offset));
-    delivered_.emplace_back(publish->message_id, news_.back());
-    if (on_delivery) on_delivery(publish->message_id, publish->event);
+    on_event(publish->message_id, publish->event, publish->payload);
+  } else if (const auto* deliver = std::get_if<protocol::Deliver>(&message)) {
+    labels.push_back(std::string(deliver->subscription) + " " + std::string(deliver->source) + " " +
+                     std::to_string(deliver->attempt));
+    on_event(deliver->message_id, deliver->event, deliver->payload);
+  } else if (const auto* reply = std::get_if<protocol::ControlReply>(&message)) {
+    outcome = protocol::decode_outcome(reply->body).value();
+  } else if (const auto* control = std::get_if<protocol::Control>(&message)) {
+    goodbye = std::get<protocol::Goodbye>(protocol::decode_control(control->body).value());
   } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
     REQUIRE(published_.count(ack->message_id) == 1);
-    answers_.push_back(published_[ack->message_id] + "+");
-    if (on_answer) on_answer(published_[ack->message_id], true);
+    answers_.push_back(published_[ack->message_id].event + "+");
+    if (on_answer) on_answer(published_[ack->message_id].event, true);
+    resumable_.on_answered(ack->message_id);
     published_.erase(ack->message_id);
   } else if (const auto* nack = std::get_if<protocol::Nack>(&message)) {
     REQUIRE(published_.count(nack->message_id) == 1);
-    answers_.push_back(published_[nack->message_id] + "-" + hex(nack->machine));
-    if (on_answer) on_answer(published_[nack->message_id], false);
+    answers_.push_back(published_[nack->message_id].event + "-" + hex(nack->machine));
+    if (on_answer) on_answer(published_[nack->message_id].event, false);
+    resumable_.on_answered(nack->message_id);
     published_.erase(nack->message_id);
   } else if (std::holds_alternative<protocol::Pong>(message)) {
     ++pongs;
+  }
+}
+
+void Device::on_event(uint16_t id, const protocol::EventView& event, protocol::Bytes payload) {
+  for (const auto& [live, name_of_live] : delivered_)
+    REQUIRE_MESSAGE(live != id, "a live message id was reused");
+  resumable_.on_received(id, payload);
+  received.push_back(protocol::own(event));
+  news_.push_back(name_of(event.key, event.offset));
+  delivered_.emplace_back(id, news_.back());
+  if (on_delivery) on_delivery(id, event);
+}
+
+// What the broker has not received is sent again, what it has missed of the answers as well.
+void Device::on_welcome() {
+  welcome = protocol::decode_welcome(response->greeting).value();
+  if (!welcomed) return;
+  server_instance_id = welcome->server_instance_id;
+  if (!welcome->resumed) delivered_.clear();
+  const auto outcome_of_session = resumable_.on_welcome(*welcome);
+  REQUIRE(outcome_of_session.credible);
+  outgoing_ += outcome_of_session.answers;
+  for (const uint16_t id : outcome_of_session.unreceived) {
+    const Published unsent = published_[id];
+    published_.erase(id);
+    queue_publish(unsent.event, unsent.payload);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "daemon/broker/broker.h"
 #include "storage/simulated_disk.h"
 #include "storage/store.h"
+#include "test/unit/broker/client_session.h"
 
 namespace sink::broker::test {
 
@@ -35,6 +36,10 @@ class Device {
   // These two do not settle the world: raw bytes, and a PUBLISH of a payload encoded elsewhere.
   void send(const std::string& frames);
   void queue_publish(const std::string& event, protocol::Bytes payload);
+  // Version 1. Events of one batch are named by the first.
+  Device& publish_batch(const std::vector<protocol::Event>& events);
+  Device& request(const protocol::ControlRequest& request);
+  Device& forget_session();
 
   // For drivers that settle the world themselves: what awaits an answer, oldest first; an answer is
   // sent at the next step, its entry is gone at once.
@@ -58,6 +63,8 @@ class Device {
   std::optional<uint32_t> server_instance_id;
   std::string application_version = "1.0.0";
   bool reads = true;  // false: takes no bytes
+  uint8_t version = 0;  // of the protocol that it asks for
+  std::optional<protocol::SessionPoint> asks;  // instead of what is true
 
   ConnectionId connection = 0;
   bool welcomed = false;
@@ -65,6 +72,10 @@ class Device {
   std::string response_machine, response_human;
   std::optional<CloseReason> closed;
   std::vector<protocol::Event> received;  // all of this connection
+  std::optional<protocol::Welcome> welcome;  // version 1
+  std::vector<std::string> labels;        // version 1, of each delivery: "subscription source attempt"
+  std::optional<protocol::ControlOutcome> outcome;   // of the last control request
+  std::optional<protocol::Goodbye> goodbye;
   // Called for each delivery and for each answer to a PUBLISH (true: ACK).
   std::function<void(uint16_t id, const protocol::EventView&)> on_delivery;
   std::function<void(const std::string& event, bool ack)> on_answer;
@@ -83,7 +94,13 @@ class Device {
   std::string outgoing_;  // not yet taken by the broker
   bool paused_ = false;
   uint16_t next_id_ = 4'000;                                // soon wraps
-  std::map<uint16_t, std::string> published_;               // by message id, unanswered
+  struct Published {
+    std::string event, payload;
+  };
+  void on_welcome();
+  void on_event(uint16_t id, const protocol::EventView& event, protocol::Bytes payload);
+  ClientSession resumable_;  // version 1
+  std::map<uint16_t, Published> published_;                 // by message id, unanswered
   std::deque<std::pair<uint16_t, std::string>> delivered_;  // unanswered
   std::vector<std::string> news_, answers_;
 };

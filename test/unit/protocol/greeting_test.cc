@@ -9,6 +9,7 @@ static SessionPoint a_session() {
   for (size_t i = 0; i < point.id.size(); ++i) point.id[i] = static_cast<uint8_t>(i + 1);
   point.received = 5'000'000'000;
   point.checksum = 0xfedcba98;
+  point.sent = 77;
   point.awaited = {4095, 0, 1, 7};
   return point;
 }

@@ -1,0 +1,28 @@
+// What a group of clients may ask of the broker: one [[client_policy]] table. Plain data; the first
+// policy whose `clients` match decides, and where none does nothing is allowed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/broker/subscription_spec.h"
+
+namespace sink::broker {
+
+struct ClientPolicy {
+  std::string clients = "*";  // a glob of client_ids
+  // What their own subscriptions may reach; empty: nothing.
+  std::vector<std::string> sources;
+  std::vector<EventTypeRange> event_types = {{}};
+  std::vector<std::string> keys = {"*"};
+  uint32_t subscriptions_max = 0;  // of one client
+  bool operator==(const ClientPolicy&) const = default;
+};
+
+// Every text that matches `asked` matches `granted`, as far as that is plain to see: it is the same
+// pattern, or a literal that matches, or begins with all that stands before a final "*".
+bool grants(std::string_view granted, std::string_view asked);
+bool grants(const EventTypeRange& granted, const EventTypeRange& asked);
+
+}  // namespace sink::broker

@@ -1,0 +1,120 @@
+#include "daemon/broker/client_requests.h"
+
+#include <algorithm>
+
+#include "daemon/broker/glob.h"
+#include "protocol/in_flight_window.h"
+
+namespace sink::broker {
+namespace {
+
+using protocol::ControlOutcome;
+using protocol::ErrorCode;
+
+// What of `asked` no entry of `granted` covers; nullptr: all is granted.
+template <class Granted, class Asked>
+const Asked* not_granted(const std::vector<Granted>& granted, const std::vector<Asked>& asked) {
+  for (const Asked& one : asked)
+    if (std::none_of(granted.begin(), granted.end(),
+                     [&](const Granted& each) { return grants(each, one); }))
+      return &one;
+  return nullptr;
+}
+
+ControlOutcome not_allowed(const std::string& what) {
+  return {ErrorCode::not_allowed, "the client policy does not grant " + what};
+}
+
+bool printable(std::string_view name) {
+  return std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+std::string full_name(const Client& client, const std::string& name) {
+  return client.client_id + "/" + name;
+}
+
+// A client_id is a name, not a pattern.
+std::string literal(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+const ClientPolicy* ClientRequests::policy_of(const Client& client) const {
+  for (const ClientPolicy& policy : core_.settings.client_policies)
+    if (glob_match(policy.clients, client.client_id)) return &policy;
+  return nullptr;
+}
+
+size_t ClientRequests::count_subscriptions(const Client& client) const {
+  const std::string front = full_name(client, "");
+  return static_cast<size_t>(std::count_if(
+      core_.state.subscriptions.begin(), core_.state.subscriptions.end(), [&](const auto& entry) {
+        const Subscription& subscription = *entry.second;
+        return subscription.origin == SubscriptionOrigin::client && !subscription.retiring &&
+               subscription.spec.name.starts_with(front);
+      }));
+}
+
+ControlOutcome ClientRequests::subscribe(const Client& client, const protocol::Subscribe& request) {
+  const ClientPolicy* policy = policy_of(client);
+  if (policy == nullptr || policy->subscriptions_max == 0 || policy->sources.empty())
+    return not_allowed("subscriptions");
+  if (!printable(request.name))
+    return {ErrorCode::invalid, "a subscription's name is of printable ASCII without blanks"};
+  if (request.in_flight > protocol::kWindowMax)
+    return {ErrorCode::invalid, "in_flight is at most 4095"};
+  SubscriptionSpec spec;
+  spec.name = full_name(client, request.name);
+  spec.consumer = literal(client.client_id);
+  spec.sources = request.sources.empty() ? policy->sources : request.sources;
+  spec.keys = request.keys.empty() ? policy->keys : request.keys;
+  spec.event_types = policy->event_types;
+  if (!request.event_types.empty()) spec.event_types.clear();
+  for (const auto& types : request.event_types) {
+    if (types.first > types.last)
+      return {ErrorCode::invalid, "a range of event types ends before it begins"};
+    spec.event_types.push_back({types.first, types.last});
+  }
+  if (const auto* source = not_granted(policy->sources, spec.sources))
+    return not_allowed("the source " + *source);
+  if (const auto* key = not_granted(policy->keys, spec.keys)) return not_allowed("the key " + *key);
+  if (const auto* types = not_granted(policy->event_types, spec.event_types))
+    return not_allowed("the event types " + std::to_string(types->first) + " to " +
+                       std::to_string(types->last));
+  if (request.any_order) spec.order = Order::none;
+  if (request.in_flight > 0) spec.in_flight = request.in_flight;
+  if (request.ack_timeout_ms > 0) spec.ack_timeout_ms = request.ack_timeout_ms;
+  if (const Subscription* known = core_.state.find_subscription(spec.name)) {
+    if (!known->retiring && known->spec == spec) return {};  // asked before: the same answer
+    if (!known->retiring)
+      return {ErrorCode::exists, "the subscription exists and is another; unsubscribe it first"};
+  }
+  if (count_subscriptions(client) >= policy->subscriptions_max)
+    return {ErrorCode::too_many, "the client policy grants " +
+                                     std::to_string(policy->subscriptions_max) + " subscriptions"};
+  catalog_.add(spec, SubscriptionOrigin::client);
+  core_.notice(Severity::notice, "subscription_added", client.client_id,
+               "the client has made the subscription " + spec.name);
+  return {};
+}
+
+ControlOutcome ClientRequests::unsubscribe(const Client& client,
+                                           const protocol::Unsubscribe& request) {
+  const std::string name = full_name(client, request.name);
+  Subscription* known = core_.state.find_subscription(name);
+  if (known == nullptr || known->retiring || known->origin != SubscriptionOrigin::client)
+    return {ErrorCode::not_found, "this client has no subscription of that name"};
+  const uint64_t dropped = catalog_.remove(*known, true);
+  core_.notice(Severity::notice, "subscription_removed", client.client_id,
+               "the client has ended the subscription " + name + "; " + std::to_string(dropped) +
+                   " waiting events were dropped");
+  return {};
+}
+
+}  // namespace sink::broker

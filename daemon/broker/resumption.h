@@ -1,0 +1,58 @@
+// Sessions whose connection broke: keeps them for session_ttl, and lets the client's next
+// connection go on with them. Not responsible for the handshake (Sessions). Invariants: a client
+// has at most one parked session; a parked session sends nothing and takes nothing; what the client has
+// received is not sent again on a resumed session, what it has not is sent next, in order.
+#pragma once
+
+#include <deque>
+
+#include "daemon/broker/core.h"
+#include "daemon/broker/delivery.h"
+#include "daemon/broker/intake.h"
+#include "protocol/control/greeting.h"
+
+namespace sink::broker {
+
+class Resumption {
+ public:
+  Resumption(Core& core, Intake& intake, Delivery& delivery)
+      : core_(core), intake_(intake), delivery_(delivery) {}
+
+  // The connection of `client` is over, its session waits. The Peer lives until the session ends.
+  void park(Client& client, Peer& peer);
+  // The session, if one is parked, is over: what was in flight is delivered anew.
+  void end(Client& client);
+
+  // Begins the session of `fresh`, which has asked for `asked` (may be null): the parked one where
+  // both sides agree, else a new one. The welcome says which; answers that the client has missed
+  // stand in `answers`, to be sent behind it.
+  void begin(Client& client, Peer& fresh, const protocol::SessionPoint* asked,
+             protocol::Welcome& welcome, std::string& answers);
+
+  void expire_due();
+  std::optional<uint64_t> deadline_ms() const;
+  size_t parked() const { return parked_count_; }
+
+ private:
+  struct Parked {
+    ConnectionId connection = 0;
+    ClientNumber client = 0;
+    uint64_t until_ms = 0;
+  };
+
+  std::optional<protocol::NewSessionReason> judge(Client& client, Peer* parked,
+                                                  const protocol::SessionPoint* asked,
+                                                  std::vector<uint16_t>& awaited);
+  void move(Client& client, Peer& parked, Peer& fresh, const protocol::SessionPoint& asked,
+            protocol::Welcome& welcome);
+  void start_new(Peer& fresh);
+  void release(Client& client, Peer& parked);
+
+  Core& core_;
+  Intake& intake_;
+  Delivery& delivery_;
+  std::deque<Parked> queue_;  // oldest first; some have ended meanwhile
+  size_t parked_count_ = 0;
+};
+
+}  // namespace sink::broker

@@ -1,0 +1,110 @@
+// BATCH: many events in one frame, one answer.
+#include <doctest/doctest.h>
+
+#include "protocol/batch.h"
+#include "test/unit/broker/world.h"
+
+using namespace sink;
+using namespace sink::broker;
+using namespace sink::broker::test;
+
+namespace {
+
+struct BatchWorld : World {
+  BatchWorld() {
+    subscribe("all", "backend").keys = {"k*"};
+    settings.unrouted = Unrouted::nack;
+    meter().version = 1;
+  }
+  BatchWorld& begin() {
+    start();
+    backend().connect();
+    meter().connect();
+    return *this;
+  }
+  Device& meter() { return device("meter"); }
+  Device& backend() { return device("backend"); }
+};
+
+protocol::Event event(const std::string& key, uint64_t offset) {
+  return {1, 0, key, offset, 1'700'000'000'000, "data"};
+}
+
+}  // namespace
+
+TEST_CASE("batch: every event is delivered in order, one ACK when all are safe") {
+  BatchWorld world;
+  world.begin().hold_commits = true;
+  world.meter().publish_batch({event("k", 1), event("k", 2), event("k2", 1)});
+  CHECK(world.meter().take_answers().empty());
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+");
+  CHECK(world.backend().take() == "k/1 k/2 k2/1");
+  CHECK(world.counters().events_accepted == 3);
+  CHECK(world.counters().batches_received == 1);
+}
+
+TEST_CASE("batch: a NACK names the refused ones, the others are safe") {
+  BatchWorld world;
+  world.begin();
+  world.meter().publish("k", 5);
+  world.meter().take_answers();
+  world.meter().publish_batch({event("k", 4), event("k", 5), event("other", 1), event("k", 6)});
+  // index 0 went backwards (2), index 2 matches nothing (3); index 1 is a duplicate, 6 is new
+  CHECK(world.meter().take_answers() == "k/4-00020203");
+  CHECK(world.backend().take() == "k/5 k/6");
+}
+
+TEST_CASE("batch: with a linger it is answered when everyone has settled every event") {
+  BatchWorld world;
+  world.settings.commit_linger_ms = 2'000;
+  world.begin();
+  world.meter().publish_batch({event("k", 1), event("k2", 1)});
+  world.backend().ack("k/1");
+  CHECK(world.meter().take_answers().empty());
+  world.backend().ack("k2/1");
+  CHECK(world.meter().take_answers() == "k/1+");
+}
+
+TEST_CASE("batch: its answer survives the connection") {
+  BatchWorld world;
+  world.begin().hold_commits = true;
+  world.meter().publish_batch({event("k", 1), event("k", 2)});
+  world.meter().connect();
+  CHECK(world.meter().welcome->resumed);
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+");
+  world.meter().connect();
+  CHECK(world.meter().take_answers().empty());
+}
+
+TEST_CASE("batch: what cannot be decoded, or is too much, is a protocol error") {
+  const auto closed_after = [](const std::string& batch, uint32_t events_max) {
+    BatchWorld world;
+    world.settings.batch_events = events_max;
+    world.begin();
+    std::string frames;
+    protocol::append_batch(frames, 9, batch);
+    world.meter().send(frames);
+    world.settle();
+    return world.meter().closed == CloseReason::protocol_error;
+  };
+  const std::string two = protocol::encode_batch({event("k", 1), event("k", 2)});
+  CHECK(closed_after(two, 1));
+  CHECK(closed_after("no batch", 100));
+  CHECK(closed_after("", 100));
+  CHECK(closed_after(protocol::encode_batch({{1, 0, "k", 1, 1, std::string(2 << 20, 'x')}}), 100));
+}
+
+TEST_CASE("batch: an id that still awaits its answer may not carry another") {
+  BatchWorld world;
+  world.begin().hold_commits = true;
+  std::string frames;
+  for (uint64_t offset : {1, 2})
+    protocol::append_batch(frames, 9, protocol::encode_batch({event("k", offset)}));
+  world.meter().send(frames);
+  world.settle();
+  CHECK(world.meter().closed == CloseReason::protocol_error);
+}

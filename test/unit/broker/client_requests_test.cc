@@ -1,0 +1,126 @@
+// What clients ask for in CONTROL frames, and what their policy grants.
+#include <doctest/doctest.h>
+
+#include "test/unit/broker/world.h"
+
+using namespace sink;
+using namespace sink::broker;
+using namespace sink::broker::test;
+using protocol::ErrorCode;
+
+namespace {
+
+struct PolicyWorld : World {
+  PolicyWorld() {
+    ClientPolicy policy;
+    policy.clients = "panel-*";
+    policy.sources = {"meter-*", "pump"};
+    policy.event_types = {{1, 9}};
+    policy.subscriptions_max = 2;
+    settings.client_policies = {policy};
+    start();
+    panel().version = 1;
+    panel().connect();
+  }
+  Device& panel() { return device("panel-1"); }
+  ErrorCode asks(const protocol::Subscribe& request) { return panel().request(request).outcome->code; }
+};
+
+protocol::Subscribe named(const std::string& name) {
+  protocol::Subscribe subscribe;
+  subscribe.name = name;
+  return subscribe;
+}
+
+}  // namespace
+
+TEST_CASE("client policy: what grants a pattern") {
+  CHECK(grants("*", "anything*"));
+  CHECK(grants("meter-*", "meter-*"));
+  CHECK(grants("meter-*", "meter-1"));
+  CHECK(grants("meter-*", "meter-1*"));
+  CHECK_FALSE(grants("meter-*", "meter*"));
+  CHECK_FALSE(grants("meter-*", "*"));
+  CHECK_FALSE(grants("meter-?", "meter-1*"));
+  CHECK_FALSE(grants("meter-1", "meter-2"));
+  CHECK_FALSE(grants("m[ae]ter*", "mater*x"));
+  CHECK_FALSE(grants("", "x"));
+  CHECK(grants(EventTypeRange{1, 9}, EventTypeRange{1, 9}));
+  CHECK_FALSE(grants(EventTypeRange{1, 9}, EventTypeRange{0, 9}));
+  CHECK_FALSE(grants(EventTypeRange{1, 9}, EventTypeRange{9, 10}));
+}
+
+TEST_CASE("subscribe: a client makes its own durable subscription, within its policy") {
+  PolicyWorld world;
+  CHECK(world.asks(named("alarms")) == ErrorCode::none);
+  const Subscription* subscription = world.core().state.find_subscription("panel-1/alarms");
+  REQUIRE(subscription != nullptr);
+  CHECK(subscription->origin == SubscriptionOrigin::client);
+  CHECK(subscription->spec.sources == std::vector<std::string>{"meter-*", "pump"});
+  CHECK(subscription->spec.event_types == std::vector<EventTypeRange>{{1, 9}});
+  world.device("meter-1").connect().publish("k", 1, 9).publish("k", 2, 10);
+  CHECK(world.panel().take() == "k/1");
+  CHECK(world.panel().labels == std::vector<std::string>{"panel-1/alarms meter-1 1"});
+
+  world.panel().drop();
+  world.device("meter-1").publish("k", 3);
+  world.restart();  // it is durable, and a reload leaves it alone
+  world.reconfigure();
+  world.panel().connect();
+  CHECK(world.panel().take() == "k/1 k/3");
+}
+
+TEST_CASE("subscribe: asked again it is the same; another one of its name must go first") {
+  PolicyWorld world;
+  auto request = named("alarms");
+  CHECK(world.asks(request) == ErrorCode::none);
+  CHECK(world.asks(request) == ErrorCode::none);
+  request.keys = {"k*"};
+  CHECK(world.asks(request) == ErrorCode::exists);
+  CHECK(world.asks(named("more")) == ErrorCode::none);
+  CHECK(world.asks(named("too-many")) == ErrorCode::too_many);
+  CHECK(world.panel().request(protocol::Unsubscribe{"alarms"}).outcome->code == ErrorCode::none);
+  world.advance(2'000);
+  CHECK(world.core().state.find_subscription("panel-1/alarms") == nullptr);
+  CHECK(world.asks(request) == ErrorCode::none);
+}
+
+TEST_CASE("subscribe: nothing is granted that the policy does not name") {
+  PolicyWorld world;
+  auto request = named("x");
+  request.sources = {"meter-1", "pump"};
+  CHECK(world.asks(request) == ErrorCode::none);
+  request = named("y");
+  request.sources = {"*"};
+  CHECK(world.asks(request) == ErrorCode::not_allowed);
+  CHECK(world.panel().outcome->text.find("the source *") != std::string::npos);
+  request = named("y");
+  request.event_types = {{5, 12}};
+  CHECK(world.asks(request) == ErrorCode::not_allowed);
+  request.event_types = {{5, 4}};
+  CHECK(world.asks(request) == ErrorCode::invalid);
+  request = named("with blank");
+  CHECK(world.asks(request) == ErrorCode::invalid);
+  request = named("y");
+  request.in_flight = 5'000;
+  CHECK(world.asks(request) == ErrorCode::invalid);
+
+  auto& stranger = world.device("stranger");
+  stranger.version = 1;
+  stranger.connect();
+  CHECK(stranger.request(named("x")).outcome->code == ErrorCode::not_allowed);
+  CHECK(world.counters().controls_refused == 6);
+}
+
+TEST_CASE("unsubscribe: only what is the client's own") {
+  PolicyWorld world;
+  CHECK(world.asks(named("alarms")) == ErrorCode::none);
+  auto& other = world.device("panel-2");
+  other.version = 1;
+  other.connect();
+  CHECK(other.request(protocol::Unsubscribe{"alarms"}).outcome->code == ErrorCode::not_found);
+  CHECK(other.request(protocol::Unsubscribe{"../panel-1/alarms"}).outcome->code ==
+        ErrorCode::not_found);
+  CHECK(other.request(protocol::UnknownRequest{}).outcome->code == ErrorCode::unknown_kind);
+  CHECK(other.connected());
+}
