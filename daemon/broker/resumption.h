@@ -1,7 +1,7 @@
 // Sessions whose connection broke: keeps them for session_ttl, and lets the client's next
 // connection go on with them. Not responsible for the handshake (Sessions). Invariants: a client
-// has at most one parked session; a parked session sends nothing and takes nothing; what the client has
-// received is not sent again on a resumed session, what it has not is sent next, in order.
+// has at most one parked session; a parked session sends nothing and takes nothing; what the client
+// has received is not sent again on a resumed session, what it has not is sent next, in order.
 #pragma once
 
 #include <deque>

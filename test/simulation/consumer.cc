@@ -28,20 +28,23 @@ void Consumer::on_lost() {
 
 void Consumer::on_message(const protocol::Message& message) {
   const auto* publish = std::get_if<protocol::Publish>(&message);
-  if (publish == nullptr) return;
+  const auto* deliver = std::get_if<protocol::Deliver>(&message);
+  if (publish == nullptr && deliver == nullptr) return;
   any_delivery_ = true;
-  last_id_ = publish->message_id;
+  last_id_ = publish != nullptr ? publish->message_id : deliver->message_id;
   if (faults().strikes(Fault::missing_answer, 10)) return;
   const uint64_t think_ms = healed_ ? 0 : random().below(random().chance(50) ? 8'000 : 200);
-  unanswered_.push_back({publish->message_id, now_ms() + think_ms});
+  unanswered_.push_back({last_id_, now_ms() + think_ms});
 }
 
 void Consumer::answer(uint16_t id, std::string& frames) {
   if (faults().strikes(Fault::nack, 40)) {
     const std::string machine(1, static_cast<char>(random().between(1, 7)));
     protocol::append_nack(frames, id, machine, "no");
+    resumable().on_nack(id, machine, "no");
   } else {
     protocol::append_ack(frames, id);
+    resumable().on_ack(id);
   }
   if (faults().strikes(Fault::duplicate_answer, 10)) protocol::append_ack(frames, id);
 }

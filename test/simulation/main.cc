@@ -29,6 +29,7 @@ void print_summary(const RunResult& sum) {
   print_row("answers of consumers", sum.tally.answers);
   print_row("welcomed", sum.tally.welcomed);
   print_row("rejected", sum.tally.rejected);
+  print_row("sessions resumed", sum.tally.resumed);
   print_row("lives of the gateway", sum.lives);
 }
 

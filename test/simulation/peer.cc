@@ -19,6 +19,7 @@ Peer::Peer(Stage& stage, Gateway& gateway, std::string name)
     : stage_(stage),
       gateway_(gateway),
       name_(std::move(name)),
+      version_(faults().on(Fault::version_1) && random().chance(700) ? 1 : 0),
       instance_id_(instance_of(name_, 0)),
       connect_at_ms_(stage.clock.monotonic_ms) {}
 
@@ -26,15 +27,25 @@ void Peer::connect() {
   if (!gateway_.running() || gateway_.stopping()) return lose(random().between(100, 1'000));
   const size_t capacity = random().chance(300) ? 600 : 64 * 1024;
   link_ = std::make_shared<Link>(++links_made_, capacity);
-  session_ = protocol::Session(protocol::Role::client);
+  session_ = protocol::Session(protocol::Role::client, version_);
   keepalive_ = protocol::Keepalive(gateway_.settings.keepalive_ms, now_ms());
   gateway_.connect(link_, name_);
   wrong_instance_ = known_ && faults().strikes(Fault::wrong_instance, 20);
-  std::string request;
-  protocol::append_request(request, {0, "1.0.0", instance_id_ + (wrong_instance_ ? 77 : 0),
-                                     server_instance_id_});
-  send(request);
+  send(request());
   act_at_ms_ = now_ms() + kHandshakeMs;
+}
+
+std::string Peer::request() {
+  std::string frame;
+  const uint32_t instance_id = instance_id_ + (wrong_instance_ ? 77 : 0);
+  if (version_ == protocol::kProtocolVersion0) {
+    protocol::append_request(frame, {0, "1.0.0", instance_id, server_instance_id_});
+    return frame;
+  }
+  const std::string greeting = protocol::encode_greeting(
+      {"1.0.0", instance_id, server_instance_id_, {}, {}, resumable_.point()});
+  protocol::append_request(frame, {version_, {}, 0, std::nullopt, greeting});
+  return frame;
 }
 
 void Peer::hang_up() {
@@ -46,7 +57,7 @@ void Peer::lose(uint64_t back_in_ms) {
   const bool had = link_ != nullptr;
   link_.reset();
   connect_at_ms_ = now_ms() + back_in_ms;
-  if (had) on_lost();
+  if (had && version_ == protocol::kProtocolVersion0) on_lost();
 }
 
 void Peer::heal() {
@@ -61,6 +72,8 @@ void Peer::wipe() {
   hang_up();
   instance_id_ = instance_of(name_, ++instances_);
   server_instance_id_.reset();
+  resumable_.forget();
+  on_lost();
 }
 
 void Peer::send(const std::string& frames) {
@@ -122,7 +135,7 @@ void Peer::advance() {
 
 void Peer::handle(const protocol::Message& message) {
   if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&message)) {
-    if (answer->code == protocol::ResponseCode::hello_new_client)
+    if (answer->code == protocol::ResponseCode::hello_new_client && answer->greeting.empty())
       server_instance_id_ = answer->server_instance_id;
     if (answer->code != protocol::ResponseCode::connected &&
         answer->code != protocol::ResponseCode::hello_new_client)
@@ -132,9 +145,36 @@ void Peer::handle(const protocol::Message& message) {
     session_.accept();
     known_ = true;
     act_at_ms_ = now_ms();
+    if (version_ != protocol::kProtocolVersion0) {
+      const auto welcome = protocol::decode_welcome(answer->greeting);
+      if (!welcome) return stage_.referee.violate(name_ + " cannot read its welcome");
+      on_welcome_v1(*welcome);
+    }
     return on_welcome();
   }
+  note(message);
   on_message(message);
+}
+
+void Peer::on_welcome_v1(const protocol::Welcome& welcome) {
+  server_instance_id_ = welcome.server_instance_id;
+  const auto outcome = resumable_.on_welcome(welcome);
+  if (!outcome.credible)
+    return stage_.referee.violate(name_ + " is told of a session that it did not have");
+  if (!welcome.resumed) return on_lost();
+  send(outcome.answers);
+  on_unreceived(outcome.unreceived);
+}
+
+void Peer::note(const protocol::Message& message) {
+  if (const auto* publish = std::get_if<protocol::Publish>(&message))
+    resumable_.on_received(publish->message_id, publish->payload);
+  if (const auto* deliver = std::get_if<protocol::Deliver>(&message))
+    resumable_.on_received(deliver->message_id, deliver->payload);
+  if (const auto* ack = std::get_if<protocol::Ack>(&message))
+    resumable_.on_answered(ack->message_id);
+  if (const auto* nack = std::get_if<protocol::Nack>(&message))
+    resumable_.on_answered(nack->message_id);
 }
 
 void Peer::break_something() {

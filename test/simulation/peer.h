@@ -10,6 +10,7 @@
 #include "protocol/keepalive.h"
 #include "protocol/session.h"
 #include "test/simulation/gateway.h"
+#include "test/unit/broker/client_session.h"
 
 namespace sink::simulation {
 
@@ -36,11 +37,15 @@ class Peer {
  protected:
   virtual void on_welcome() {}
   virtual void on_message(const protocol::Message&) {}
+  // Whatever was under way is over. In version 1 that is told by the next welcome.
   virtual void on_lost() {}
+  // Version 1: the session goes on; these of our messages have not arrived, in their order.
+  virtual void on_unreceived(const std::vector<uint16_t>&) {}
   // What the peer does of its own accord; returns when next.
   virtual uint64_t act(uint64_t now_ms) = 0;
 
   void send(const std::string& frames);
+  broker::test::ClientSession& resumable() { return resumable_; }
   uint64_t now_ms() const { return stage_.clock.monotonic_ms; }
   Random& random() { return stage_.random; }
   FaultPlan& faults() { return stage_.faults; }
@@ -53,9 +58,13 @@ class Peer {
   void connect();
   void break_something();
   void handle(const protocol::Message& message);
+  std::string request();
+  void note(const protocol::Message& message);
+  void on_welcome_v1(const protocol::Welcome& welcome);
   void lose(uint64_t back_in_ms);
 
   std::string name_;
+  const uint8_t version_;  // of the protocol
   uint32_t instance_id_;
   uint32_t instances_ = 0;
   std::optional<uint32_t> server_instance_id_;
@@ -68,6 +77,7 @@ class Peer {
   uint64_t act_at_ms_ = 0;
   uint64_t read_again_ms_ = 0;
   uint64_t links_made_ = 0;
+  broker::test::ClientSession resumable_;  // version 1
 };
 
 }  // namespace sink::simulation

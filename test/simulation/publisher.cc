@@ -32,6 +32,13 @@ void Publisher::on_lost() {
   for (auto& [place, event] : outbox_) event.in_flight = false;
 }
 
+void Publisher::on_unreceived(const std::vector<uint16_t>& ids) {
+  for (const uint16_t id : ids) {
+    outbox_.at(in_flight_.at(id)).in_flight = false;
+    in_flight_.erase(id);
+  }
+}
+
 void Publisher::enqueue(const std::string& key, uint64_t type, uint64_t offset, bool optional) {
   Outgoing& event = outbox_[++made_];
   event.key = std::to_string(type) + key;
@@ -84,6 +91,7 @@ void Publisher::send_due() {
       next_id_ = static_cast<uint16_t>((next_id_ + 1) % 4'096);
     } while (in_flight_.count(next_id_) != 0);
     in_flight_[next_id_] = place;
+    resumable().on_sent(next_id_, event.payload);
     event.in_flight = true;
     protocol::append_publish(frames, next_id_, event.payload);
   }

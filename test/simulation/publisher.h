@@ -29,6 +29,7 @@ class Publisher final : public Peer {
   void on_welcome() override;
   void on_message(const protocol::Message& message) override;
   void on_lost() override;
+  void on_unreceived(const std::vector<uint16_t>& ids) override;
   uint64_t act(uint64_t now_ms) override;
   void make_event();
   void make_nuisance();

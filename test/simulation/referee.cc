@@ -84,8 +84,15 @@ void Referee::owe(Event& event) {
 
 // ---- connections -----------------------------------------------------------------------------
 
+std::shared_ptr<Referee::Dialogue> Referee::new_dialogue() {
+  auto dialogue = std::make_shared<Dialogue>();
+  dialogue->number = ++dialogues_;
+  return dialogue;
+}
+
 void Referee::on_open(ConnectionId connection, const std::string& identity) {
   connections_[connection].identity = identity;
+  connections_[connection].dialogue = new_dialogue();
   seen_clients_.insert(identity);
 }
 
@@ -99,13 +106,18 @@ void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
     if (!message) from.hostile = true;
     if (!message || !*message) break;
     // Whether a request is good the gateway decides; we must see what a good one brings.
-    if (std::holds_alternative<protocol::ConnectionRequest>(**message)) from.in.accept();
-    if (const auto* publish = std::get_if<protocol::Publish>(&**message))
-      on_publish(from, *publish);
-    else if (const auto* ack = std::get_if<protocol::Ack>(&**message))
+    if (const auto* request = std::get_if<protocol::ConnectionRequest>(&**message)) {
+      from.in.accept();
+      const auto greeting = protocol::decode_greeting(request->greeting);
+      if (greeting) from.asked = greeting->session;
+      from.out = protocol::Session(protocol::Role::client, from.in.version());
+    } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
+      on_publish(from, *publish, held_back);
+    } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
       on_answer(from, ack->message_id, nullptr, held_back);
-    else if (const auto* nack = std::get_if<protocol::Nack>(&**message))
+    } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {
       on_answer(from, nack->message_id, nack, held_back);
+    }
   }
   from.in.settle();
 }
@@ -120,12 +132,11 @@ void Referee::on_output(ConnectionId id, protocol::Bytes bytes, Moment since) {
     if (!message) return violate("I9: the gateway breaks the protocol towards " + to.identity);
     if (!*message) break;
     if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&**message)) {
-      const bool welcome = answer->code == protocol::ResponseCode::connected ||
-                           answer->code == protocol::ResponseCode::hello_new_client;
-      ++(welcome ? tally_.welcomed : tally_.rejected);
-      if (welcome) on_welcome(to);
+      on_response(to, *answer);
     } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
-      on_delivery(id, to, *publish, since);
+      on_delivery(to, *publish, since);
+    } else if (const auto* deliver = std::get_if<protocol::Deliver>(&**message)) {
+      on_deliver(to, *deliver, since);
     } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
       on_publish_answer(to, ack->message_id, true);
     } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {
@@ -135,29 +146,102 @@ void Referee::on_output(ConnectionId id, protocol::Bytes bytes, Moment since) {
   to.out.settle();
 }
 
-void Referee::on_welcome(Connection& to) {
-  to.out.accept();
-  known_clients_.insert(to.identity);
+void Referee::on_response(Connection& to, const protocol::ConnectionResponse& response) {
+  const bool welcome = response.code == protocol::ResponseCode::connected ||
+                       response.code == protocol::ResponseCode::hello_new_client;
+  ++(welcome ? tally_.welcomed : tally_.rejected);
+  if (welcome) on_welcome(to, response);
 }
 
-void Referee::forget_flights(ConnectionId connection) {
+void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& response) {
+  to.out.accept();
+  known_clients_.insert(to.identity);
+  std::optional<protocol::Welcome> welcome;
+  if (to.out.version() != protocol::kProtocolVersion0) {
+    const auto decoded = protocol::decode_welcome(response.greeting);
+    if (!decoded) return violate("the welcome of " + to.identity + " cannot be read");
+    welcome = *decoded;
+    to.session = welcome->session.id;
+  }
+  if (welcome && welcome->resumed) return resume(to, *welcome);
+  const auto parked = parked_.find(to.identity);
+  if (parked == parked_.end()) return;
+  forget_flights(parked->second.second->number, false);
+  parked_.erase(parked);
+}
+
+// What the client has received is owed an answer and must not come again; what it has not comes
+// next. What the gateway has received of it is answered, once more if the answer was lost.
+void Referee::resume(Connection& to, const protocol::Welcome& welcome) {
+  const auto parked = parked_.find(to.identity);
+  if (parked == parked_.end() || parked->second.first != welcome.session.id || !to.asked)
+    return violate("a session of " + to.identity + " is resumed that was never broken");
+  ++tally_.resumed;
+  to.dialogue = std::move(parked->second.second);
+  parked_.erase(parked);
+  for (auto& [id, other] : connections_)
+    if (&other != &to && other.dialogue == to.dialogue) other.dialogue = new_dialogue();
+  Dialogue& dialogue = *to.dialogue;
+  const uint64_t arrived = welcome.session.received;
+  if (arrived > dialogue.arrivals.size() ||
+      (arrived < dialogue.arrivals.size() && !dialogue.held_back))
+    return violate("the gateway has received " + std::to_string(dialogue.arrivals.size()) + " of " +
+                   to.identity + " and says " + std::to_string(arrived));
+  for (; dialogue.arrivals.size() > arrived; dialogue.arrivals.pop_back())
+    dialogue.published.erase(dialogue.arrivals.back());
+  dialogue.sent = to.asked->received;
+  std::erase_if(dialogue.flights, [&](const auto& entry) {
+    const Flight& flight = entry.second;
+    auto& in_flight = trackers_.at(flight.tracker).in_flight;
+    const auto flown = in_flight.find(flight.event);
+    const bool ours = flown != in_flight.end() && flown->second.first == dialogue.number;
+    const bool unreceived = flight.number > to.asked->received;
+    if (ours && unreceived) in_flight.erase(flown);
+    if (ours && !unreceived) flown->second.second = now_ms_;
+    return unreceived;
+  });
+  for (auto& [id, flight] : dialogue.flights)
+    if (!flight.late) flight.since_ms = now_ms_;
+  const uint64_t missing = to.asked->sent - arrived;
+  for (size_t i = 0; i + missing < to.asked->awaited.size(); ++i) {
+    const uint16_t id = to.asked->awaited[i];
+    const auto answered = dialogue.answered.find(id);
+    if (dialogue.published.count(id) == 0 && answered != dialogue.answered.end())
+      dialogue.published[id] = answered->second;
+  }
+}
+
+// Those that have timed out have failed; while a session is parked no others do.
+void Referee::forget_flights(uint64_t dialogue, bool parks) {
   for (auto& [name, to] : trackers_)
     for (auto flight = to.in_flight.begin(); flight != to.in_flight.end();) {
-      if (flight->second.first != connection) {
+      const bool late = timed_out(to, flight->second.second);
+      if (flight->second.first != dialogue || (parks && !late)) {
         ++flight;
         continue;
       }
-      if (timed_out(to, flight->second.second)) ++to.failures[flight->first];
+      if (late) ++to.failures[flight->first];
       flight = to.in_flight.erase(flight);
     }
 }
 
+// A session that ends in any other way than the gateway thinks is told by its next welcome.
+void Referee::settle_accounts(Connection& with, bool parks) {
+  forget_flights(with.dialogue->number, parks);
+  if (parks) {
+    for (auto& [id, flight] : with.dialogue->flights)
+      flight.late = timed_out(trackers_.at(flight.tracker), flight.since_ms);
+    parked_[with.identity] = {*with.session, with.dialogue};
+  } else {
+    with.dialogue->flights.clear();
+  }
+}
+
 void Referee::on_fenced(ConnectionId connection, bool output_left) {
   const auto found = connections_.find(connection);
-  if (found == connections_.end()) return;
+  if (found == connections_.end() || found->second.fenced) return;
   found->second.fenced = true;
-  found->second.flights.clear();
-  forget_flights(connection);
+  settle_accounts(found->second, found->second.session.has_value());
   if (!output_left) return;
   for (auto& [name, to] : trackers_)
     if (name.ends_with(" " + found->second.identity)) to.output_lost_ms = now_ms_;
@@ -170,6 +254,7 @@ void Referee::on_closed(ConnectionId connection, bool output_left) {
 
 void Referee::on_orderly_stop() {
   connections_.clear();
+  parked_.clear();
   for (auto& [name, to] : trackers_) to.in_flight.clear();
 }
 
@@ -191,7 +276,7 @@ Referee::Event* Referee::find(const std::string& source, const protocol::EventVi
   return found == events_.end() ? nullptr : &found->second;
 }
 
-void Referee::on_publish(Connection& from, const protocol::Publish& publish) {
+void Referee::on_publish(Connection& from, const protocol::Publish& publish, bool held_back) {
   const std::string key_name = key_name_of(from.identity, publish.event);
   const std::string name = event_name(key_name, publish.event.offset);
   Progress& progress = progress_[key_name];
@@ -212,12 +297,15 @@ void Referee::on_publish(Connection& from, const protocol::Publish& publish) {
   progress.seen_offset = std::max(progress.seen_offset, publish.event.offset);
   progress.any_seen = true;
   if (!event.acked) owe(event);
-  from.published[publish.message_id] = name;
+  from.dialogue->published[publish.message_id] = name;
+  from.dialogue->arrivals.push_back(publish.message_id);
+  from.dialogue->held_back |= held_back;
 }
 
 void Referee::on_publish_answer(Connection& to, uint16_t id, bool ack) {
-  const auto found = to.published.find(id);
-  if (found == to.published.end())
+  auto& published = to.dialogue->published;
+  const auto found = published.find(id);
+  if (found == published.end())
     return violate("an answer to a message id that " + to.identity + " has not sent");
   Event& event = events_.at(found->second);
   if (ack) {
@@ -240,7 +328,8 @@ void Referee::on_publish_answer(Connection& to, uint16_t id, bool ack) {
       violate("P5: " + found->second + " is refused without a reason");
   }
   trace_.note(now_ms_, ack ? "safe" : "refused", id, found->second);
-  to.published.erase(found);
+  to.dialogue->answered[id] = found->second;
+  published.erase(found);
 }
 
 void Referee::on_new_history(const std::string& client) {
@@ -263,8 +352,7 @@ bool Referee::timed_out(const Tracker& tracker, uint64_t since_ms) const {
 }
 
 // What a version 0 consumer sees is "subscription|source|key".
-void Referee::on_delivery(ConnectionId id, Connection& to, const protocol::Publish& publish,
-                          Moment since) {
+void Referee::on_delivery(Connection& to, const protocol::Publish& publish, Moment since) {
   const std::string shown(publish.event.key);
   const size_t first = shown.find('|'), second = shown.find('|', first + 1);
   if (second == std::string::npos) return violate("B1: a key that nobody made: " + shown);
@@ -281,18 +369,22 @@ void Referee::on_delivery(ConnectionId id, Connection& to, const protocol::Publi
   const std::string tracker_name = subscription->first + " " + to.identity;
   if (event->owed.count(tracker_name) == 0 && !rotten_)  // the record of a change may have rotted
     return violate("I2: " + tracker_name + " does not match " + name);
-  if (to.flights.count(publish.message_id) != 0)
+  Dialogue& dialogue = *to.dialogue;
+  ++dialogue.sent;
+  if (dialogue.flights.count(publish.message_id) != 0)
     return violate("S6: a live message id is used again towards " + to.identity);
   ++tally_.deliveries;
   trace_.note(now_ms_, "delivered", publish.message_id, tracker_name + " " + name);
   Tracker& tracker = this->tracker(subscription->second, to.identity);
   if (to.fenced) {
     tracker.delivered.insert(name);
-    return;
+    const auto parked = parked_.find(to.identity);
+    if (parked == parked_.end() || parked->second.second != to.dialogue) return;
+  } else {
+    judge_delivery(tracker_name, tracker, *event, name, since);
   }
-  judge_delivery(tracker_name, tracker, *event, name, since);
-  tracker.in_flight[name] = {id, since.ms};
-  to.flights[publish.message_id] = {tracker_name, name, since.ms};
+  tracker.in_flight[name] = {dialogue.number, since.ms};
+  dialogue.flights[publish.message_id] = {tracker_name, name, since.ms, dialogue.sent};
   if (tracker.in_flight.size() > tracker.subscription->window) {
     // Those that have timed out no longer count towards the window.
     size_t live = 0;
@@ -300,6 +392,14 @@ void Referee::on_delivery(ConnectionId id, Connection& to, const protocol::Publi
       live += timed_out(tracker, flight.second) ? 0 : 1;
     if (live > tracker.subscription->window) violate("S6: in flight beyond the window");
   }
+}
+
+void Referee::on_deliver(Connection& to, const protocol::Deliver& deliver, Moment since) {
+  const std::string front =
+      std::string(deliver.subscription) + "|" + std::string(deliver.source) + "|";
+  if (!deliver.event.key.starts_with(front) && !rotten_)
+    violate("B1: " + to.identity + " is told " + front + " of " + std::string(deliver.event.key));
+  on_delivery(to, {deliver.message_id, deliver.event, deliver.payload}, since);
 }
 
 void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const Event& event,
@@ -371,11 +471,12 @@ void Referee::count_failure(Tracker& tracker, const Event& event, const std::str
 
 void Referee::on_answer(Connection& from, uint16_t id, const protocol::Nack* nack,
                         bool held_back) {
-  const auto found = from.flights.find(id);
-  if (found == from.flights.end() || from.fenced) return;  // unknown: must change nothing (S2)
+  auto& flights = from.dialogue->flights;
+  const auto found = flights.find(id);
+  if (found == flights.end() || from.fenced) return;  // unknown: must change nothing (S2)
   ++tally_.answers;
   const Flight flight = found->second;
-  from.flights.erase(found);
+  flights.erase(found);
   Tracker& to = trackers_.at(flight.tracker);
   const Event& event = events_.at(flight.event);
   const bool certain = !held_back && !timed_out(to, flight.since_ms);

@@ -7,16 +7,18 @@
 // matched; I2 at least once; I3 and O2 order; I4/P4 a republished event is ACKed again and not
 // delivered again; P5 an offset that goes backwards is refused; I9 nothing before the handshake;
 // S1 an ACKed event does not come back; S6 no live message id is reused; D1 and D2 no duplicate
-// without a cause; B1 what is delivered is what was published.
+// without a cause, on a resumed session neither; B1 what is delivered is what was published.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "protocol/control/greeting.h"
 #include "protocol/session.h"
 #include "test/simulation/trace.h"
 
@@ -92,7 +94,7 @@ class Referee {
 
   struct Tally {
     uint64_t published = 0, acked = 0, refused = 0, deliveries = 0, repeats = 0, answers = 0;
-    uint64_t welcomed = 0, rejected = 0;
+    uint64_t welcomed = 0, rejected = 0, resumed = 0;
   };
   const Tally& tally() const { return tally_; }
 
@@ -113,6 +115,18 @@ class Referee {
   struct Flight {
     std::string tracker, event;
     uint64_t since_ms = 0;
+    uint64_t number = 0;  // in the session
+    bool late = false;    // it had timed out when its connection broke
+  };
+  // What a connection's two sides owe each other; a resumed session goes on with its last one's.
+  struct Dialogue {
+    uint64_t number = 0;                        // of dialogues
+    std::map<uint16_t, std::string> published;  // unanswered, by message id
+    std::map<uint16_t, std::string> answered;   // the last one of each id
+    std::map<uint16_t, Flight> flights;
+    uint64_t sent = 0;                          // messages, by the gateway
+    std::vector<uint16_t> arrivals;             // ids of those that came to it, in their order
+    bool held_back = false;                     // some of them it may not have read
   };
   struct Connection {
     std::string identity;
@@ -120,8 +134,9 @@ class Referee {
     protocol::Session out{protocol::Role::client};
     bool hostile = false;  // broke the protocol: nothing it says counts any more
     bool fenced = false;
-    std::map<uint16_t, std::string> published;  // unanswered, by message id
-    std::map<uint16_t, Flight> flights;
+    std::shared_ptr<Dialogue> dialogue;
+    std::optional<protocol::SessionPoint> asked;  // version 1
+    std::optional<protocol::SessionId> session;   // version 1, once welcomed
   };
   struct Refusal {
     std::string event;
@@ -133,7 +148,7 @@ class Referee {
     std::set<std::string> settled_before;  // in an earlier one
     std::set<std::string> settled_late;    // perhaps: the answer may have been too late
     std::set<std::string> repeated;        // of those
-    std::map<std::string, std::pair<ConnectionId, uint64_t>> in_flight;  // since when
+    std::map<std::string, std::pair<uint64_t, uint64_t>> in_flight;  // in which dialogue, since when
     std::map<std::string, std::map<uint64_t, Refusal>> refused;  // key -> index
     std::map<std::string, uint32_t> failures;
     std::map<std::string, uint64_t> newest;  // key -> index of the newest first delivery
@@ -148,20 +163,24 @@ class Referee {
   Tracker& tracker(const RefereedSubscription& subscription, const std::string& consumer);
   void owe(Event& event);
   void make_optional(const RefereedSubscription& subscription);
-  void on_publish(Connection& from, const protocol::Publish& publish);
+  void on_publish(Connection& from, const protocol::Publish& publish, bool held_back);
   void on_publish_answer(Connection& to, uint16_t id, bool ack);
-  void on_delivery(ConnectionId id, Connection& to, const protocol::Publish& publish,
-                   Moment since);
+  void on_delivery(Connection& to, const protocol::Publish& publish, Moment since);
+  void on_deliver(Connection& to, const protocol::Deliver& deliver, Moment since);
   void judge_delivery(const std::string& name, Tracker& to, const Event& event,
                       const std::string& event_name, Moment since);
   bool key_is_held(Tracker& to, const Event& event, Moment since, std::string& blocker);
   void on_answer(Connection& from, uint16_t id, const protocol::Nack* nack, bool held_back);
-  void on_welcome(Connection& to);
+  void on_response(Connection& to, const protocol::ConnectionResponse& response);
+  void on_welcome(Connection& to, const protocol::ConnectionResponse& response);
+  void resume(Connection& to, const protocol::Welcome& welcome);
+  std::shared_ptr<Dialogue> new_dialogue();
+  void settle_accounts(Connection& with, bool parks);
   static bool is_settled(const Tracker& tracker, const std::string& name);
   void resolve(Tracker& tracker, const Event& event);
   void count_failure(Tracker& tracker, const Event& event, const std::string& name);
   bool timed_out(const Tracker& tracker, uint64_t since_ms) const;
-  void forget_flights(ConnectionId connection);
+  void forget_flights(uint64_t dialogue, bool parks);
   Event* find(const std::string& source, const protocol::EventView& event);
 
   Trace& trace_;
@@ -171,12 +190,14 @@ class Referee {
   std::map<std::string, Event> events_;
   std::map<std::string, Progress> progress_;  // by source, type and key
   std::map<ConnectionId, Connection> connections_;
+  // By client: the version 1 session that may be resumed.
+  std::map<std::string, std::pair<protocol::SessionId, std::shared_ptr<Dialogue>>> parked_;
   std::set<std::string> known_clients_;  // welcomed
   std::set<std::string> seen_clients_;   // perhaps registered: a crash may have swallowed the welcome
   std::map<char, Refused> machines_;
   std::optional<std::string> violation_;
   Tally tally_;
-  uint64_t now_ms_ = 0, order_ = 0, deaths_ = 0, epoch_ = 0;
+  uint64_t now_ms_ = 0, order_ = 0, deaths_ = 0, epoch_ = 0, dialogues_ = 0;
   bool lingers_ = false, rotten_ = false, may_be_full_ = false;
 };
 

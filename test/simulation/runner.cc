@@ -29,6 +29,7 @@ void add(RunResult& sum, const HistoryResult& one, uint64_t seed) {
   sum.tally.answers += one.tally.answers;
   sum.tally.welcomed += one.tally.welcomed;
   sum.tally.rejected += one.tally.rejected;
+  sum.tally.resumed += one.tally.resumed;
   for (const auto& [row, times] : one.coverage.rows) sum.coverage.count(row, times);
   sum.hash += one.hash * (2 * seed + 1);  // in any order
 }
