@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kWriteBytes = 256 * 1024;  // plaintext handed to TLS at once
 constexpr uint64_t kFinishMs = 1'000;
+constexpr uint64_t kVersion0Ms = 24 * 3'600'000;  // before version 1 is asked for again
 
 uint32_t random_u32() {
   static thread_local std::random_device device;
@@ -60,6 +61,7 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
                                                         : size_t{1000} + options_.window,
                              options_.queue_bytes}),
                {},
+               {},
                {}} {
   uv_timer_init(loop_, &timer_);  // neither init can fail
   uv_idle_init(loop_, &turn_end_);
@@ -101,11 +103,12 @@ void ConnectionCore::save_identity(uint32_t server_instance_id) {
 void ConnectionCore::open() {
   state_ = State::opening;
   link_.reset();
-  ++connection_;
+  goodbye_.clear();
+  ++attempts_;
   arm(options_.connect_timeout_ms);
   transport_ = std::make_unique<Transport>(
       loop_,
-      Transport::Target{options_.server, options_.tls, options_.server_name, connection_ - 1},
+      Transport::Target{options_.server, options_.tls, options_.server_name, attempts_ - 1},
       *this);
   transport_->open();
 }
@@ -116,9 +119,15 @@ void ConnectionCore::on_open() {
   link_options.application_version = options_.application_version;
   link_options.window = options_.window;
   link_options.keepalive_ms = options_.keepalive_ms;
+  link_options.protocol_version = version_to_ask();
   link_options.first_message_id = static_cast<uint16_t>(random_u32() % protocol::kMessageIds);
   link_.emplace(durable_, link_options, now_ms());
   flush();
+}
+
+uint8_t ConnectionCore::version_to_ask() const {
+  if (now_ms() < version_0_until_ms_) return protocol::kProtocolVersion0;
+  return std::min(options_.protocol_version, protocol::kProtocolVersion1);
 }
 
 void ConnectionCore::on_input(protocol::Bytes bytes) {
@@ -146,12 +155,16 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
   } else if (const auto* delivered = std::get_if<EventDelivered>(&event)) {
     if (listener_ != nullptr)
       listener_->on_delivery(
-          {{connection_, delivered->message_id}, delivered->event, delivered->payload});
+          {{session_, delivered->message_id}, delivered->event, delivered->payload,
+           delivered->subscription, delivered->source, delivered->attempt});
   } else if (const auto* hello = std::get_if<HelloNewClient>(&event)) {
     new_client_ = true;
     save_identity(hello->server_instance_id);
-  } else if (std::holds_alternative<HandshakeDone>(event)) {
-    report_connected();
+  } else if (const auto* done = std::get_if<HandshakeDone>(&event)) {
+    report_connected(*done);
+  } else if (const auto* goodbye = std::get_if<GoodbyeSaid>(&event)) {
+    goodbye_ = std::string("the server said goodbye (") + protocol::to_string(goodbye->reason) +
+               "): " + goodbye->human;
   } else if (const auto* refusal = std::get_if<LinkRefused>(&event)) {
     refused(*refusal);
   } else if (const auto* failure = std::get_if<LinkFailed>(&event)) {
@@ -159,12 +172,16 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
   }
 }
 
-void ConnectionCore::report_connected() {
+void ConnectionCore::report_connected(const HandshakeDone& done) {
   state_ = State::connected;
+  if (!done.resumed) ++session_;
   arm_keepalive();
   const Connected connected{std::exchange(new_client_, false),
                             durable_.identity.server_instance_id.value_or(0),
-                            transport_->tls_version(), transport_->tls_cipher()};
+                            transport_->tls_version(),
+                            transport_->tls_cipher(),
+                            link_->protocol_version(),
+                            done.resumed};
   if (listener_ != nullptr) listener_->on_connected(connected);
 }
 
@@ -174,8 +191,25 @@ void ConnectionCore::report_room() {
   listener_->on_room();
 }
 
+// A server of version 0 is asked again at once, in its own; for version 1 tomorrow, or after a
+// restart.
+bool ConnectionCore::fall_back(const LinkRefused& refusal) {
+  if (refusal.code != protocol::ResponseCode::unsupported_protocol_version ||
+      link_->protocol_version() == protocol::kProtocolVersion0)
+    return false;
+  version_0_until_ms_ = now_ms() + kVersion0Ms;
+  durable_.session = {};
+  transport_.reset();
+  durable_.queue.rewind();
+  state_ = State::waiting;
+  arm(0);
+  if (listener_ != nullptr) listener_->on_fallback();
+  return true;
+}
+
 void ConnectionCore::refused(const LinkRefused& refusal) {
-  const uint64_t delay_ms = retry_later();
+  if (fall_back(refusal)) return;
+  const uint64_t delay_ms = retry_later(refusal.retry_after_ms);
   if (listener_ == nullptr) return;
   const auto human = refusal.human.empty() ? explain(refusal.code) : refusal.human;
   listener_->on_refused({refusal.code, refusal.machine, human, delay_ms});
@@ -188,17 +222,18 @@ void ConnectionCore::on_end(Stage stage, std::string reason) {
 
 void ConnectionCore::fail(Stage stage, std::string reason) {
   if (over()) return;
+  if (!goodbye_.empty()) reason = std::exchange(goodbye_, {});
   const uint64_t delay_ms = retry_later();
   if (listener_ != nullptr) listener_->on_disconnected({stage, std::move(reason), delay_ms});
 }
 
-uint64_t ConnectionCore::retry_later() {
+uint64_t ConnectionCore::retry_later(uint64_t at_least_ms) {
   transport_.reset();
   if (link_) link_->end();
-  durable_.queue.rewind();
+  if (!durable_.session.id) durable_.queue.rewind();
   new_client_ = false;
   state_ = State::waiting;
-  const uint64_t delay_ms = durable_.backoff.next_delay_ms(random_u32());
+  const uint64_t delay_ms = std::max(durable_.backoff.next_delay_ms(random_u32()), at_least_ms);
   arm(delay_ms);
   return delay_ms;
 }
@@ -262,16 +297,31 @@ PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t
   return PublishResult::queued;
 }
 
+bool ConnectionCore::may_answer_later(DeliveryId id) const {
+  return state_ != State::connected && !over() && durable_.session.id &&
+         durable_.session.answers.is_unanswered(id.message_id);
+}
+
+// Between two connections an answer is remembered: a resumed session asks for it, any other
+// delivers the event again.
 bool ConnectionCore::ack(DeliveryId id) {
-  if (state_ != State::connected || id.connection != connection_) return false;
-  if (!link_->ack(id.message_id)) return false;
+  if (id.connection != session_) return false;
+  if (may_answer_later(id)) {
+    durable_.session.answers.on_ack(id.message_id);
+    return true;
+  }
+  if (state_ != State::connected || !link_->ack(id.message_id)) return false;
   flush_soon();
   return true;
 }
 
 bool ConnectionCore::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
-  if (state_ != State::connected || id.connection != connection_) return false;
-  if (!link_->nack(id.message_id, machine, human)) return false;
+  if (id.connection != session_) return false;
+  if (may_answer_later(id)) {
+    durable_.session.answers.on_nack(id.message_id, machine, human);
+    return true;
+  }
+  if (state_ != State::connected || !link_->nack(id.message_id, machine, human)) return false;
   flush_soon();
   return true;
 }
@@ -305,6 +355,7 @@ void ConnectionCore::write_output() {
 void ConnectionCore::close() {
   if (over()) return;
   const bool speaking = state_ == State::connected;
+  if (speaking) link_->say_goodbye(protocol::GoodbyeReason::shutdown);
   state_ = State::finishing;
   uv_idle_stop(&turn_end_);
   if (link_) link_->end();

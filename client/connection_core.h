@@ -59,10 +59,12 @@ class ConnectionCore final : public Transport::Owner {
   void process_input();
   void dispatch(const LinkEvent& event);
   void refused(const LinkRefused& refusal);
-  void report_connected();
+  void report_connected(const HandshakeDone& done);
+  bool fall_back(const LinkRefused& refusal);
+  uint8_t version_to_ask() const;
   void report_room();
   void write_output();
-  uint64_t retry_later();
+  uint64_t retry_later(uint64_t at_least_ms = 0);
   void fail(Stage stage, std::string reason);
   void arm(uint64_t delay_ms);
   void arm_keepalive();
@@ -71,6 +73,7 @@ class ConnectionCore final : public Transport::Owner {
   void flush_soon();
   void finish_closing();
   void release();
+  bool may_answer_later(DeliveryId id) const;
   bool over() const { return state_ == State::finishing || state_ == State::closed; }
   uint64_t now_ms() const { return uv_now(loop_); }
 
@@ -84,7 +87,10 @@ class ConnectionCore final : public Transport::Owner {
   uv_timer_t timer_{};
   uv_idle_t turn_end_{};
   State state_ = State::idle;
-  uint32_t connection_ = 0;  // counts attempts; fences DeliveryIds
+  uint32_t attempts_ = 0;
+  uint32_t session_ = 0;           // counts sessions; fences DeliveryIds
+  uint64_t version_0_until_ms_ = 0;  // the server does not speak version 1
+  std::string goodbye_;            // the server's last word on this connection
   bool new_client_ = false;
   bool room_wanted_ = false;
   bool identified_ = false;  // durable_.identity is what is kept on disk

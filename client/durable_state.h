@@ -8,12 +8,14 @@
 #include "client/backoff.h"
 #include "client/identity.h"
 #include "client/publish_queue.h"
+#include "client/session_memory.h"
 
 namespace sink::client {
 
 // Since the client was made. Monotonic.
 struct Counters {
   uint64_t handshakes = 0;   // completed
+  uint64_t resumed = 0;      // of those, with the session of an earlier connection
   uint64_t publishes = 0;    // PUBLISH frames sent
   uint64_t republishes = 0;  // of those, sent before on an earlier connection
   uint64_t acked = 0;        // our events
@@ -29,6 +31,7 @@ struct DurableState {
   PublishQueue queue;
   Backoff backoff;
   Counters counters;
+  SessionMemory session;
 };
 
 }  // namespace sink::client

@@ -1,6 +1,7 @@
 #include "client/link.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace sink::client {
 namespace {
@@ -14,18 +15,58 @@ std::string describe(const protocol::Violation& violation) {
                                             : protocol::to_string(violation.error));
 }
 
+bool is_refusal(ResponseCode code) {
+  return code != ResponseCode::connected && code != ResponseCode::hello_new_client;
+}
+
 }  // namespace
 
 Link::Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms)
     : durable_(durable),
-      window_(options.first_message_id, std::max<uint16_t>(options.window, 1)),
+      options_(options),
+      session_(protocol::Role::client, options.protocol_version),
       keepalive_(options.keepalive_ms, now_ms) {
-  durable_.queue.rewind();
   protocol::ConnectionRequest request;
-  request.application_version = options.application_version;
-  request.client_instance_id = durable_.identity.client_instance_id;
-  request.server_instance_id = durable_.identity.server_instance_id;
+  request.protocol_version = options_.protocol_version;
+  if (options_.protocol_version == protocol::kProtocolVersion0) {
+    begin_session();
+    request.application_version = options_.application_version;
+    request.client_instance_id = durable_.identity.client_instance_id;
+    request.server_instance_id = durable_.identity.server_instance_id;
+    protocol::append_request(output_.tail(), request);
+    return;
+  }
+  protocol::Greeting greeting;
+  greeting.application_version = options_.application_version;
+  greeting.client_instance_id = durable_.identity.client_instance_id;
+  greeting.server_instance_id = durable_.identity.server_instance_id;
+  greeting.session = durable_.session.point();
+  if (!greeting.session) begin_session();
+  const std::string body = protocol::encode_greeting(greeting);
+  request.greeting = body;
   protocol::append_request(output_.tail(), request);
+}
+
+// Nothing is in flight: whatever was, is sent again.
+void Link::begin_session() {
+  durable_.session = {};
+  durable_.session.window = protocol::InFlightWindow<InFlight>(
+      options_.first_message_id, std::max<uint16_t>(options_.window, 1));
+  durable_.queue.rewind();
+}
+
+// What the server has received is not sent again, what it has missed of our answers is. False: what
+// it says contradicts what we know.
+bool Link::resume_session() {
+  SessionMemory& session = durable_.session;
+  const protocol::SessionPoint& theirs = welcome_->session;
+  if (session.id != theirs.id || session.judge(theirs)) return false;
+  const size_t unreceived = static_cast<size_t>(session.sent.count - theirs.received);
+  const auto first = session.take_unreceived(theirs);
+  if (unreceived > 0) durable_.queue.rewind_to(first, unreceived);
+  session.answers.append_answers(output_.tail(), theirs.awaited);
+  ++durable_.counters.resumed;
+  return true;
 }
 
 void Link::lend(protocol::Bytes input, uint64_t now_ms) {
@@ -35,10 +76,7 @@ void Link::lend(protocol::Bytes input, uint64_t now_ms) {
 
 std::optional<LinkEvent> Link::next() {
   for (;;) {
-    if (done_unreported_) {
-      done_unreported_ = false;
-      return HandshakeDone{};
-    }
+    if (unreported_) return std::exchange(unreported_, std::nullopt);
     if (state_ == LinkState::awaiting_save || state_ == LinkState::ended) return std::nullopt;
     const auto message = session_.next();
     if (!message) return fail(describe(message.error()));
@@ -50,68 +88,112 @@ std::optional<LinkEvent> Link::next() {
 std::optional<LinkEvent> Link::act_on(const protocol::Message& message) {
   if (const auto* ack = std::get_if<protocol::Ack>(&message))
     return on_answer(ack->message_id, nullptr);
-  if (const auto* publish = std::get_if<protocol::Publish>(&message)) return on_message(*publish);
+  if (const auto* publish = std::get_if<protocol::Publish>(&message))
+    return on_event({publish->message_id, publish->event, publish->payload, {}, {}, 0});
+  if (const auto* deliver = std::get_if<protocol::Deliver>(&message))
+    return on_event({deliver->message_id, deliver->event, deliver->payload, deliver->subscription,
+                     deliver->source, deliver->attempt});
   if (const auto* nack = std::get_if<protocol::Nack>(&message))
     return on_answer(nack->message_id, nack);
   if (const auto* response = std::get_if<protocol::ConnectionResponse>(&message))
     return on_message(*response);
+  if (const auto* control = std::get_if<protocol::Control>(&message)) return on_control(*control);
   if (std::holds_alternative<protocol::Ping>(message)) protocol::append_pong(output_.tail());
   return std::nullopt;  // a PONG has done its work by arriving
 }
 
 std::optional<LinkEvent> Link::on_message(const protocol::ConnectionResponse& response) {
-  const bool known = durable_.identity.server_instance_id.has_value();
-  switch (response.code) {
-    case ResponseCode::connected:
-      if (!known) return fail("the server said \"connected\" without telling its instance id");
-      handshake_complete();
-      return std::nullopt;
-    case ResponseCode::hello_new_client:
-      if (known) return fail("the server said \"hello new client\" to a client that it knows");
-      state_ = LinkState::awaiting_save;
-      unsaved_server_id_ = response.server_instance_id;
-      return HelloNewClient{response.server_instance_id};
-    case ResponseCode::instance_id_mismatch:
-    case ResponseCode::quarantined:
-    case ResponseCode::unsupported_protocol_version:
-    case ResponseCode::unsupported_application_version:
-      break;
+  const bool refused_by_version_0 = response.code == ResponseCode::unsupported_protocol_version &&
+                                    response.greeting.empty();
+  if (session_.version() != protocol::kProtocolVersion0 && !refused_by_version_0)
+    return on_welcome(response);
+  if (is_refusal(response.code)) {
+    end();
+    return LinkRefused{response.code, response.machine, response.human};
   }
-  end();
-  return LinkRefused{response.code, response.machine, response.human};
+  return accepted(response.code, response.server_instance_id);
+}
+
+std::optional<LinkEvent> Link::on_welcome(const protocol::ConnectionResponse& response) {
+  auto welcome = protocol::decode_welcome(response.greeting);
+  if (!welcome) return fail("the server broke the protocol: its welcome cannot be read");
+  welcome_ = std::move(*welcome);
+  if (is_refusal(response.code)) {
+    end();
+    return LinkRefused{response.code, welcome_->machine, welcome_->human, welcome_->retry_after_ms};
+  }
+  return accepted(response.code, welcome_->server_instance_id);
+}
+
+std::optional<LinkEvent> Link::accepted(ResponseCode code, uint32_t server_instance_id) {
+  const bool known = durable_.identity.server_instance_id.has_value();
+  if (code == ResponseCode::connected) {
+    if (!known) return fail("the server said \"connected\" without telling its instance id");
+    return handshake_complete();
+  }
+  if (known) return fail("the server said \"hello new client\" to a client that it knows");
+  state_ = LinkState::awaiting_save;
+  unsaved_server_id_ = server_instance_id;
+  return HelloNewClient{server_instance_id};
 }
 
 void Link::identity_saved() {
   if (state_ != LinkState::awaiting_save) return;
   durable_.identity.server_instance_id = unsaved_server_id_;
-  handshake_complete();
+  unreported_ = handshake_complete();
 }
 
-void Link::handshake_complete() {
+std::optional<LinkEvent> Link::handshake_complete() {
+  HandshakeDone done;
+  if (welcome_) {
+    done.resumed = welcome_->resumed;
+    done.new_because = welcome_->new_because;
+    if (!welcome_->resumed) begin_session();
+    if (welcome_->resumed && !resume_session()) {
+      durable_.session.id.reset();
+      return fail("the server resumes a session that this client remembers otherwise; a new one "
+                  "is begun");
+    }
+    durable_.session.id = welcome_->session.id;
+    durable_.session.window.set_capacity(
+        std::min(std::max<uint16_t>(options_.window, 1), welcome_->limits.window));
+  }
   session_.accept();
   state_ = LinkState::connected;
   durable_.backoff.reset();
   ++durable_.counters.handshakes;
-  done_unreported_ = true;
   send_queued();
+  return done;
 }
 
-std::optional<LinkEvent> Link::on_message(const protocol::Publish& publish) {
-  if (unanswered_.test(publish.message_id))
-    return fail("the server reused message id " + std::to_string(publish.message_id) +
+std::optional<LinkEvent> Link::on_control(const protocol::Control& control) {
+  const auto request = protocol::decode_control(control.body);
+  if (!request) return fail("the server broke the protocol: a control message cannot be read");
+  if (const auto* goodbye = std::get_if<protocol::Goodbye>(&*request))
+    return GoodbyeSaid{goodbye->reason, goodbye->human};
+  return std::nullopt;  // of a later version: nothing that a server says needs an answer
+}
+
+std::optional<LinkEvent> Link::on_event(EventDelivered delivered) {
+  SessionMemory& session = durable_.session;
+  if (session.answers.is_unanswered(delivered.message_id))
+    return fail("the server reused message id " + std::to_string(delivered.message_id) +
                 " before it was answered");
-  unanswered_.set(publish.message_id);
+  session.received.add(delivered.payload);
+  session.answers.on_message(delivered.message_id);
   ++durable_.counters.deliveries;
-  return EventDelivered{publish.message_id, publish.event, publish.payload};
+  return delivered;
 }
 
 std::optional<LinkEvent> Link::on_answer(uint16_t message_id, const protocol::Nack* nack) {
-  const auto slot = window_.take(message_id);
-  if (!slot) {
+  SessionMemory& session = durable_.session;
+  const auto message = session.window.take(message_id);
+  if (!message) {
     ++durable_.counters.unknown_answers;
     return std::nullopt;
   }
-  const auto taken = durable_.queue.take(*slot);
+  session.answered_max = std::max(session.answered_max, message->mark.number);
+  const auto taken = durable_.queue.take(message->slot);
   send_queued();
   if (nack == nullptr) {
     ++durable_.counters.acked;
@@ -126,8 +208,11 @@ void Link::send_queued() {
   PublishQueue& queue = durable_.queue;
   while (queue.next_unsent() != PublishQueue::kNone && output_.size() < kOutputHighWater) {
     const auto slot = queue.next_unsent();
-    const auto message_id = window_.add(slot);
+    SessionMemory& session = durable_.session;
+    const auto message_id =
+        session.window.add({slot, {session.sent.count + 1, session.sent.checksum}});
     if (!message_id) return;
+    session.sent.add(queue.payload(slot));
     protocol::append_publish(output_.tail(), *message_id, queue.payload(slot));
     ++durable_.counters.publishes;
     if (queue.mark_sent()) ++durable_.counters.republishes;
@@ -136,12 +221,12 @@ void Link::send_queued() {
 
 bool Link::may_answer(uint16_t message_id) const {
   return state_ == LinkState::connected && message_id < protocol::kMessageIds &&
-         unanswered_.test(message_id);
+         durable_.session.answers.is_unanswered(message_id);
 }
 
 bool Link::ack(uint16_t message_id) {
   if (!may_answer(message_id)) return false;
-  unanswered_.reset(message_id);
+  durable_.session.answers.on_ack(message_id);
   protocol::append_ack(output_.tail(), message_id);
   ++durable_.counters.deliveries_acked;
   return true;
@@ -149,9 +234,10 @@ bool Link::ack(uint16_t message_id) {
 
 bool Link::nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes human) {
   if (!may_answer(message_id)) return false;
-  unanswered_.reset(message_id);
   constexpr size_t kMachineBytesMax = protocol::kFrameBytesMax - 2 - 3;  // header, 3-byte length
-  protocol::append_nack(output_.tail(), message_id, machine.substr(0, kMachineBytesMax), human);
+  machine = machine.substr(0, kMachineBytesMax);
+  durable_.session.answers.on_nack(message_id, machine, human);
+  protocol::append_nack(output_.tail(), message_id, machine, human);
   ++durable_.counters.deliveries_nacked;
   return true;
 }
@@ -177,9 +263,15 @@ void Link::mark_sent(size_t bytes, uint64_t now_ms) {
   send_queued();
 }
 
+void Link::say_goodbye(protocol::GoodbyeReason reason) {
+  if (options_.protocol_version == protocol::kProtocolVersion0) return;
+  const std::string goodbye = protocol::encode_control(protocol::Goodbye{reason, {}});
+  protocol::append_control(output_.tail(), 0, goodbye);
+}
+
 void Link::end() {
   state_ = LinkState::ended;
-  done_unreported_ = false;
+  unreported_.reset();
   session_.close();
 }
 

@@ -10,14 +10,13 @@
 //          +--refused, violation, silence----------------------------------^
 #pragma once
 
-#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 
 #include "client/durable_state.h"
-#include "protocol/in_flight_window.h"
+#include "protocol/control/control.h"
 #include "protocol/keepalive.h"
 #include "protocol/output_buffer.h"
 #include "protocol/session.h"
@@ -37,17 +36,22 @@ struct LinkOptions {
   uint16_t window = kWindowDefault;  // 1 to 4095
   uint64_t keepalive_ms = protocol::kKeepaliveMs;
   uint16_t first_message_id = 0;  // random, so that late answers rarely look alive
+  uint8_t protocol_version = protocol::kProtocolVersion1;
 };
 
 // What next() reports. Views live until the next call of any Link method.
 struct HelloNewClient {
   uint32_t server_instance_id = 0;  // make it durable, then call identity_saved()
 };
-struct HandshakeDone {};
+struct HandshakeDone {
+  bool resumed = false;  // the session of an earlier connection goes on
+  protocol::NewSessionReason new_because = protocol::NewSessionReason::none_asked;
+};
 struct LinkRefused {
   protocol::ResponseCode code = protocol::ResponseCode::instance_id_mismatch;
   protocol::Bytes machine;  // quarantined only, like human
   protocol::Bytes human;
+  uint32_t retry_after_ms = 0;  // version 1: not sooner
 };
 struct PublishAnswered {
   uint64_t tag = 0;
@@ -60,12 +64,19 @@ struct EventDelivered {
   uint16_t message_id = 0;
   protocol::EventView event;
   protocol::Bytes payload;
+  protocol::Bytes subscription;  // version 1, like the next two; else empty
+  protocol::Bytes source;
+  uint64_t attempt = 0;
+};
+struct GoodbyeSaid {
+  protocol::GoodbyeReason reason = protocol::GoodbyeReason::none;
+  std::string human;
 };
 struct LinkFailed {
   std::string reason;  // one sentence; the connection must be closed
 };
 using LinkEvent = std::variant<HelloNewClient, HandshakeDone, LinkRefused, PublishAnswered,
-                               EventDelivered, LinkFailed>;
+                               EventDelivered, GoodbyeSaid, LinkFailed>;
 
 class Link {
  public:
@@ -84,7 +95,8 @@ class Link {
   // after mark_sent(); does nothing before the handshake is done.
   void send_queued();
 
-  // Answers a delivery; false (and no effect) unless this link delivered it and it is unanswered.
+  // Answers a delivery; false (and no effect) unless this session delivered it and it is not
+  // answered.
   // `human` is cut where the frame ends; `machine` longer than a frame can carry is cut, too.
   bool ack(uint16_t message_id);
   bool nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes human);
@@ -102,27 +114,36 @@ class Link {
     return state_ != LinkState::awaiting_save && output_.size() < kOutputStopsInput;
   }
 
+  // Version 1: the session is over for both sides; nothing of it will be resumed.
+  void say_goodbye(protocol::GoodbyeReason reason);
+
   LinkState state() const { return state_; }
-  size_t in_flight() const { return window_.size(); }
+  uint8_t protocol_version() const { return options_.protocol_version; }
+  size_t in_flight() const { return durable_.session.window.size(); }
 
  private:
   std::optional<LinkEvent> on_message(const protocol::ConnectionResponse& response);
-  std::optional<LinkEvent> on_message(const protocol::Publish& publish);
+  std::optional<LinkEvent> on_welcome(const protocol::ConnectionResponse& response);
+  std::optional<LinkEvent> accepted(protocol::ResponseCode code, uint32_t server_instance_id);
+  std::optional<LinkEvent> on_control(const protocol::Control& control);
+  std::optional<LinkEvent> on_event(EventDelivered delivered);
+  void begin_session();
+  bool resume_session();
   std::optional<LinkEvent> on_answer(uint16_t message_id, const protocol::Nack* nack);
   std::optional<LinkEvent> act_on(const protocol::Message& message);
   bool may_answer(uint16_t message_id) const;
-  void handshake_complete();
+  std::optional<LinkEvent> handshake_complete();
   LinkFailed fail(std::string reason);
 
   DurableState& durable_;
-  protocol::Session session_{protocol::Role::client};
-  protocol::InFlightWindow<PublishQueue::Slot> window_;
+  LinkOptions options_;
+  protocol::Session session_;
   protocol::Keepalive keepalive_;
   protocol::OutputBuffer output_;
-  std::bitset<protocol::kMessageIds> unanswered_;  // deliveries, by message id
+  std::optional<protocol::Welcome> welcome_;  // version 1
   LinkState state_ = LinkState::awaiting_response;
   uint32_t unsaved_server_id_ = 0;  // while awaiting_save
-  bool done_unreported_ = false;
+  std::optional<LinkEvent> unreported_;  // of identity_saved()
 };
 
 }  // namespace sink::client

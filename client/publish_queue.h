@@ -49,6 +49,12 @@ class PublishQueue {
     unsent_ = size_;
   }
 
+  // Only what was sent from `first` on, `count` events, counts as unsent again.
+  void rewind_to(Slot first, size_t count) {
+    next_unsent_ = first;
+    unsent_ += count;
+  }
+
   size_t size() const { return size_; }
   size_t unsent() const { return unsent_; }
   size_t bytes() const { return bytes_.size() - dead_bytes_; }

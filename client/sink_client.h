@@ -39,6 +39,7 @@ struct Options {
   size_t queue_bytes = 64 * 1024 * 1024;
   uint64_t keepalive_ms = protocol::kKeepaliveMs;
   uint64_t connect_timeout_ms = 30'000;  // from the name lookup to the end of the handshake
+  uint8_t protocol_version = 1;  // asked for; a server that only speaks 0 is asked for that
 };
 
 // One of our events was answered. Views are valid until the callback returns or publish() is
@@ -51,7 +52,8 @@ struct Answer {
   protocol::Bytes payload;  // the event: protocol::decode_event
 };
 
-// Names a delivery on the connection that it arrived on; on any other it names nothing.
+// Names a delivery in the session that it arrived in (of version 0: on that connection); in any
+// other it names nothing.
 struct DeliveryId {
   uint32_t connection = 0;
   uint16_t message_id = 0;
@@ -63,6 +65,9 @@ struct Delivery {
   DeliveryId id;
   protocol::EventView event;
   protocol::Bytes payload;  // the same event, encoded
+  protocol::Bytes subscription;  // version 1, like the next two: its name
+  protocol::Bytes source;        // the publisher's client_id
+  uint64_t attempt = 0;          // above 1: it was sent before
 };
 
 struct Connected {
@@ -70,6 +75,8 @@ struct Connected {
   uint32_t server_instance_id = 0;
   const char* tls_version = "";  // such as "TLSv1.3"; empty: plaintext
   const char* tls_cipher = "";
+  uint8_t protocol_version = 0;
+  bool resumed = false;  // the session of an earlier connection goes on
 };
 
 // The server answered the handshake with a refusal. The connection tries again after retry_in_ms.
@@ -97,6 +104,8 @@ class Listener {
   virtual void on_connected(const Connected&) {}
   virtual void on_disconnected(const Disconnection&) {}
   virtual void on_refused(const Refusal&) {}
+  // The server does not speak version 1; the connection goes on at once with version 0.
+  virtual void on_fallback() {}
   virtual void on_answer(const Answer&) {}
   // Answer with ack() or nack(), now or later. The default refuses nothing and answers nothing.
   virtual void on_delivery(const Delivery&) {}
@@ -136,7 +145,8 @@ class Connection {
   // turn, or by flush().
   [[nodiscard]] PublishResult publish(const protocol::EventView& event, uint64_t tag);
 
-  // False without effect if the delivery was answered before or came on an earlier connection.
+  // False without effect if the delivery was answered before or came in an earlier session. Between
+  // two connections of version 1 the answer is kept for the session to go on.
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
 

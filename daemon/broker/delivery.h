@@ -144,6 +144,8 @@ class Delivery {
   NackAction action_for(const Tracker& tracker, std::string_view machine) const;
   void fail(Tracker& tracker, Failure failure, NackAction action);
   void retry(Tracker& tracker, const Failure& failure, bool counted);
+  void remember_uncounted(Tracker& tracker, const Failure& failure);
+  void record_attempt(Tracker& tracker, Position position, const Mark& mark);
   void quarantine(Tracker& tracker, const Failure& failure, bool hold);
   bool take_key(Tracker& tracker, KeyHash key, Position position);
   void hold_back(Tracker& tracker, Position position, Mark& mark);

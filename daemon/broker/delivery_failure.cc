@@ -39,28 +39,39 @@ void Delivery::fail(Tracker& tracker, Failure failure, NackAction action) {
       count_dropped(DropReason::nack_policy, 1);
       return settle(tracker, failure.position, Settled::dropped);
     case NackAction::pause:
-      remember(tracker.marks[failure.position], failure);
+      remember_uncounted(tracker, failure);
       requeue(tracker, failure.position, tracker.marks[failure.position]);
       return pause(*tracker.subscription,
                    "a consumer refused an event with the machine message that means pause");
   }
 }
 
+// Written once: after a restart, too, the key waits for the event that was refused.
+void Delivery::remember_uncounted(Tracker& tracker, const Failure& failure) {
+  const auto [mark, fresh] = tracker.marks.try_emplace(failure.position);
+  remember(mark->second, failure);
+  if (fresh) record_attempt(tracker, failure.position, mark->second);
+}
+
+void Delivery::record_attempt(Tracker& tracker, Position position, const Mark& mark) {
+  if (ensure_written) ensure_written(position);
+  core_.log.append(kinds::attempt, encode(AttemptRecord{tracker.id, position, mark.key,
+                                                        mark.failures, mark.machine, mark.human}));
+}
+
 void Delivery::retry(Tracker& tracker, const Failure& failure, bool counted) {
   const SubscriptionSpec& spec = tracker.subscription->spec;
+  if (!counted) remember_uncounted(tracker, failure);
   Mark& mark = tracker.marks[failure.position];
-  remember(mark, failure);
   if (counted) {
+    remember(mark, failure);
     ++mark.failures;
     if (spec.max_deliveries > 0 && mark.failures >= spec.max_deliveries) {
       if (tracker.quarantined.size() < spec.quarantine_max)
         return quarantine(tracker, failure, spec.after_quarantine == AfterQuarantine::hold_key);
       update_stall(tracker);  // no room in quarantine: it waits and is tried again
     }
-    if (ensure_written) ensure_written(failure.position);
-    core_.log.append(kinds::attempt,
-                     encode(AttemptRecord{tracker.id, failure.position, mark.key, mark.failures,
-                                          mark.machine, mark.human}));
+    record_attempt(tracker, failure.position, mark);
   }
   uint64_t backoff = 0;
   if (!spec.retry_ms.empty()) {

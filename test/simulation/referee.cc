@@ -93,7 +93,9 @@ std::shared_ptr<Referee::Dialogue> Referee::new_dialogue() {
 void Referee::on_open(ConnectionId connection, const std::string& identity) {
   connections_[connection].identity = identity;
   connections_[connection].dialogue = new_dialogue();
-  seen_clients_.insert(identity);
+  if (!seen_clients_.insert(identity).second) return;
+  for (auto& [name, event] : events_)
+    if (!event.acked) owe(event);  // it may be accepted only now
 }
 
 void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
@@ -296,7 +298,9 @@ void Referee::on_publish(Connection& from, const protocol::Publish& publish, boo
   if (progress.any_seen && publish.event.offset < progress.seen_offset) event.may_refuse = true;
   progress.seen_offset = std::max(progress.seen_offset, publish.event.offset);
   progress.any_seen = true;
-  if (!event.acked) owe(event);
+  // What lingered and was settled is forgotten with the process: it may be accepted anew.
+  const bool forgotten = lingers_ && event.seen_in_life != deaths_;
+  if (!event.acked || forgotten) owe(event);
   from.dialogue->published[publish.message_id] = name;
   from.dialogue->arrivals.push_back(publish.message_id);
   from.dialogue->held_back |= held_back;
@@ -383,8 +387,9 @@ void Referee::on_delivery(Connection& to, const protocol::Publish& publish, Mome
   } else {
     judge_delivery(tracker_name, tracker, *event, name, since);
   }
-  tracker.in_flight[name] = {dialogue.number, since.ms};
-  dialogue.flights[publish.message_id] = {tracker_name, name, since.ms, dialogue.sent};
+  const bool late = to.fenced && timed_out(tracker, since.ms);
+  if (!late) tracker.in_flight[name] = {dialogue.number, since.ms};
+  dialogue.flights[publish.message_id] = {tracker_name, name, since.ms, dialogue.sent, late};
   if (tracker.in_flight.size() > tracker.subscription->window) {
     // Those that have timed out no longer count towards the window.
     size_t live = 0;

@@ -95,6 +95,7 @@ struct Device : client::Listener {
     ids.push_back(delivery.id);
     if (when_delivered) when_delivered(delivery);
   }
+  void on_fallback() override { notes.push_back("falls back"); }
   void on_room() override { ++rooms; }
   void on_closed() override { closed = true; }
 
@@ -117,6 +118,7 @@ struct Stage {
     options.server = {"127.0.0.1", std::to_string(server->port()), ""};
     if (with_tls) options.tls = certificates().client();
     options.application_version = "1.0.0";
+    options.protocol_version = 0;
   }
   ~Stage() {
     connection.reset();
@@ -196,6 +198,19 @@ TEST_CASE("connection: a new client's ids are on disk before it is told that it 
   CHECK(stage.device.tls_version == "TLSv1.3");
   CHECK(stage.device.acked == std::vector<uint64_t>{1, 2});
   CHECK(stage.connection->unanswered() == 0);
+}
+
+TEST_CASE("connection: a server of version 0 is asked again at once in its own version, and once") {
+  Stage stage;
+  stage.options.protocol_version = 1;
+  stage.start();
+  stage.publish(1);
+  stage.until([&] { return stage.device.acked.size() == 1; });
+  CHECK(stage.device.notes == Words{"falls back", "connected as new"});
+  CHECK(stage.device.retry_in_ms == 0);
+  stage.server->drop(*stage.server->peer);
+  stage.until([&] { return stage.device.notes.size() == 4; });
+  CHECK(stage.device.notes.back() == "connected");  // without asking for version 1 once more
 }
 
 TEST_CASE("connection: after a loss it reconnects and republishes in order") {

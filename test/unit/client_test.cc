@@ -41,10 +41,11 @@ struct Frames {
 // heard(), what it reported stands in `events` as short words.
 struct Conversation {
   explicit Conversation(Identity identity = {7, 9}, uint16_t window = 4, size_t queue_events = 100)
-      : durable{identity, PublishQueue({queue_events, 1 << 20}), {}, {}} {
+      : durable{identity, PublishQueue({queue_events, 1 << 20}), {}, {}, {}} {
     options.application_version = "1.2.3";
     options.window = window;
     options.first_message_id = 4094;
+    options.protocol_version = 0;
     connect();
   }
 

@@ -198,7 +198,9 @@ class FakeServer {
     std::string out;
     protocol::append_response(out, response);
     send(to, out);
-    if (refuse) return drop_after_sending(to);
+    if (response.code != protocol::ResponseCode::connected &&
+        response.code != protocol::ResponseCode::hello_new_client)
+      return drop_after_sending(to);
     if (on_connected) on_connected(to);
   }
 

@@ -363,6 +363,21 @@ TEST_CASE(
   CHECK(world.backend().take().starts_with("k/1 j/1"));
 }
 
+TEST_CASE("nack action: after a restart the key still waits for what was refused and not counted") {
+  for (const NackAction action : {NackAction::pause, NackAction::retry_uncounted}) {
+    Refusing world(on_nack(action));
+    world.meter().publish("k", 1).publish("k", 2);
+    world.backend().nack("k/1", "\x07");
+    world.restart();
+    if (action == NackAction::pause)
+      world.broker().delivery().resume(*world.readings().subscription);
+    world.backend().connect();
+    CHECK(world.backend().take() == "k/1");
+    world.backend().ack("k/1");
+    CHECK(world.backend().take() == "k/2");
+  }
+}
+
 TEST_CASE("nack action: after pause and resume the key waits for the event that was refused") {
   Refusing world(on_nack(NackAction::pause));
   world.meter().publish("k", 1);

@@ -1,0 +1,74 @@
+// What a client keeps of its session with the server beyond one connection: what is in flight in
+// both directions, what was answered, how far both directions have come. Version 0 has the same for
+// one connection only. Owned by DurableState, used by one Link at a time. Not responsible for
+// frames (link.h) nor for the events themselves (publish_queue.h).
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "client/publish_queue.h"
+#include "protocol/answer_memory.h"
+#include "protocol/control/greeting.h"
+#include "protocol/control/resumption.h"
+#include "protocol/in_flight_window.h"
+#include "protocol/tally.h"
+
+namespace sink::client {
+
+// One of our publishes that awaits its answer.
+struct InFlight {
+  PublishQueue::Slot slot = PublishQueue::kNone;
+  protocol::TallyMark mark;
+};
+
+struct SessionMemory {
+  std::optional<protocol::SessionId> id;  // version 1, once the server has named it
+  protocol::InFlightWindow<InFlight> window{0, 1};
+  uint64_t answered_max = 0;              // the highest number of a publish that was answered
+  protocol::Tally sent;                   // publishes
+  protocol::Tally received;               // deliveries
+  protocol::AnswerMemory answers;         // to those
+
+  // What the next CONNECTION REQUEST says of it; nullopt: a new session is asked for.
+  std::optional<protocol::SessionPoint> point() {
+    if (!id || !answers.complete()) return std::nullopt;
+    protocol::SessionPoint point{*id, received.count, received.checksum, sent.count, {}};
+    std::vector<std::pair<uint64_t, uint16_t>> awaited;
+    window.for_each([&](uint16_t message_id, const InFlight& message) {
+      awaited.emplace_back(message.mark.number, message_id);
+    });
+    std::sort(awaited.begin(), awaited.end());
+    for (const auto& [number, message_id] : awaited) point.awaited.push_back(message_id);
+    return point;
+  }
+
+  // What the server says of our publishes, judged as it has judged what we said.
+  std::optional<protocol::NewSessionReason> judge(const protocol::SessionPoint& theirs) {
+    protocol::SenderFacts facts{sent, answered_max, std::nullopt};
+    window.for_each([&](uint16_t, const InFlight& message) {
+      if (message.mark.number == theirs.received + 1)
+        facts.checksum_at = message.mark.checksum_before;
+    });
+    return protocol::judge_resumption(theirs, facts);
+  }
+
+  // Takes what the server has not received out of the window; the first of it, to be sent next.
+  PublishQueue::Slot take_unreceived(const protocol::SessionPoint& theirs) {
+    std::vector<uint16_t> unreceived;
+    window.for_each([&](uint16_t message_id, const InFlight& message) {
+      if (message.mark.number > theirs.received) unreceived.push_back(message_id);
+    });
+    PublishQueue::Slot first = PublishQueue::kNone;
+    for (const uint16_t message_id : unreceived) {
+      const InFlight message = *window.take(message_id);
+      if (message.mark.number == theirs.received + 1) first = message.slot;
+    }
+    sent = {theirs.received, theirs.checksum};
+    return first;
+  }
+};
+
+}  // namespace sink::client
