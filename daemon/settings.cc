@@ -18,6 +18,9 @@ broker::Settings broker_settings(const config::Config& config) {
   settings.output_buffer_bytes = static_cast<size_t>(config.limits.output_buffer_bytes);
   settings.clients_max = config.limits.clients;
   settings.keys_per_client = config.limits.keys_per_client;
+  settings.session_ttl_ms = config.limits.session_ttl_ms;
+  settings.batch_events = config.limits.batch_events;
+  settings.client_policies = config.client_policies;
   settings.cache_bytes = static_cast<size_t>(config.limits.cache_bytes);
   return settings;
 }

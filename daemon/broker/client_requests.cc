@@ -25,8 +25,14 @@ ControlOutcome not_allowed(const std::string& what) {
   return {ErrorCode::not_allowed, "the client policy does not grant " + what};
 }
 
-bool printable(std::string_view name) {
-  return std::all_of(name.begin(), name.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+constexpr size_t kNameMax = 128;
+
+// As in the configuration.
+bool is_name(std::string_view name) {
+  return name.size() <= kNameMax && std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  std::string_view("._-:@").find(c) != std::string_view::npos;
+         });
 }
 
 std::string full_name(const Client& client, const std::string& name) {
@@ -65,8 +71,8 @@ ControlOutcome ClientRequests::subscribe(const Client& client, const protocol::S
   const ClientPolicy* policy = policy_of(client);
   if (policy == nullptr || policy->subscriptions_max == 0 || policy->sources.empty())
     return not_allowed("subscriptions");
-  if (!printable(request.name))
-    return {ErrorCode::invalid, "a subscription's name is of printable ASCII without blanks"};
+  if (!is_name(request.name))
+    return {ErrorCode::invalid, "a name is up to 128 letters, digits and . _ - : @"};
   if (request.in_flight > protocol::kWindowMax)
     return {ErrorCode::invalid, "in_flight is at most 4095"};
   SubscriptionSpec spec;

@@ -8,7 +8,7 @@ namespace sink::broker {
 
 // X(name, help)
 #define SINKD_COUNTERS(X)                                                              \
-  X(events_received, "PUBLISH frames received from clients")                           \
+  X(events_received, "Events received from clients, in PUBLISH or BATCH")               \
   X(events_accepted, "Events given a position")                                        \
   X(events_duplicate, "Republished events acknowledged again")                         \
   X(events_unrouted, "Events that matched no subscription")                            \

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/broker/client_policy.h"
 #include "daemon/broker/subscription_spec.h"
 
 namespace sink::config {
@@ -55,6 +56,8 @@ struct Limits {
   uint32_t keys_per_client = 65'536;
   uint64_t commit_buffer_bytes = 16ULL << 20;  // events waiting for the disk, all together
   uint64_t cache_bytes = 32ULL << 20;          // events kept in memory for delivery
+  uint64_t session_ttl_ms = 30'000;  // a broken version 1 session may be resumed; 0: never
+  uint32_t batch_events = 4'096;     // of one BATCH; 0: none are taken
 };
 
 struct Log {
@@ -94,6 +97,7 @@ struct Config {
   Log log;
   std::vector<Listener> listeners;
   std::vector<broker::SubscriptionSpec> subscriptions;
+  std::vector<broker::ClientPolicy> client_policies;
   Origins origins;
 };
 

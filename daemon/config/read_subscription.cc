@@ -1,5 +1,5 @@
-// The [[subscription]] part of the schema, with its two shapes of their own: ranges of event types
-// and machine messages in hex.
+// The [[subscription]] and [[client_policy]] parts of the schema, with their shapes of their own:
+// ranges of event types and machine messages in hex.
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -22,6 +22,7 @@ constexpr Range<uint32_t> kDeliveries{0, 1'000'000};
 constexpr Range<uint64_t> kRetries{1, 30 * kDay};
 constexpr Range<uint64_t> kExpiries{0, 3'650 * kDay};
 constexpr Range<uint32_t> kEventCounts{1, 100'000'000};
+constexpr Range<uint32_t> kPolicySubscriptions{0, 10'000};
 
 bool parse_type(std::string_view text, uint64_t& type) {
   const char* end = text.data() + text.size();
@@ -147,6 +148,17 @@ void read_subscription(const toml::table& table, const std::string& path, const 
   reader.count("held_max", spec.held_max, kEventCounts);
   reader.count("quarantine_max", spec.quarantine_max, kEventCounts);
   read_rules(reader, file, spec.on_nack, findings);
+  reader.report_unknown();
+}
+
+void read_client_policy(const toml::table& table, const std::string& path, const std::string& file,
+                        broker::ClientPolicy& policy, Findings& findings) {
+  TableReader reader(table, path, file, findings);
+  reader.text("clients", policy.clients);
+  reader.texts("sources", policy.sources);
+  read_event_types(reader, policy.event_types);
+  reader.texts("keys", policy.keys);
+  reader.count("subscriptions", policy.subscriptions_max, kPolicySubscriptions);
   reader.report_unknown();
 }
 

@@ -28,6 +28,8 @@ constexpr Range<uint32_t> kInFlight{1, 4'095};  // 12-bit message ids, one of th
 constexpr Range<uint64_t> kOutputBuffers{128 * kKiB,
                                          kGiB};  // at least one frame of the longest kind
 constexpr Range<uint64_t> kBuffers{kMiB, kTiB};
+constexpr Range<uint64_t> kSessionTtls{0, kDay};
+constexpr Range<uint32_t> kBatchEvents{0, 65'536};
 constexpr Range<uint32_t> kClients{1, 100'000'000};
 
 void read_server(TableReader reader, Server& server) {
@@ -87,6 +89,8 @@ void read_limits(TableReader reader, Limits& limits) {
   reader.count("keys_per_client", limits.keys_per_client, kClients);
   reader.size("commit_buffer", limits.commit_buffer_bytes, kBuffers);
   reader.size("cache", limits.cache_bytes, kBuffers);
+  reader.duration("session_ttl", limits.session_ttl_ms, kSessionTtls);
+  reader.count("batch_events", limits.batch_events, kBatchEvents);
   reader.report_unknown();
 }
 
@@ -159,6 +163,11 @@ void read_tables(const toml::table& root, const std::string& file, Config& confi
     read_listener(TableReader(*table, path, file, findings), config.listeners.emplace_back());
   }
   read_subscription_tables(reader, file, config, findings);
+  for (const toml::table* table : reader.tables("client_policy")) {
+    const std::string path = indexed("client_policy", config.client_policies.size());
+    note_table(*table, path, file, findings);
+    read_client_policy(*table, path, file, config.client_policies.emplace_back(), findings);
+  }
   reader.report_unknown();
 }
 

@@ -24,4 +24,8 @@ void read_subscriptions_only(const toml::table& root, const std::string& file, C
 void read_subscription(const toml::table& table, const std::string& path, const std::string& file,
                        broker::SubscriptionSpec& spec, Findings& findings);
 
+// Reads one [[client_policy]] table, likewise.
+void read_client_policy(const toml::table& table, const std::string& path, const std::string& file,
+                        broker::ClientPolicy& policy, Findings& findings);
+
 }  // namespace sink::config

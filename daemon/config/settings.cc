@@ -77,6 +77,8 @@ void add_limits(TableSettings table, const Limits& limits) {
   table.live("keys_per_client", std::to_string(limits.keys_per_client));
   table.live("commit_buffer", size(limits.commit_buffer_bytes));
   table.live("cache", size(limits.cache_bytes));
+  table.live("session_ttl", duration(limits.session_ttl_ms));
+  table.live("batch_events", std::to_string(limits.batch_events));
 }
 
 void add_listener(TableSettings table, const Listener& listener) {
@@ -95,6 +97,14 @@ void add_listener(TableSettings table, const Listener& listener) {
 void add_subscription(TableSettings table, const broker::SubscriptionSpec& spec) {
   for (auto& [key, value] : subscription_values(spec)) table.live(key, std::move(value));
   table.live("on_nack", on_nack_inline(spec.on_nack));
+}
+
+void add_client_policy(TableSettings table, const broker::ClientPolicy& policy) {
+  table.live("clients", toml_text(policy.clients));
+  table.live("sources", toml_texts(policy.sources));
+  table.live("event_types", toml_event_types(policy.event_types));
+  table.live("keys", toml_texts(policy.keys));
+  table.live("subscriptions", std::to_string(policy.subscriptions_max));
 }
 
 }  // namespace
@@ -120,6 +130,12 @@ std::vector<Setting> settings(const Config& config) {
     add_subscription(TableSettings(out, "subscription[" + spec.name + "]",
                                    "subscription[" + std::to_string(i) + "]"),
                      spec);
+  }
+  for (size_t i = 0; i < config.client_policies.size(); ++i) {
+    const broker::ClientPolicy& policy = config.client_policies[i];
+    add_client_policy(TableSettings(out, "client_policy[" + policy.clients + "]",
+                                    "client_policy[" + std::to_string(i) + "]"),
+                      policy);
   }
   return out;
 }

@@ -10,24 +10,6 @@ namespace {
 
 constexpr char kHexDigits[] = "0123456789abcdef";
 
-// Integers of TOML end at 2^63 - 1; what is larger is written as text, which is read the same.
-std::string event_types(const std::vector<broker::EventTypeRange>& ranges) {
-  std::string text;
-  for (const broker::EventTypeRange& range : ranges) {
-    if (!text.empty()) text += ", ";
-    if (range == broker::EventTypeRange{}) {
-      text += "\"*\"";
-    } else if (range.first != range.last) {
-      text += "\"" + std::to_string(range.first) + "-" + std::to_string(range.last) + "\"";
-    } else if (range.first > uint64_t{INT64_MAX}) {
-      text += "\"" + std::to_string(range.first) + "\"";
-    } else {
-      text += std::to_string(range.first);
-    }
-  }
-  return "[" + text + "]";
-}
-
 std::string durations(const std::vector<uint64_t>& list_ms) {
   std::vector<std::string> texts;
   for (const uint64_t ms : list_ms) texts.push_back(format_duration(ms));
@@ -75,13 +57,31 @@ std::string toml_texts(const std::vector<std::string>& texts) {
   return "[" + result + "]";
 }
 
+// Integers of TOML end at 2^63 - 1; what is larger is written as text, which is read the same.
+std::string toml_event_types(const std::vector<broker::EventTypeRange>& ranges) {
+  std::string text;
+  for (const broker::EventTypeRange& range : ranges) {
+    if (!text.empty()) text += ", ";
+    if (range == broker::EventTypeRange{}) {
+      text += "\"*\"";
+    } else if (range.first != range.last) {
+      text += "\"" + std::to_string(range.first) + "-" + std::to_string(range.last) + "\"";
+    } else if (range.first > uint64_t{INT64_MAX}) {
+      text += "\"" + std::to_string(range.first) + "\"";
+    } else {
+      text += std::to_string(range.first);
+    }
+  }
+  return "[" + text + "]";
+}
+
 std::vector<std::pair<std::string, std::string>> subscription_values(
     const broker::SubscriptionSpec& spec) {
   return {
       {"name", toml_text(spec.name)},
       {"consumer", toml_text(spec.consumer)},
       {"sources", toml_texts(spec.sources)},
-      {"event_types", event_types(spec.event_types)},
+      {"event_types", toml_event_types(spec.event_types)},
       {"keys", toml_texts(spec.keys)},
       {"key_format", toml_text(spec.key_format)},
       {"order", toml_text(word_for(spec.order, kOrderNames))},

@@ -17,6 +17,7 @@ namespace sink::config {
 
 // ["a", "b"]
 [[nodiscard]] std::string toml_texts(const std::vector<std::string>& texts);
+std::string toml_event_types(const std::vector<broker::EventTypeRange>& ranges);
 
 // Every key of a subscription and its value in TOML, in the order of the documentation, without
 // on_nack.

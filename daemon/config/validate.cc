@@ -132,6 +132,19 @@ void check_subscriptions(const Config& config, RuleCheck& check) {
   }
 }
 
+void check_client_policies(const Config& config, RuleCheck& check) {
+  for (size_t i = 0; i < config.client_policies.size(); ++i) {
+    const broker::ClientPolicy& policy = config.client_policies[i];
+    const std::string path = "client_policy[" + std::to_string(i) + "]";
+    if (policy.clients.empty())
+      check.refuse(path + ".clients", "is empty",
+                   "write a glob of client_ids, such as \"panel-*\"");
+    if (policy.subscriptions_max > 0 && policy.sources.empty())
+      check.refuse(path + ".sources", "is missing or empty, so no subscription is granted",
+                   "write whose events these clients may subscribe to, such as [\"meter-*\"]");
+  }
+}
+
 }  // namespace
 
 bool RuleCheck::doubtful(std::string_view key) const {
@@ -163,6 +176,7 @@ ConfigErrors validate(const Config& config, const Doubts& doubts) {
   check_store(config.store, check);
   check_listeners(config, check);
   check_subscriptions(config, check);
+  check_client_policies(config, check);
   return check.take_errors();
 }
 

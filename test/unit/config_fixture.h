@@ -79,6 +79,8 @@ clients = 200000
 keys_per_client = 65536
 commit_buffer = "16MiB"
 cache = "32MiB"
+session_ttl = "30s"
+batch_events = 4096
 
 [log]
 level = "info"

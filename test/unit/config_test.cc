@@ -264,6 +264,32 @@ TEST_CASE("config: subscriptions must be named, addressed and unique") {
   expect_error(subscription("keys = [\"\"]\n"), 4, "subscription[0].keys", "empty");
 }
 
+TEST_CASE("config: client policies grant what they name and nothing else") {
+  const Config config = good(R"(
+[limits]
+session_ttl = "5s"
+batch_events = 100
+[[client_policy]]
+clients = "panel-*"
+sources = ["meter-*"]
+event_types = [1, "10-19"]
+subscriptions = 4
+[[client_policy]]
+)");
+  CHECK(config.limits.session_ttl_ms == 5'000);
+  CHECK(config.limits.batch_events == 100);
+  REQUIRE(config.client_policies.size() == 2);
+  const sink::broker::ClientPolicy& policy = config.client_policies[0];
+  CHECK(policy.clients == "panel-*");
+  CHECK(policy.sources == std::vector<std::string>{"meter-*"});
+  CHECK(policy.event_types == std::vector<EventTypeRange>{{1, 1}, {10, 19}});
+  CHECK(policy.keys == std::vector<std::string>{"*"});
+  CHECK(policy.subscriptions_max == 4);
+  CHECK(config.client_policies[1] == sink::broker::ClientPolicy{});
+  expect_error("[[client_policy]]\nclients = \"\"\n", 2, "client_policy[0].clients", "panel-*");
+  expect_error("[[client_policy]]\nsubscriptions = 1\n", 1, "client_policy[0].sources", "meter-*");
+}
+
 TEST_CASE("config: event types are numbers and ranges") {
   const auto types = [](const std::string& text) {
     return good(subscription("event_types = " + text + "\n")).subscriptions[0].event_types;
