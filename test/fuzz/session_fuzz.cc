@@ -17,7 +17,7 @@ namespace {
 
 class Side {
  public:
-  explicit Side(Role role) : role_(role), session_(role) {}
+  Side(Role role, uint8_t version) : role_(role), session_(role, version) {}
 
   void send(const Message& message) {
     const std::string bytes = sink::test::encode(message);
@@ -92,16 +92,29 @@ class Side {
   bool tampered_ = false;
 };
 
-Message read_message(FuzzInput& input) {
+Message read_message(FuzzInput& input, uint8_t version) {
   const auto id = static_cast<uint16_t>(input.number(2) % 4096);
-  switch (input.byte() % 8) {
+  switch (input.byte() % (version == kProtocolVersion0 ? 8 : 11)) {
+    case 8: return Control{id, input.text()};
+    case 9: return BatchFrame{id, input.text()};
+    case 10: return ControlReply{id, input.text()};
     case 0: {
+      if (version == kProtocolVersion1) {
+        ConnectionRequest request;
+        request.protocol_version = version;
+        request.greeting = input.text();
+        return request;
+      }
       ConnectionRequest request{0, input.text(), static_cast<uint32_t>(input.number(4)), {}};
       if (input.byte() % 2) request.server_instance_id = static_cast<uint32_t>(input.number(4));
       return request;
     }
     case 1: {
       const auto code = static_cast<ResponseCode>(input.byte() % 6);
+      if (version == kProtocolVersion1) {
+        const Bytes greeting = input.text();
+        if (!greeting.empty()) return ConnectionResponse{code, 0, {}, {}, greeting};
+      }
       if (code == ResponseCode::hello_new_client)
         return ConnectionResponse{code, static_cast<uint32_t>(input.number(4)), {}, {}};
       if (code == ResponseCode::quarantined)
@@ -132,14 +145,15 @@ Message read_message(FuzzInput& input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzInput input(data, size);
-  Side server(Role::server), client(Role::client);
+  const uint8_t version = input.byte() % 2;
+  Side server(Role::server, kProtocolVersion0), client(Role::client, version);
   while (!input.at_end()) {
     const uint8_t deed = input.byte();
     Side& side = deed & 0x80 ? server : client;
     Side& peer = deed & 0x80 ? client : server;
     switch (deed % 8) {
       case 0:
-        side.send(read_message(input));
+        side.send(read_message(input, version));
         break;
       case 1:
         side.send_raw(input.text());

@@ -45,6 +45,7 @@ class Peer {
   virtual uint64_t act(uint64_t now_ms) = 0;
 
   void send(const std::string& frames);
+  uint8_t version() const { return version_; }
   broker::test::ClientSession& resumable() { return resumable_; }
   uint64_t now_ms() const { return stage_.clock.monotonic_ms; }
   Random& random() { return stage_.random; }

@@ -1,5 +1,7 @@
 #include "test/simulation/publisher.h"
 
+#include "protocol/batch.h"
+
 namespace sink::simulation {
 namespace {
 
@@ -34,7 +36,7 @@ void Publisher::on_lost() {
 
 void Publisher::on_unreceived(const std::vector<uint16_t>& ids) {
   for (const uint16_t id : ids) {
-    outbox_.at(in_flight_.at(id)).in_flight = false;
+    for (const uint64_t place : in_flight_.at(id)) outbox_.at(place).in_flight = false;
     in_flight_.erase(id);
   }
 }
@@ -81,21 +83,48 @@ uint64_t Publisher::act(uint64_t now_ms) {
   return now_ms + random().between(20, 400);
 }
 
+uint16_t Publisher::take_id() {
+  do {
+    next_id_ = static_cast<uint16_t>((next_id_ + 1) % 4'096);
+  } while (in_flight_.count(next_id_) != 0);
+  return next_id_;
+}
+
 void Publisher::send_due() {
   if (!welcomed() || now_ms() < not_before_ms_) return;
   std::string frames;
+  std::vector<uint64_t> batch;
+  size_t batch_bytes = 0;
+  const size_t together = version() == 1 ? random().below(6) : 0;
   for (auto& [place, event] : outbox_) {
-    if (in_flight_.size() >= window_ || frames.size() >= room()) break;
+    if (in_flight_.size() >= window_ || frames.size() + batch_bytes >= room()) break;
     if (event.in_flight) continue;
-    do {
-      next_id_ = static_cast<uint16_t>((next_id_ + 1) % 4'096);
-    } while (in_flight_.count(next_id_) != 0);
-    in_flight_[next_id_] = place;
-    resumable().on_sent(next_id_, event.payload);
     event.in_flight = true;
-    protocol::append_publish(frames, next_id_, event.payload);
+    if (together > 1) {
+      batch.push_back(place);
+      batch_bytes += event.payload.size();
+      if (batch.size() == together) send_batch(std::exchange(batch, {}), frames);
+      if (batch.empty()) batch_bytes = 0;
+      continue;
+    }
+    const uint16_t id = take_id();
+    in_flight_[id] = {place};
+    resumable().on_sent(id, event.payload);
+    protocol::append_publish(frames, id, event.payload);
   }
+  if (!batch.empty()) send_batch(batch, frames);
   send(frames);
+}
+
+void Publisher::send_batch(const std::vector<uint64_t>& places, std::string& frames) {
+  std::vector<protocol::Event> events;
+  for (const uint64_t place : places)
+    events.push_back(protocol::own(*protocol::decode_event(outbox_.at(place).payload)));
+  const std::string batch = protocol::encode_batch(events);
+  const uint16_t id = take_id();
+  in_flight_[id] = places;
+  resumable().on_sent(id, batch);
+  protocol::append_batch(frames, id, batch);
 }
 
 void Publisher::on_message(const protocol::Message& message) {
@@ -105,14 +134,37 @@ void Publisher::on_message(const protocol::Message& message) {
   const auto flight = in_flight_.find(ack ? ack->message_id : nack->message_id);
   if (flight == in_flight_.end())
     return stage_.referee.violate(name() + " gets an answer to nothing");
-  const auto event = outbox_.find(flight->second);
+  const std::vector<uint64_t> places = std::move(flight->second);
   in_flight_.erase(flight);
-  if (ack != nullptr) {
+  on_answer(places, nack);
+}
+
+// The refused ones of several are named by their index and the reason.
+void Publisher::on_answer(const std::vector<uint64_t>& places, const protocol::Nack* nack) {
+  std::map<uint64_t, char> refused;
+  if (nack != nullptr && places.size() == 1 && nack->machine.size() == 1) {
+    refused[0] = nack->machine[0];
+  } else if (nack != nullptr) {
+    protocol::Cursor cursor(nack->machine);
+    uint64_t index = 0;
+    protocol::Bytes reason;
+    while (!cursor.at_end() && cursor.varint(index) && cursor.take(1, reason))
+      refused[index] = reason[0];
+  }
+  for (size_t i = 0; i < places.size(); ++i) {
+    const auto why = refused.find(i);
+    settle(places[i], why == refused.end() ? std::nullopt : std::optional(why->second));
+  }
+}
+
+void Publisher::settle(uint64_t place, std::optional<char> refused) {
+  const auto event = outbox_.find(place);
+  if (!refused) {
     last_acked_payload_ = event->second.payload;
     outbox_.erase(event);
     return;
   }
-  const bool storage_full = nack->machine == "\x01";
+  const bool storage_full = *refused == '\x01';
   if (!storage_full && event->second.optional) {
     outbox_.erase(event);
     return;

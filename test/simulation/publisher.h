@@ -35,10 +35,14 @@ class Publisher final : public Peer {
   void make_nuisance();
   void enqueue(const std::string& key, uint64_t type, uint64_t offset, bool optional);
   void send_due();
+  uint16_t take_id();
+  void send_batch(const std::vector<uint64_t>& places, std::string& frames);
+  void on_answer(const std::vector<uint64_t>& places, const protocol::Nack* nack);
+  void settle(uint64_t place, std::optional<char> refused);
 
   uint64_t window_;
   std::map<uint64_t, Outgoing> outbox_;      // in the order they were made
-  std::map<uint16_t, uint64_t> in_flight_;   // message id -> place in the outbox
+  std::map<uint16_t, std::vector<uint64_t>> in_flight_;  // message id -> places in the outbox
   std::map<std::string, uint64_t> offsets_;  // the newest of each key
   uint64_t base_offset_ = 10'000'000;        // lower with every life, so that offsets go back
   uint64_t made_ = 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "protocol/batch.h"
+
 namespace sink::simulation {
 namespace {
 
@@ -115,6 +117,8 @@ void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
       from.out = protocol::Session(protocol::Role::client, from.in.version());
     } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
       on_publish(from, *publish, held_back);
+    } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
+      on_batch(from, *batch, held_back);
     } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
       on_answer(from, ack->message_id, nullptr, held_back);
     } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {
@@ -140,9 +144,9 @@ void Referee::on_output(ConnectionId id, protocol::Bytes bytes, Moment since) {
     } else if (const auto* deliver = std::get_if<protocol::Deliver>(&**message)) {
       on_deliver(to, *deliver, since);
     } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
-      on_publish_answer(to, ack->message_id, true);
+      on_publish_answer(to, ack->message_id, nullptr);
     } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {
-      on_publish_answer(to, nack->message_id, false);
+      on_publish_answer(to, nack->message_id, nack);
     }
   }
   to.out.settle();
@@ -246,7 +250,11 @@ void Referee::on_fenced(ConnectionId connection, bool output_left) {
   settle_accounts(found->second, found->second.session.has_value());
   if (!output_left) return;
   for (auto& [name, to] : trackers_)
-    if (name.ends_with(" " + found->second.identity)) to.output_lost_ms = now_ms_;
+    if (name.ends_with(" " + found->second.identity)) {
+      to.output_lost_ms = now_ms_;
+      // A delivery that never left may have been the last of all attempts.
+      if (to.subscription->attempts_max != 0) to.refused.clear();
+    }
 }
 
 void Referee::on_closed(ConnectionId connection, bool output_left) {
@@ -279,8 +287,26 @@ Referee::Event* Referee::find(const std::string& source, const protocol::EventVi
 }
 
 void Referee::on_publish(Connection& from, const protocol::Publish& publish, bool held_back) {
-  const std::string key_name = key_name_of(from.identity, publish.event);
-  const std::string name = event_name(key_name, publish.event.offset);
+  Dialogue& dialogue = *from.dialogue;
+  dialogue.published[publish.message_id] = {{on_event(from, publish.event)}, false};
+  dialogue.arrivals.push_back(publish.message_id);
+  dialogue.held_back |= held_back;
+}
+
+void Referee::on_batch(Connection& from, const protocol::BatchFrame& batch, bool held_back) {
+  Dialogue& dialogue = *from.dialogue;
+  Publication& publication = dialogue.published[batch.message_id] = {{}, true};
+  const auto events = protocol::decode_batch(batch.batch);
+  if (events)
+    for (const protocol::Event& event : *events)
+      publication.events.push_back(on_event(from, event.view()));
+  dialogue.arrivals.push_back(batch.message_id);
+  dialogue.held_back |= held_back;
+}
+
+std::string Referee::on_event(Connection& from, const protocol::EventView& content) {
+  const std::string key_name = key_name_of(from.identity, content);
+  std::string name = event_name(key_name, content.offset);
   Progress& progress = progress_[key_name];
   auto [at, is_new] = events_.try_emplace(name);
   Event& event = at->second;
@@ -288,52 +314,67 @@ void Referee::on_publish(Connection& from, const protocol::Publish& publish, boo
     ++tally_.published;
     event.source = from.identity;
     event.key_name = key_name;
-    event.content = protocol::own(publish.event);
+    event.content = protocol::own(content);
     event.index = ++progress.next_index;
     event.epoch = epoch_;
     event.seen_ms = now_ms_;
     event.seen_in_life = deaths_;
-    event.must_refuse = progress.any_acked && publish.event.offset < progress.acked_offset;
+    event.must_refuse = progress.any_acked && content.offset < progress.acked_offset;
   }
-  if (progress.any_seen && publish.event.offset < progress.seen_offset) event.may_refuse = true;
-  progress.seen_offset = std::max(progress.seen_offset, publish.event.offset);
+  if (progress.any_seen && content.offset < progress.seen_offset) event.may_refuse = true;
+  progress.seen_offset = std::max(progress.seen_offset, content.offset);
   progress.any_seen = true;
   // What lingered and was settled is forgotten with the process: it may be accepted anew.
   const bool forgotten = lingers_ && event.seen_in_life != deaths_;
   if (!event.acked || forgotten) owe(event);
-  from.dialogue->published[publish.message_id] = name;
-  from.dialogue->arrivals.push_back(publish.message_id);
-  from.dialogue->held_back |= held_back;
+  return name;
 }
 
-void Referee::on_publish_answer(Connection& to, uint16_t id, bool ack) {
+// A batch is refused event by event: of each the index and a reason.
+void Referee::on_publish_answer(Connection& to, uint16_t id, const protocol::Nack* nack) {
   auto& published = to.dialogue->published;
   const auto found = published.find(id);
   if (found == published.end())
     return violate("an answer to a message id that " + to.identity + " has not sent");
-  Event& event = events_.at(found->second);
+  const Publication& publication = found->second;
+  std::set<uint64_t> refused;
+  if (nack != nullptr && !publication.batch) refused.insert(0);
+  if (nack != nullptr && publication.batch) {
+    protocol::Cursor cursor(nack->machine);
+    protocol::Bytes reason;
+    for (uint64_t index = 0; !cursor.at_end(); refused.insert(index))
+      if (!cursor.varint(index) || !cursor.take(1, reason) || index >= publication.events.size())
+        return violate("a batch is refused in words that nobody understands");
+  }
+  for (size_t i = 0; i < publication.events.size(); ++i) {
+    trace_.note(now_ms_, refused.count(i) == 0 ? "safe" : "refused", id, publication.events[i]);
+    judge_answer(publication.events[i], refused.count(i) == 0);
+  }
+  to.dialogue->answered[id] = publication;
+  published.erase(found);
+}
+
+void Referee::judge_answer(const std::string& name, bool ack) {
+  Event& event = events_.at(name);
   if (ack) {
     ++tally_.acked;
     if (event.must_refuse && !event.owed.empty() && !rotten_)
-      violate("P5: " + found->second + " is ACKed behind a higher offset of its key");
+      violate("P5: " + name + " is ACKed behind a higher offset of its key");
     event.acked = true;
     Progress& progress = progress_[event.key_name];
     if (!event.old_history && !event.owed.empty()) {  // of unrouted events nothing is kept
       progress.acked_offset = std::max(progress.acked_offset, event.content.offset);
       progress.any_acked = true;
     }
-  } else {
-    ++tally_.refused;
-    // What everyone settled within the linger was never written: a crash forgets that it was there.
-    const bool forgotten = lingers_ && deaths_ > 0;
-    if (event.acked && !rotten_ && !forgotten)
-      violate("P4: " + found->second + " is refused after it was ACKed");
-    if (!event.may_refuse && !event.must_refuse && !may_be_full_ && !rotten_)
-      violate("P5: " + found->second + " is refused without a reason");
+    return;
   }
-  trace_.note(now_ms_, ack ? "safe" : "refused", id, found->second);
-  to.dialogue->answered[id] = found->second;
-  published.erase(found);
+  ++tally_.refused;
+  // What everyone settled within the linger was never written: a crash forgets that it was there.
+  const bool forgotten = lingers_ && deaths_ > 0;
+  if (event.acked && !rotten_ && !forgotten)
+    violate("P4: " + name + " is refused after it was ACKed");
+  if (!event.may_refuse && !event.must_refuse && !may_be_full_ && !rotten_)
+    violate("P5: " + name + " is refused without a reason");
 }
 
 void Referee::on_new_history(const std::string& client) {
@@ -424,15 +465,18 @@ void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const
       return violate("D2: more than a window's worth comes twice to " + tracker_name);
   }
   if (first) {
-    uint64_t& newest = to.newest[event.key_name];
+    auto& [newest, newest_offset] = to.newest[event.key_name];
     const bool seen_lately = !to.output_lost_ms || event.seen_ms > *to.output_lost_ms;
     // What lingers is forgotten with the process; published again it may match what has come since.
     // That an event had expired may be forgotten, too.
     const bool forgetful = lingers_ || to.subscription->expire_after_ms != 0;
     const bool kept = !forgetful || event.seen_in_life == deaths_;
-    if (event.index <= newest && seen_lately && kept)
+    // Refused for want of room, it may be accepted behind one that goes back and came later.
+    const bool behind = event.index <= newest && event.content.offset <= newest_offset;
+    if (behind && seen_lately && kept)
       return violate("O2: " + name + " comes to " + tracker_name + " behind a later one");
     newest = std::max(newest, event.index);
+    newest_offset = event.content.offset;
   }
   if (!to.subscription->ordered) return;
   std::string blocker;

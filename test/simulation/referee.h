@@ -118,11 +118,15 @@ class Referee {
     uint64_t number = 0;  // in the session
     bool late = false;    // it had timed out when its connection broke
   };
+  struct Publication {  // one PUBLISH or BATCH
+    std::vector<std::string> events;
+    bool batch = false;
+  };
   // What a connection's two sides owe each other; a resumed session goes on with its last one's.
   struct Dialogue {
     uint64_t number = 0;                        // of dialogues
-    std::map<uint16_t, std::string> published;  // unanswered, by message id
-    std::map<uint16_t, std::string> answered;   // the last one of each id
+    std::map<uint16_t, Publication> published;  // unanswered, by message id
+    std::map<uint16_t, Publication> answered;   // the last one of each id
     std::map<uint16_t, Flight> flights;
     uint64_t sent = 0;                          // messages, by the gateway
     std::vector<uint16_t> arrivals;             // ids of those that came to it, in their order
@@ -151,7 +155,8 @@ class Referee {
     std::map<std::string, std::pair<uint64_t, uint64_t>> in_flight;  // in which dialogue, since when
     std::map<std::string, std::map<uint64_t, Refusal>> refused;  // key -> index
     std::map<std::string, uint32_t> failures;
-    std::map<std::string, uint64_t> newest;  // key -> index of the newest first delivery
+    // key -> index and offset of the newest first delivery
+    std::map<std::string, std::pair<uint64_t, uint64_t>> newest;
     std::optional<uint64_t> output_lost_ms;  // first deliveries may have been lost with it
     std::set<std::string> delivered;
   };
@@ -164,7 +169,10 @@ class Referee {
   void owe(Event& event);
   void make_optional(const RefereedSubscription& subscription);
   void on_publish(Connection& from, const protocol::Publish& publish, bool held_back);
-  void on_publish_answer(Connection& to, uint16_t id, bool ack);
+  void on_batch(Connection& from, const protocol::BatchFrame& batch, bool held_back);
+  std::string on_event(Connection& from, const protocol::EventView& content);
+  void on_publish_answer(Connection& to, uint16_t id, const protocol::Nack* nack);
+  void judge_answer(const std::string& name, bool ack);
   void on_delivery(Connection& to, const protocol::Publish& publish, Moment since);
   void on_deliver(Connection& to, const protocol::Deliver& deliver, Moment since);
   void judge_delivery(const std::string& name, Tracker& to, const Event& event,

@@ -1,5 +1,7 @@
 #include "test/simulation/vandal.h"
 
+#include "protocol/control/control.h"
+#include "protocol/control/greeting.h"
 #include "protocol/frame.h"
 
 namespace sink::simulation {
@@ -23,6 +25,37 @@ std::string Vandal::hello() const {
   return bytes;
 }
 
+// With a session that never was, or with a byte of the table changed.
+std::string Vandal::hello_v1(bool changed) {
+  protocol::Greeting greeting;
+  greeting.application_version = "1.0.0";
+  greeting.client_instance_id = 5;
+  greeting.session = protocol::SessionPoint{{1, 2, 3}, stage_.random.below(9), 4, 5, {6, 7}};
+  std::string body = protocol::encode_greeting(greeting);
+  if (changed) body[stage_.random.below(body.size())] = static_cast<char>(stage_.random.next());
+  std::string frame;
+  protocol::append_request(frame, {1, {}, 0, std::nullopt, body});
+  return frame;
+}
+
+std::string Vandal::nonsense_of_version_1() {
+  std::string frame;
+  const auto id = static_cast<uint16_t>(stage_.random.below(4'096));
+  switch (stage_.random.below(4)) {
+    case 0: protocol::append_batch(frame, id, "no batch"); break;
+    case 1: protocol::append_control(frame, id, "no table"); break;
+    case 2: {
+      protocol::Subscribe subscribe;
+      subscribe.name = "everything";
+      subscribe.sources = {"*"};
+      protocol::append_control(frame, id, protocol::encode_control(subscribe));
+      break;
+    }
+    default: protocol::append_control_reply(frame, id, "an answer to nothing"); break;
+  }
+  return frame;
+}
+
 std::string Vandal::mutated_publish() {
   std::string payload, frame;
   protocol::append_event(payload, {1, 0, "a", stage_.random.below(1'000), 0, "vandalised"});
@@ -41,7 +74,7 @@ void Vandal::begin() {
   gateway_.connect(link_, name_);
   stage_.faults.count(Fault::vandal);
   std::string bytes;
-  switch (random.below(9)) {
+  switch (random.below(12)) {
     case 0: bytes = mutated_publish(); break;                      // before any request
     case 1: bytes = std::string("\xff\xff", 2); break;             // a length, then silence
     case 2: protocol::append_request(bytes, {9, "1.0.0", 5, std::nullopt}); break;
@@ -50,6 +83,9 @@ void Vandal::begin() {
     case 5: bytes = std::string(2, '\0'); break;                   // an empty frame
     case 6: break;                                                 // never a word
     case 7: bytes = hello().substr(0, 4); break;
+    case 8: protocol::append_request(bytes, {1, {}, 0, std::nullopt, "no table"}); break;
+    case 9: bytes = hello_v1(true); break;
+    case 10: bytes = hello_v1(false); words_left_ = static_cast<int>(random.below(30)); break;
     default: bytes = hello(); words_left_ = static_cast<int>(random.below(30)); break;
   }
   if (!bytes.empty())
@@ -77,7 +113,7 @@ void Vandal::advance() {
   const uint64_t what = stage_.random.below(4);
   if (what == 0) protocol::append_ack(bytes, static_cast<uint16_t>(stage_.random.below(4'096)));
   if (what == 1) protocol::append_ping(bytes);
-  if (what >= 2) bytes = mutated_publish();
+  if (what >= 2) bytes = stage_.random.chance(300) ? nonsense_of_version_1() : mutated_publish();
   link_->up.put(bytes, stage_.clock.monotonic_ms, false, stage_.random);
 }
 

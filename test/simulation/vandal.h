@@ -21,6 +21,8 @@ class Vandal {
   void begin();
   std::string hello() const;
   std::string mutated_publish();
+  std::string hello_v1(bool changed);
+  std::string nonsense_of_version_1();
 
   Stage& stage_;
   Gateway& gateway_;
