@@ -252,8 +252,11 @@ void Referee::on_fenced(ConnectionId connection, bool output_left) {
   for (auto& [name, to] : trackers_)
     if (name.ends_with(" " + found->second.identity)) {
       to.output_lost_ms = now_ms_;
-      // A delivery that never left may have been the last of all attempts.
-      if (to.subscription->attempts_max != 0) to.refused.clear();
+      // A delivery that never left may have been one of the last attempts.
+      for (const auto& [key, refused] : to.refused)
+        for (const auto& [index, refusal] : refused)
+          to.failures[refusal.event] = std::max(to.failures[refusal.event],
+                                                to.subscription->attempts_max);
     }
 }
 
