@@ -49,7 +49,7 @@ class Consumer final : public DeviceSession {
   void on_delivery(const client::Delivery& delivery) override {
     if (finished() || full()) return;
     ++delivered_;
-    print(delivery.event);
+    print(delivery);
     unanswered_.push_back(delivery.id);
     loop_.soon([this] { answer_all(); });
   }
@@ -84,13 +84,17 @@ class Consumer final : public DeviceSession {
     if (options_.idle_exit_ms > 0) idle_.start(options_.idle_exit_ms, 0);
   }
 
-  void print(const protocol::EventView& event) {
-    if (context_.options.json || options_.format == "json") return print_json(event);
+  void print(const client::Delivery& delivery) {
+    if (context_.options.json || options_.format == "json") return print_json(delivery);
+    const protocol::EventView& event = delivery.event;
     context_.out << "type " << event.event_type_id << "  key " << readable_key(event.key)
                  << "  offset " << event.offset << "  " << readable_key(event.event_data) << '\n';
   }
 
-  void print_json(const protocol::EventView& event) {
+  // What version 0 cannot say is null.
+  void print_json(const client::Delivery& delivery) {
+    const protocol::EventView& event = delivery.event;
+    const bool told = delivery.attempt > 0;
     const bool text = terminal_safe(event.event_data) == event.event_data;
     print_line(context_.out,
                {{"event_type_id", event.event_type_id},
@@ -100,7 +104,10 @@ class Consumer final : public DeviceSession {
                 {"offset", event.offset},
                 {"timestamp", event.timestamp},
                 {"event_data", text ? Json(std::string(event.event_data)) : Json(nullptr)},
-                {"event_data_hex", to_hex(event.event_data)}});
+                {"event_data_hex", to_hex(event.event_data)},
+                {"subscription", told ? Json(std::string(delivery.subscription)) : Json(nullptr)},
+                {"source", told ? Json(std::string(delivery.source)) : Json(nullptr)},
+                {"attempt", told ? Json(delivery.attempt) : Json(nullptr)}});
   }
 
   const TapOptions& options_;
