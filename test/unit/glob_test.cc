@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -70,14 +69,13 @@ TEST_CASE("glob: keys are bytes, zero included") {
   CHECK(glob_match("?", "\xff"sv));
 }
 
+// A matcher that tries every split would not come back before the runner gives up on it.
 TEST_CASE("glob: a pattern made to explode stays cheap") {
   std::string pattern;
   for (int i = 0; i < 200; ++i) pattern += "*a";
   pattern += "*b";
   const std::string text(20'000, 'a');
-  const auto start = std::chrono::steady_clock::now();
   CHECK_FALSE(glob_match(pattern, text));
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
 }
 
 TEST_CASE("glob: only patterns without special bytes are literal") {
