@@ -18,7 +18,7 @@ from pki_fixture import Pki, sinkctl_program
 from sink_peer import PATIENCE, Client, Disconnected, Refused, fresh_identity, wait_until
 from sink_v0 import Ack, Nack, ProtocolError
 
-STEP_SECONDS = 1.5         # a step of the scenario, where a fault may leave it without an answer
+FAULTY_STEP_SECONDS = 1.5  # a step of the scenario, where a fault may leave it without an answer
 END_SECONDS = PATIENCE     # draining alone may take 10 s
 BEFORE, DURING, AFTER = events(20, b"before"), events(10, b"during"), events(5, b"after")
 POISON = ("before", 3)
@@ -71,6 +71,7 @@ class Life:
 
     def __init__(self, template, case):
         self._case = case
+        self._step_seconds = FAULTY_STEP_SECONDS if case else PATIENCE
         self._plan = FaultPlan()
         self._daemon = _daemon(faults=self._plan)
         shutil.copytree(template.path, self._daemon.data_dir)
@@ -174,9 +175,9 @@ class Life:
     def _converse(self):
         for client in (self._meter, self._backend):
             if not client.connected:
-                client.connect(STEP_SECONDS)
+                client.connect(self._step_seconds)
         self._publish()
-        self._await_deliveries({_name(e) for e in [*BEFORE, *DURING]}, STEP_SECONDS)
+        self._await_deliveries({_name(e) for e in [*BEFORE, *DURING]}, self._step_seconds)
         self._ask_operator_side()
         self._reload()
         self._open += [e for e in AFTER if not self._was_acked(e)]
@@ -188,7 +189,7 @@ class Life:
     def _publish(self):
         """Everything open; what stays without an ACK stays open and is sent again, in order."""
         self._open = [e for e in self._open if not self._was_acked(e)]
-        answers = self._meter.publish_all(self._open, STEP_SECONDS)
+        answers = self._meter.publish_all(self._open, self._step_seconds)
         refusals = [answer for answer in answers if isinstance(answer, Nack)]
         if refusals:
             raise AssertionError(f"refused: {refusals[0]}")
@@ -205,17 +206,17 @@ class Life:
     def _ask_operator_side(self):
         done = subprocess.run(
             [sinkctl_program(), "--socket", self._daemon.control, "status", "--json"],
-            capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
+            capture_output=True, text=True, timeout=self._step_seconds, check=False)
         if done.returncode != 0:
             raise AssertionError(f"sinkctl: {done.stderr}")
         json.loads(done.stdout)
-        self._daemon.http_get("/metrics", STEP_SECONDS)
+        self._daemon.http_get("/metrics", self._step_seconds)
 
     def _reload(self):
         before = self._daemon.stderr_text().count(" reload: ")
         self._daemon.hangup()
         wait_until(lambda: self._daemon.stderr_text().count(" reload: ") > before, "the reload",
-                   STEP_SECONDS, interval=0.003)
+                   self._step_seconds, interval=0.003)
 
     def _await_end(self):
         try:
