@@ -151,7 +151,7 @@ class FewWrites(SystemTest):
                 events(50, first=1 + 50 * number, data=b"w" * 1_000)))
 
     def test_a_linger_avoids_writing_while_everyone_is_online(self):
-        daemon = self.daemon(store={"commit_linger": "2s"}, subscriptions=[subscription()])
+        daemon = self.daemon(store={"commit_linger": "1m"}, subscriptions=[subscription()])
         backend, meter = self.client(daemon, "backend"), self.client(daemon, "meter-1")
         before = daemon.status()["store"]
         self.publish_rounds(meter)
