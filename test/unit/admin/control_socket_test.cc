@@ -2,6 +2,7 @@
 #include "daemon/admin/control_socket.h"
 
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -27,11 +28,13 @@ class Echo final : public Executor {
  public:
   bool holds = false;
   std::vector<Caller> callers;
+  std::atomic<size_t> calls{0};  // as `callers`, for the peers' thread
   std::vector<Done> held;
   size_t reply_bytes = 0;
 
   void execute(const Command& command, const Caller& caller, Done done) override {
     callers.push_back(caller);
+    ++calls;
     if (holds) return held.push_back(std::move(done));
     Reply reply;
     reply.message = command.client_id + std::string(reply_bytes, 'x');
@@ -83,6 +86,13 @@ std::optional<Reply> receive_reply(int descriptor) {
 }
 
 bool ends(int descriptor) { return receive(descriptor, 1).empty(); }
+
+// Without reading what came before.
+void wait_until_closed_by_the_server(int descriptor) {
+  pollfd closing{descriptor, 0, 0};
+  while (poll(&closing, 1, -1) != 1 || (closing.revents & POLLHUP) == 0) {
+  }
+}
 
 }  // namespace
 
@@ -192,7 +202,7 @@ TEST_CASE("control socket: silent peers and slow readers are ended") {
     const auto frame = frame_of("a");
     send_all(slow, frame.data(), frame.size());
     silent_ended = ends(silent);
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    wait_until_closed_by_the_server(slow);
     close(silent);
     const size_t got = receive(slow, 9 << 20).size();
     CHECK(got < (8u << 20));
@@ -214,7 +224,7 @@ TEST_CASE("control socket: beyond the limit they wait their turn") {
     const auto frame = frame_of("last");
     send_all(waiting, frame.data(), frame.size());
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    open = server.echo.callers.size();
+    open = server.echo.calls;
     close(peers[0]);
     last = receive_reply(waiting);
     for (size_t n = 1; n < peers.size(); ++n) close(peers[n]);
@@ -232,7 +242,7 @@ TEST_CASE("control socket: an answer after its connection or its server has ende
     const int peer = connect_unix(server.path);
     const auto frame = frame_of("a");
     send_all(peer, frame.data(), frame.size());
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    while (server.echo.calls == 0) std::this_thread::yield();
     close(peer);
   });
   REQUIRE(server.echo.held.size() == 1);
