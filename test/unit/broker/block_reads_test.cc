@@ -62,11 +62,11 @@ TEST_CASE("block reads: an event committed into a piece that is being read is no
 }
 
 TEST_CASE("block reads: events wait for a disk that does not answer, and are then delivered") {
-  for (const auto& [operation, error] :
+  for (const auto& refusal :
        {std::pair{Operation::open, EMFILE}, std::pair{Operation::read, EIO}}) {
-    CAPTURE(error);
+    CAPTURE(refusal.second);
     Stored world;
-    world.refuse(operation, error);
+    world.refuse(refusal.first, refusal.second);
     CHECK(world.backend().connect().take() == "");
     world.advance(60'000);
     CHECK(world.readings().unsettled() == 3);

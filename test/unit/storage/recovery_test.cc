@@ -84,11 +84,11 @@ TEST_CASE("recovery: a newer store, segment or snapshot is refused and stays unt
   CHECK_FALSE(log.open());
   CHECK(log.open_fault == OpenFault::unreadable);
   CHECK(log.open_error.find("newer sinkd") != std::string::npos);
-  for (const auto& [name, bytes] : before) {
-    if (name == kSpareName || name == kReserveName) continue;
-    CAPTURE(name);
-    REQUIRE(log.disk.contents(name) != nullptr);
-    CHECK(*log.disk.contents(name) == bytes);
+  for (const auto& file : before) {
+    if (file.first == kSpareName || file.first == kReserveName) continue;
+    CAPTURE(file.first);
+    REQUIRE(log.disk.contents(file.first) != nullptr);
+    CHECK(*log.disk.contents(file.first) == file.second);
   }
 }
 
