@@ -9,6 +9,7 @@ namespace sink::storage::crash {
 struct CrashOptions {
   uint64_t states = 10'000'000;     // distinct ones, at least: --states=N
   unsigned threads = 2;             // --threads=N
+  uint64_t every = 1;               // of the bits that rot flips, only each N-th: --every=N
   std::optional<uint64_t> history;  // only this one: --history=N
 };
 extern CrashOptions crash_options;

@@ -1,6 +1,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -20,6 +21,8 @@ int main(int count, char** arguments) {
       options.states = std::strtoull(states, nullptr, 10);
     if (const char* threads = value_of(arguments[i], "--threads="))
       options.threads = static_cast<unsigned>(std::strtoul(threads, nullptr, 10));
+    if (const char* every = value_of(arguments[i], "--every="))
+      options.every = std::max(1ULL, std::strtoull(every, nullptr, 10));
     if (const char* history = value_of(arguments[i], "--history="))
       options.history = std::strtoull(history, nullptr, 10);
   }

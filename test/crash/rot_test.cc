@@ -198,13 +198,15 @@ TEST_CASE("rot: every single bit of every file, flipped") {
   for (const bool snapshots : {false, true}) {
     const Sample sample = make_sample(snapshots);
     for (const auto& [name, bytes] : sample.files) {
-      const auto flip = [&, name = name, bytes = bytes](uint64_t bit) {
+      const auto flip = [&, name = name, bytes = bytes](uint64_t number) {
+        const uint64_t bit = number * crash_options.every;
         Damage damage{name, bit / 8, bit / 8 + 1, bytes};
         damage.bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
         return check(sample, damage);
       };
-      REQUIRE(first_wrong(bytes.size() * 8, flip) == "");
-      bits += bytes.size() * 8;
+      const uint64_t count = bytes.size() * 8 / crash_options.every;
+      REQUIRE(first_wrong(count, flip) == "");
+      bits += count;
     }
   }
   std::printf("rot: %llu bits flipped\n", static_cast<unsigned long long>(bits));
