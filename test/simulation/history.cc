@@ -457,6 +457,7 @@ uint64_t History::unreadable() {
 void History::compare_with_recovery() {
   for (Peer* peer : peers_) peer->hang_up();
   gateway_->begin_stop();
+  gateway_->advance();
   const uint64_t end_ms = stage_.clock.monotonic_ms + 60'000;
   peers_.clear();
   while (gateway_->running() && stage_.clock.monotonic_ms < end_ms)
