@@ -78,7 +78,7 @@ std::vector<uint16_t> Delivery::resume_window(Client& client, Peer& peer, uint64
   for (const uint16_t id : unreceived) {
     const Flight flight = *peer.window.take(id);
     Tracker* tracker = core_.state.tracker(flight.tracker);
-    if (flight.late || tracker == nullptr) continue;
+    if (tracker == nullptr || flight.late) continue;
     unlink(*tracker, peer, flight);
     tracker->ready.emplace(flight.position, flight.again);
   }
