@@ -81,3 +81,32 @@ TEST_CASE("answer memory: is bounded and says when it has forgotten") {
   memory.on_nack(64, "", "y");
   CHECK(!memory.complete());
 }
+
+// Section 9, "Example".
+TEST_CASE("resumption: the example of docs/protocol.md is true, number by number") {
+  const auto tally_of = [](std::string event, size_t count) {
+    Tally tally;
+    for (size_t n = 1; n <= count; ++n) {
+      event[4] = static_cast<char>(n);
+      tally.add(event);
+    }
+    return tally;
+  };
+  const std::string published("\x01\x00\x01k\x01\x00\x01x", 8);
+  const std::string delivered("\x02\x00\x01" "c\x01\x00\x01y", 8);
+  CHECK(tally_of(published, 1).checksum == 0xbe2ffe25);
+  CHECK(tally_of(published, 2).checksum == 0x60ad65d6);
+  CHECK(tally_of(published, 3).checksum == 0x1a93a668);
+  CHECK(tally_of(published, 4).checksum == 0x227f273f);
+  CHECK(tally_of(published, 5).checksum == 0x129e62f4);
+  CHECK(tally_of(delivered, 1).checksum == 0x5267f1de);
+  CHECK(tally_of(delivered, 2).checksum == 0xe85e694f);
+  CHECK(tally_of(delivered, 3).checksum == 0x6eeba8a5);
+
+  const SessionPoint asked{{}, 2, 0xe85e694f, 5, {101, 102, 103, 104}};
+  CHECK(!judge_resumption(asked, {tally_of(delivered, 3), 1, 0xe85e694f}));
+  CHECK(awaited_and_received(asked, 4) == std::vector<uint16_t>{101, 102, 103});
+  const SessionPoint answered{{}, 4, 0x227f273f, 2, {10}};
+  CHECK(!judge_resumption(answered, {tally_of(published, 5), 1, 0x227f273f}));
+  CHECK(awaited_and_received(answered, 2) == std::vector<uint16_t>{10});
+}
