@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kWriteBytes = 256 * 1024;  // plaintext handed to TLS at once
 constexpr uint64_t kFinishMs = 1'000;
 constexpr uint64_t kVersion0Ms = 24 * 3'600'000;  // before version 1 is asked for again
+constexpr uint32_t kUnansweredMax = 2;  // requests in version 1 before one in version 0
 
 uint32_t random_u32() {
   static thread_local std::random_device device;
@@ -35,7 +36,8 @@ protocol::Bytes explain(protocol::ResponseCode code) {
              "id; use the state file that belongs to both, or have the server's operator adopt the "
              "client (sinkctl client adopt)";
     case protocol::ResponseCode::unsupported_protocol_version:
-      return "the server does not speak Sink protocol version 0; upgrade one of the two";
+      return "the server speaks no version of the Sink protocol that this client speaks; upgrade "
+             "one of the two";
     case protocol::ResponseCode::unsupported_application_version:
       return "the server does not accept this application version; see application_versions in its "
              "configuration";
@@ -104,6 +106,7 @@ void ConnectionCore::open() {
   state_ = State::opening;
   link_.reset();
   goodbye_.clear();
+  heard_ = false;
   ++attempts_;
   arm(options_.connect_timeout_ms);
   transport_ = std::make_unique<Transport>(
@@ -126,12 +129,14 @@ void ConnectionCore::on_open() {
 }
 
 uint8_t ConnectionCore::version_to_ask() const {
-  if (now_ms() < version_0_until_ms_) return protocol::kProtocolVersion0;
+  if (now_ms() < version_0_until_ms_ || unanswered_requests_ >= kUnansweredMax)
+    return protocol::kProtocolVersion0;
   return std::min(options_.protocol_version, protocol::kProtocolVersion1);
 }
 
 void ConnectionCore::on_input(protocol::Bytes bytes) {
   if (!link_) return;
+  on_first_bytes();
   link_->lend(bytes, now_ms());
   process_input();
 }
@@ -191,6 +196,23 @@ void ConnectionCore::report_room() {
   listener_->on_room();
 }
 
+// There are servers of version 0 that close the connection instead of answering version 1. If one
+// answers version 0 afterwards, it is one of these; if it does not, it had other reasons.
+void ConnectionCore::on_first_bytes() {
+  if (std::exchange(heard_, true) || unanswered_requests_ == 0) return;
+  const bool in_version_0 = link_->protocol_version() == protocol::kProtocolVersion0;
+  unanswered_requests_ = 0;
+  if (!in_version_0) return;
+  version_0_until_ms_ = now_ms() + kVersion0Ms;
+  if (listener_ != nullptr) listener_->on_fallback();
+}
+
+void ConnectionCore::count_unanswered() {
+  if (state_ != State::greeting || heard_) return;
+  const bool asked_version_1 = link_->protocol_version() != protocol::kProtocolVersion0;
+  unanswered_requests_ = asked_version_1 ? unanswered_requests_ + 1 : 0;
+}
+
 // A server of version 0 is asked again at once, in its own; for version 1 tomorrow, or after a
 // restart.
 bool ConnectionCore::fall_back(const LinkRefused& refusal) {
@@ -222,6 +244,7 @@ void ConnectionCore::on_end(Stage stage, std::string reason) {
 
 void ConnectionCore::fail(Stage stage, std::string reason) {
   if (over()) return;
+  count_unanswered();
   if (!goodbye_.empty()) reason = std::exchange(goodbye_, {});
   const uint64_t delay_ms = retry_later();
   if (listener_ != nullptr) listener_->on_disconnected({stage, std::move(reason), delay_ms});

@@ -62,6 +62,8 @@ class ConnectionCore final : public Transport::Owner {
   void report_connected(const HandshakeDone& done);
   bool fall_back(const LinkRefused& refusal);
   uint8_t version_to_ask() const;
+  void on_first_bytes();
+  void count_unanswered();
   void report_room();
   void write_output();
   uint64_t retry_later(uint64_t at_least_ms = 0);
@@ -91,6 +93,8 @@ class ConnectionCore final : public Transport::Owner {
   uint32_t session_ = 0;           // counts sessions; fences DeliveryIds
   uint64_t version_0_until_ms_ = 0;  // the server does not speak version 1
   std::string goodbye_;            // the server's last word on this connection
+  uint32_t unanswered_requests_ = 0;  // of version 1, in a row
+  bool heard_ = false;             // the server has said something on this connection
   bool new_client_ = false;
   bool room_wanted_ = false;
   bool identified_ = false;  // durable_.identity is what is kept on disk

@@ -61,6 +61,7 @@ bool Link::resume_session() {
   SessionMemory& session = durable_.session;
   const protocol::SessionPoint& theirs = welcome_->session;
   if (session.id != theirs.id || session.judge(theirs)) return false;
+  if (!session.answers.complete()) return false;  // since the request was made
   const size_t unreceived = static_cast<size_t>(session.sent.count - theirs.received);
   const auto first = session.take_unreceived(theirs);
   if (unreceived > 0) durable_.queue.rewind_to(first, unreceived);
@@ -155,6 +156,7 @@ std::optional<LinkEvent> Link::handshake_complete() {
                   "is begun");
     }
     durable_.session.id = welcome_->session.id;
+    if (welcome_->keepalive_ms > 0) keepalive_.shorten(welcome_->keepalive_ms);
     durable_.session.window.set_capacity(
         std::min(std::max<uint16_t>(options_.window, 1), welcome_->limits.window));
   }

@@ -17,6 +17,7 @@ namespace sink::protocol {
 class AnswerMemory {
  public:
   static constexpr size_t kTextBytesMax = 64 * 1024;
+  static constexpr size_t kHumanBytesMax = 4'096;  // what is kept of one; a log line shows less
 
   void on_message(uint16_t id) {
     unanswered_.set(id % kMessageIds);
@@ -26,6 +27,7 @@ class AnswerMemory {
   void on_nack(uint16_t id, Bytes machine, Bytes human) {
     unanswered_.reset(id % kMessageIds);
     forget_refusal(id);
+    human = human.substr(0, kHumanBytesMax);
     text_bytes_ += machine.size() + human.size();
     complete_ = complete_ && text_bytes_ <= kTextBytesMax;
     if (complete_) refusals_[id] = {std::string(machine), std::string(human)};

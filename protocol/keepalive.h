@@ -22,6 +22,9 @@ class Keepalive {
   Keepalive(uint64_t keepalive_ms, uint64_t now_ms)
       : keepalive_ms_(keepalive_ms), received_ms_(now_ms), sent_ms_(now_ms) {}
 
+  // The peer gives up sooner than was thought.
+  void shorten(uint64_t keepalive_ms) { keepalive_ms_ = std::min(keepalive_ms_, keepalive_ms); }
+
   void on_received(uint64_t now_ms) { received_ms_ = now_ms; }
   void on_sent(uint64_t now_ms) { sent_ms_ = now_ms; }
 

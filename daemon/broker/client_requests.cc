@@ -57,14 +57,16 @@ const ClientPolicy* ClientRequests::policy_of(const Client& client) const {
   return nullptr;
 }
 
+// By its consumer, not by its name: one client_id may be the front of another.
+bool ClientRequests::owns(const Client& client, const Subscription& subscription) {
+  return subscription.origin == SubscriptionOrigin::client && !subscription.retiring &&
+         subscription.spec.consumer == literal(client.client_id);
+}
+
 size_t ClientRequests::count_subscriptions(const Client& client) const {
-  const std::string front = full_name(client, "");
   return static_cast<size_t>(std::count_if(
-      core_.state.subscriptions.begin(), core_.state.subscriptions.end(), [&](const auto& entry) {
-        const Subscription& subscription = *entry.second;
-        return subscription.origin == SubscriptionOrigin::client && !subscription.retiring &&
-               subscription.spec.name.starts_with(front);
-      }));
+      core_.state.subscriptions.begin(), core_.state.subscriptions.end(),
+      [&](const auto& entry) { return owns(client, *entry.second); }));
 }
 
 ControlOutcome ClientRequests::subscribe(const Client& client, const protocol::Subscribe& request) {
@@ -114,7 +116,7 @@ ControlOutcome ClientRequests::unsubscribe(const Client& client,
                                            const protocol::Unsubscribe& request) {
   const std::string name = full_name(client, request.name);
   Subscription* known = core_.state.find_subscription(name);
-  if (known == nullptr || known->retiring || known->origin != SubscriptionOrigin::client)
+  if (known == nullptr || !owns(client, *known))
     return {ErrorCode::not_found, "this client has no subscription of that name"};
   const uint64_t dropped = catalog_.remove(*known, true);
   core_.notice(Severity::notice, "subscription_removed", client.client_id,

@@ -18,6 +18,7 @@ class ClientRequests {
 
  private:
   const ClientPolicy* policy_of(const Client& client) const;
+  static bool owns(const Client& client, const Subscription& subscription);
   size_t count_subscriptions(const Client& client) const;
 
   Core& core_;

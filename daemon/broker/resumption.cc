@@ -16,7 +16,6 @@ std::string described(uint64_t count, uint32_t checksum) {
 
 void Resumption::park(Client& client, Peer& peer) {
   peer.parked = true;
-  peer.refused = {};
   client.connection = 0;
   client.parked = peer.id;
   queue_.push_back({peer.id, client.number,
@@ -94,6 +93,7 @@ void Resumption::move(Client& client, Peer& parked, Peer& fresh,
                       const protocol::SessionPoint& asked, protocol::Welcome& welcome) {
   fresh.resumable = std::make_unique<ResumableSession>(std::move(*parked.resumable));
   fresh.batches = std::move(parked.batches);
+  fresh.refused = std::move(parked.refused);
   const uint16_t capacity = fresh.window.capacity();
   fresh.window = std::exchange(parked.window, protocol::InFlightWindow<Flight>(0, 1));
   fresh.window.set_capacity(capacity);

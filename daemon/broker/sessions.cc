@@ -11,6 +11,7 @@ constexpr uint32_t kTakeoverBurst = 20;
 constexpr uint64_t kTakeoverRefillMs = 500;
 constexpr uint32_t kTakeoverAlarm = 5;
 constexpr size_t kDecidingBytesMax = 65'536;  // pipelined behind a request that is being decided
+constexpr uint64_t kEventBytesMax = protocol::kFrameBytesMax - 2;  // a PUBLISH holds no more
 constexpr uint32_t kRetryAfterRefusalMs = 60'000;  // an operator must act first
 constexpr size_t kVersionBytesMax = 255;      // of the application version that is kept and shown
 
@@ -381,7 +382,8 @@ void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response,
   }
   welcome.server_instance_id = core_.log.identity().server_instance_id;
   welcome.server_name = core_.settings.server_name;
-  welcome.limits = {protocol::kWindowMax, static_cast<uint32_t>(core_.log.record_bytes_max()),
+  const uint64_t event_bytes = std::min<uint64_t>(core_.log.record_bytes_max(), kEventBytesMax);
+  welcome.limits = {protocol::kWindowMax, static_cast<uint32_t>(event_bytes),
                     core_.settings.batch_events};
   welcome.session_ttl_ms = static_cast<uint32_t>(core_.settings.session_ttl_ms);
   welcome.keepalive_ms = static_cast<uint32_t>(core_.settings.keepalive_ms);

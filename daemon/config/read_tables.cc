@@ -29,7 +29,7 @@ constexpr Range<uint64_t> kOutputBuffers{128 * kKiB,
                                          kGiB};  // at least one frame of the longest kind
 constexpr Range<uint64_t> kBuffers{kMiB, kTiB};
 constexpr Range<uint64_t> kSessionTtls{0, kDay};
-constexpr Range<uint32_t> kBatchEvents{0, 65'536};
+constexpr Range<uint32_t> kBatchEvents{0, 16'384};  // whose refusals fit one NACK
 constexpr Range<uint32_t> kClients{1, 100'000'000};
 
 void read_server(TableReader reader, Server& server) {

@@ -1,6 +1,7 @@
 #include "protocol/control/greeting.h"
 
 #include <algorithm>
+#include <bitset>
 
 #include "protocol/control/wire.h"
 
@@ -36,8 +37,10 @@ Decoded<SessionPoint> decode(const wire::SessionPoint& table) {
   point.sent = table.sent();
   if (table.awaited() == nullptr) return point;
   if (table.awaited()->size() > kWindowMax) return bad_table();
+  std::bitset<kMessageIds> named;
   for (const uint16_t id : *table.awaited()) {
-    if (id >= kMessageIds) return bad_table();
+    if (id >= kMessageIds || named.test(id)) return bad_table();
+    named.set(id);
     point.awaited.push_back(id);
   }
   return point;
@@ -58,7 +61,8 @@ const char* to_string(NewSessionReason reason) {
 
 std::string encode_greeting(const Greeting& greeting) {
   Builder builder;
-  const auto version = vector_of(builder, greeting.application_version);
+  const auto version = vector_of(
+      builder, Bytes(greeting.application_version).substr(0, kApplicationVersionMax));
   const auto limits = append(builder, greeting.limits);
   flatbuffers::Offset<wire::SessionPoint> session;
   if (greeting.session) session = append(builder, *greeting.session);

@@ -50,6 +50,8 @@ struct SessionPoint {
   bool operator==(const SessionPoint&) const = default;
 };
 
+inline constexpr size_t kApplicationVersionMax = 255;  // more is cut when it is sent
+
 struct Greeting {
   std::string application_version;
   uint32_t client_instance_id = 0;

@@ -217,6 +217,17 @@ TEST_CASE("connection: a server of version 0 is asked again at once in its own v
   CHECK(stage.device.notes.back() == "connected");  // without asking for version 1 once more
 }
 
+TEST_CASE("connection: a server that closes instead of answering version 1 is asked in version 0") {
+  Stage stage;
+  stage.options.protocol_version = 1;
+  stage.server->crashes_at_version_1 = true;
+  stage.start();
+  stage.publish(1);
+  stage.until([&] { return stage.device.acked.size() == 1; });
+  CHECK(stage.device.notes == Words{"lost while handshaking", "lost while handshaking",
+                                    "falls back", "connected as new"});
+}
+
 TEST_CASE("connection: after a loss it reconnects and republishes in order") {
   Stage stage;
   stage.options.window = 5;

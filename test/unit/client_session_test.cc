@@ -226,11 +226,32 @@ TEST_CASE("client v1: a server that remembers another session is left, and asked
   CHECK(contradicted([](protocol::Welcome& words) { words.session.received = 2; }));
 }
 
+TEST_CASE("client v1: refusals that could not be kept are not given as ACKs") {
+  Talk talk;
+  talk.welcome(talk.new_session(1));
+  talk.say(deliver(10, encoded(10)));
+  talk.connect();
+  REQUIRE(talk.greeting.session);
+  // Answered while the request is under way, in more words than are kept.
+  talk.durable.session.answers.on_nack(10, std::string(70'000, 'm'), "");
+  auto words = talk.new_session(1);
+  words.resumed = true;
+  words.session.sent = 1;
+  words.session.awaited = {10};
+  talk.welcome(words);
+  CHECK(std::holds_alternative<LinkFailed>(talk.events.back()));
+  CHECK(talk.spoken().empty());
+  talk.connect();
+  CHECK_FALSE(talk.greeting.session);
+}
+
 TEST_CASE("client v1: the server's window is kept to") {
   Talk talk;
   auto words = talk.new_session(1);
   words.limits.window = 2;
+  words.keepalive_ms = 5'000;
   talk.welcome(words);
+  CHECK(talk.link->deadline_ms() == 6'000);  // and to its patience
   for (const uint64_t offset : {1, 2, 3}) talk.publish(offset);
   CHECK(talk.spoken() == Words{"publish 4094 1", "publish 4095 2"});
 }

@@ -38,6 +38,7 @@ class FakeServer {
 
   // ---- the script ----
   uint32_t instance_id = 99;
+  bool crashes_at_version_1 = false;                   // as the reference implementation does
   std::optional<uint32_t> recorded;                    // the client's instance id
   std::optional<protocol::ConnectionResponse> refuse;  // instead of the handshake's outcome
   OnPublish on_publish = [this](Peer& from, const protocol::Publish& publish) {
@@ -183,6 +184,7 @@ class FakeServer {
   }
 
   void answer(Peer& to, const protocol::ConnectionRequest& request) {
+    if (crashes_at_version_1 && request.protocol_version != 0) return drop(to);
     requested_server_ids.push_back(request.server_instance_id);
     protocol::ConnectionResponse response;
     if (refuse) {

@@ -124,3 +124,16 @@ TEST_CASE("unsubscribe: only what is the client's own") {
   CHECK(other.request(protocol::UnknownRequest{}).outcome->code == ErrorCode::unknown_kind);
   CHECK(other.connected());
 }
+
+TEST_CASE("unsubscribe: a client whose name begins another's has no hold on that one's") {
+  PolicyWorld world;
+  auto& longer = world.device("panel-1/left");
+  longer.version = 1;
+  longer.connect();
+  CHECK(longer.request(named("x")).outcome->code == ErrorCode::none);
+  CHECK(longer.request(named("y")).outcome->code == ErrorCode::none);
+  CHECK(world.panel().request(protocol::Unsubscribe{"left/x"}).outcome->code ==
+        ErrorCode::not_found);
+  CHECK(world.asks(named("x")) == ErrorCode::none);  // the other's do not count as this one's
+  CHECK(world.core().state.find_subscription("panel-1/left/x") != nullptr);
+}

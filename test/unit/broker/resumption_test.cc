@@ -259,3 +259,16 @@ TEST_CASE("resume: a subscription that ended meanwhile takes its deliveries with
   world.backend().ack_all();
   CHECK(world.core().state.find_subscription("all") == nullptr);
 }
+
+TEST_CASE("resume: what a full store has refused must still come first") {
+  SessionWorld world;
+  auto* peer = world.core().peers.find(world.meter().connection);
+  peer->refused.add(1, "k", 5, world.now.monotonic_ms);
+  world.meter().connect();
+  REQUIRE(world.meter().welcome->resumed);
+  CHECK(world.core().peers.find(world.meter().connection)->refused.size() == 1);
+  world.meter().publish("k", 6);
+  CHECK(world.meter().take_answers() == "k/6-01");
+  world.meter().publish("k", 5).publish("k", 6);
+  CHECK(world.meter().take_answers() == "k/5+ k/6+");
+}
