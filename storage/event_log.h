@@ -59,6 +59,11 @@ class EventLog {
   // The batch that holds the record appended last: committed once a receipt reaches it.
   Sequence open_sequence() const { return next_sequence_ + open_.size() - 1; }
   bool has_open_records() const { return open_.size() > 1 || !open_.back().builder.empty(); }
+  // Whether something appended is not yet on stable storage, and the batch with the last of it.
+  bool has_uncommitted() const { return has_open_records() || committing_; }
+  Sequence uncommitted_sequence() const {
+    return has_open_records() ? open_sequence() : last_sequence();
+  }
   uint64_t uncommitted_bytes() const { return open_bytes_ + in_flight_bytes_; }
   // Stop reading from publishers until this is false: the commit buffer is full, or a snapshot
   // waits for it to empty.

@@ -209,10 +209,8 @@ void Intake::note_freshness(Client& client, const protocol::EventView& event) {
 // Everything accepted so far, the original of a republished event included, is safe by then.
 void Intake::ack_when_committed(const AckTarget& target) {
   if (!core_.young.empty()) write_all();
-  const storage::Sequence needed =
-      core_.log.has_open_records() ? core_.log.open_sequence() : core_.log.last_sequence();
-  if (needed <= committed_ || (!core_.log.has_open_records() && !core_.log.committing()))
-    return send_ack(target);
+  const storage::Sequence needed = core_.log.uncommitted_sequence();
+  if (needed <= committed_ || !core_.log.has_uncommitted()) return send_ack(target);
   acks_.push_back({needed, target});
 }
 

@@ -52,6 +52,7 @@ struct Peer {
   bool input_paused = false;
   bool closing = false;
   bool said_goodbye = false;
+  uint16_t replies_due = 0;     // to control requests
   bool parked = false;          // its session waits for the client's next connection
   bool transport_gone = false;  // of a parked one
   bool output_announced = false;

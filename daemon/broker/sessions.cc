@@ -13,6 +13,7 @@ constexpr uint32_t kTakeoverAlarm = 5;
 constexpr size_t kDecidingBytesMax = 65'536;  // pipelined behind a request that is being decided
 constexpr uint64_t kEventBytesMax = protocol::kFrameBytesMax - 2;  // a PUBLISH holds no more
 constexpr uint32_t kRetryAfterRefusalMs = 60'000;  // an operator must act first
+constexpr uint16_t kRepliesDueMax = 64;  // more control requests are not read
 constexpr size_t kVersionBytesMax = 255;      // of the application version that is kept and shown
 
 CloseReason reason_of(protocol::ResponseCode code) {
@@ -84,7 +85,7 @@ Peer& Sessions::connect(std::string identity, std::string address) {
 
 void Sessions::on_bytes(Peer& peer, protocol::Bytes bytes) {
   if (peer.closing) return;
-  if (peer.client != nullptr && !bytes.empty()) heard(peer);
+  if (peer.client != nullptr && !bytes.empty()) quiet_.heard(peer, core_.now.monotonic_ms);
   peer.session.lend(bytes);
   process(peer);
   peer.session.settle();
@@ -101,7 +102,7 @@ void Sessions::process(Peer& peer) {
         type == protocol::MessageType::publish || type == protocol::MessageType::batch;
     if (brings_events && peer.session.connected() && (intake_.busy() || core_.draining))
       return pause_input(peer);
-    if (has_much_output(peer)) return pause_input(peer);
+    if (has_much_output(peer) || peer.replies_due >= kRepliesDueMax) return pause_input(peer);
     const auto message = peer.session.next();
     if (!message) return violate(peer, message.error());
     if (!*message) return;
@@ -154,7 +155,7 @@ void Sessions::on_control(Peer& peer, const protocol::Control& control) {
   const auto request = protocol::decode_control(control.body);
   if (!request) return violate(peer, {request.error(), false, protocol::MessageType::control});
   if (const auto* goodbye = std::get_if<protocol::Goodbye>(&*request)) {
-    peer.said_goodbye = true;
+    if (std::exchange(peer.said_goodbye, true)) return;
     core_.notice(Severity::info, "client_goodbye", peer.client->client_id,
                  protocol::to_string(goodbye->reason));
     return;
@@ -165,9 +166,16 @@ void Sessions::on_control(Peer& peer, const protocol::Control& control) {
     outcome = requests_.subscribe(*peer.client, *subscribe);
   if (const auto* unsubscribe = std::get_if<protocol::Unsubscribe>(&*request))
     outcome = requests_.unsubscribe(*peer.client, *unsubscribe);
-  if (outcome.code != protocol::ErrorCode::none) ++core_.counters.controls_refused;
-  protocol::append_control_reply(peer.output.tail(), control.message_id,
-                                 protocol::encode_outcome(outcome));
+  const bool granted = outcome.code == protocol::ErrorCode::none;
+  if (!granted) ++core_.counters.controls_refused;
+  if (!granted || !core_.log.has_uncommitted())
+    return reply(peer, control.message_id, outcome);
+  replies_.push_back({core_.log.uncommitted_sequence(), peer.id, control.message_id});
+  ++peer.replies_due;
+}
+
+void Sessions::reply(Peer& peer, uint16_t message_id, const protocol::ControlOutcome& outcome) {
+  protocol::append_control_reply(peer.output.tail(), message_id, protocol::encode_outcome(outcome));
   announce(peer);
 }
 
@@ -229,11 +237,9 @@ void Sessions::on_request(Peer& peer, protocol::ConnectionRequest request) {
     client->instance_id = request.client_instance_id;
     record_client(*client, false);
   }
-  if (decision.code == protocol::ResponseCode::hello_new_client &&
-      (core_.log.has_open_records() || core_.log.committing())) {
-    const storage::Sequence needed =
-        core_.log.has_open_records() ? core_.log.open_sequence() : core_.log.last_sequence();
-    hellos_.push_back({needed, peer.id, request.client_instance_id});
+  if (decision.code == protocol::ResponseCode::hello_new_client && core_.log.has_uncommitted()) {
+    hellos_.push_back(
+        {core_.log.uncommitted_sequence(), peer.id, request.client_instance_id});
     return;
   }
   welcome(peer, *client, decision.code);
@@ -300,7 +306,7 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
   peer.output.tail() += missed_answers;
   peer.greeting.reset();
   peer.session.accept();
-  heard(peer);
+  quiet_.heard(peer, core_.now.monotonic_ms);
   catalog_.on_new_client(client);
   delivery_.attach(client, peer);
   core_.notice(Severity::info, "client_connected", client.client_id,
@@ -351,6 +357,12 @@ bool Sessions::may_take_over(Client& client) {
 
 // What the operator did while the record was on its way to the disk comes first.
 void Sessions::on_committed(storage::Sequence sequence) {
+  for (; !replies_.empty() && replies_.front().sequence <= sequence; replies_.pop_front()) {
+    Peer* peer = core_.peers.find(replies_.front().connection);
+    if (peer == nullptr || peer->closing) continue;
+    --peer->replies_due;
+    reply(*peer, replies_.front().message_id, {});
+  }
   while (!hellos_.empty() && hellos_.front().sequence <= sequence) {
     const PendingHello hello = hellos_.front();
     Peer* peer = core_.peers.find(hello.connection);
@@ -433,7 +445,7 @@ void Sessions::say_goodbye(Peer& peer, CloseReason reason) {
 void Sessions::leave(Peer& peer, bool resumable) {
   if (peer.client == nullptr) return;
   Client& client = *std::exchange(peer.client, nullptr);
-  unlink_heard(peer);
+  quiet_.remove(peer);
   --connected_;
   client.last_seen_ms = core_.now.wall_ms;
   if (resumable && peer.resumable && !peer.said_goodbye && core_.settings.session_ttl_ms > 0)
@@ -454,37 +466,21 @@ void Sessions::disconnected(Peer& peer) {
   peer.session = protocol::Session(protocol::Role::server);
 }
 
-// Connected peers in order of their last byte, so that only the quietest need be looked at.
-void Sessions::heard(Peer& peer) {
-  peer.last_heard_ms = core_.now.monotonic_ms;
-  if (loudest_ == &peer) return;
-  unlink_heard(peer);
-  peer.quieter = loudest_;
-  if (loudest_ != nullptr) loudest_->louder = &peer;
-  loudest_ = &peer;
-  if (quietest_ == nullptr) quietest_ = &peer;
-}
-
-void Sessions::unlink_heard(Peer& peer) {
-  if (peer.quieter != nullptr) peer.quieter->louder = peer.louder;
-  if (peer.louder != nullptr) peer.louder->quieter = peer.quieter;
-  if (quietest_ == &peer) quietest_ = peer.louder;
-  if (loudest_ == &peer) loudest_ = peer.quieter;
-  peer.quieter = peer.louder = nullptr;
-}
-
 std::optional<uint64_t> Sessions::silence_deadline_ms() const {
-  if (quietest_ == nullptr) return std::nullopt;
-  return quietest_->last_heard_ms + protocol::give_up_after_ms(core_.settings.keepalive_ms);
+  if (quiet_.quietest() == nullptr) return std::nullopt;
+  return quiet_.quietest()->last_heard_ms +
+         protocol::give_up_after_ms(core_.settings.keepalive_ms);
 }
 
 void Sessions::close_silent() {
+  const uint64_t now_ms = core_.now.monotonic_ms;
   const uint64_t limit = protocol::give_up_after_ms(core_.settings.keepalive_ms);
-  while (quietest_ != nullptr && quietest_->last_heard_ms + limit <= core_.now.monotonic_ms) {
-    if (quietest_->input_paused && !has_much_output(*quietest_)) {
-      heard(*quietest_);  // it is we who do not listen
+  for (Peer* peer = quiet_.quietest(); peer != nullptr && peer->last_heard_ms + limit <= now_ms;
+       peer = quiet_.quietest()) {
+    if (peer->input_paused && !has_much_output(*peer)) {
+      quiet_.heard(*peer, now_ms);  // it is we who do not listen
     } else {
-      close(*quietest_, CloseReason::silent);
+      close(*peer, CloseReason::silent);
     }
   }
 }

@@ -12,6 +12,7 @@
 #include "daemon/broker/core.h"
 #include "daemon/broker/delivery.h"
 #include "daemon/broker/intake.h"
+#include "daemon/broker/quiet_list.h"
 #include "daemon/broker/resumption.h"
 #include "protocol/handshake.h"
 
@@ -56,12 +57,20 @@ class Sessions {
     uint32_t instance_id = 0;
   };
 
+  // A control request that was granted: answered when the records of it are committed.
+  struct PendingReply {
+    storage::Sequence sequence = 0;
+    ConnectionId connection = 0;
+    uint16_t message_id = 0;
+  };
+
   void process(Peer& peer);
   void pause_input(Peer& peer);
   bool has_much_output(const Peer& peer) const;
   void handle(Peer& peer, const protocol::Message& message);
   void on_request(Peer& peer, protocol::ConnectionRequest request);
   void on_control(Peer& peer, const protocol::Control& control);
+  void reply(Peer& peer, uint16_t message_id, const protocol::ControlOutcome& outcome);
   void note_message(Peer& peer, uint16_t message_id, protocol::Bytes content);
   void reject(Peer& peer, Client* client, protocol::ResponseCode code,
               const protocol::ConnectionRequest& request);
@@ -77,8 +86,6 @@ class Sessions {
   void leave(Peer& peer, bool resumable);
   bool is_quarantined(Client& client);
   void record_client(const Client& client, bool new_history);
-  void heard(Peer& peer);
-  void unlink_heard(Peer& peer);
 
   Core& core_;
   Intake& intake_;
@@ -87,9 +94,9 @@ class Sessions {
   Resumption resumption_;
   ClientRequests requests_;
   std::deque<PendingHello> hellos_;
+  std::deque<PendingReply> replies_;
   std::vector<ConnectionId> paused_;
-  Peer* quietest_ = nullptr;
-  Peer* loudest_ = nullptr;
+  QuietList quiet_;
   size_t connected_ = 0;
 };
 

@@ -70,6 +70,35 @@ TEST_CASE("subscribe: a client makes its own durable subscription, within its po
   CHECK(world.panel().take() == "k/1 k/3");
 }
 
+TEST_CASE("subscribe: is answered when it would survive a power cut, and not before") {
+  PolicyWorld world;
+  world.hold_commits = true;
+  CHECK_FALSE(world.panel().request(named("alarms")).outcome);
+  CHECK_FALSE(world.panel().request(named("alarms")).outcome);  // nor when it is asked again
+  world.crash();
+  world.panel().connect();
+  CHECK(world.core().state.find_subscription("panel-1/alarms") == nullptr);
+  world.hold_commits = false;
+  CHECK(world.asks(named("alarms")) == ErrorCode::none);
+  world.crash();
+  CHECK(world.core().state.find_subscription("panel-1/alarms") != nullptr);
+}
+
+TEST_CASE("subscribe: requests that await the disk are bounded") {
+  PolicyWorld world;
+  world.hold_commits = true;
+  std::string frames;
+  for (int i = 0; i < 200; ++i)
+    protocol::append_control(frames, 7, protocol::encode_control(named("alarms")));
+  world.panel().send(frames);
+  world.settle();
+  CHECK(world.core().peers.find(world.panel().connection)->replies_due == 64);
+  world.hold_commits = false;
+  world.settle();
+  world.advance(1'000);
+  CHECK(world.core().peers.find(world.panel().connection)->replies_due == 0);
+}
+
 TEST_CASE("subscribe: asked again it is the same; another one of its name must go first") {
   PolicyWorld world;
   auto request = named("alarms");
