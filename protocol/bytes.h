@@ -31,6 +31,7 @@ enum class DecodeError : uint8_t {
   too_large,
   bad_table,
   bad_batch,
+  id_in_use,
 };
 const char* to_string(DecodeError error);
 

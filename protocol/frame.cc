@@ -302,7 +302,8 @@ const char* to_string(DecodeError error) {
     case DecodeError::bad_compression: return "compressed body is damaged";
     case DecodeError::too_large: return "decoded size exceeds its limit";
     case DecodeError::bad_table: return "FlatBuffer does not verify";
-    case DecodeError::bad_batch: return "batch is damaged, empty, too large, or its id is in use";
+    case DecodeError::bad_batch: return "batch is damaged, empty or too large";
+    case DecodeError::id_in_use: return "message id that still awaits its answer";
   }
   return "unknown";
 }

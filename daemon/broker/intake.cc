@@ -59,7 +59,7 @@ bool Intake::on_batch(Peer& peer, const protocol::BatchFrame& frame) {
   ++core_.counters.batches_received;
   const auto events = protocol::decode_batch(
       frame.batch, {core_.settings.batch_events, kBatchBytesMax});
-  if (!events || events->empty() || peer.batches.count(frame.message_id) != 0) return false;
+  if (!events || events->empty()) return false;
   const auto count = static_cast<uint32_t>(events->size());
   peer.batches[frame.message_id] = {count, count, 0, {}};
   std::string payload;

@@ -44,7 +44,7 @@ void Resumption::begin(Client& client, Peer& fresh, const protocol::SessionPoint
                        protocol::Welcome& welcome, std::string& answers) {
   Peer* parked = core_.peers.find(client.parked);
   std::vector<uint16_t> awaited;
-  const auto why_not = judge(client, parked, asked, awaited);
+  const auto why_not = judge(client, parked, asked, fresh.window.capacity(), awaited);
   if (why_not) {
     welcome.new_because = *why_not;
     end(client);
@@ -64,6 +64,7 @@ void Resumption::begin(Client& client, Peer& fresh, const protocol::SessionPoint
 
 std::optional<protocol::NewSessionReason> Resumption::judge(Client& client, Peer* parked,
                                                             const protocol::SessionPoint* asked,
+                                                            uint16_t window,
                                                             std::vector<uint16_t>& awaited) {
   using protocol::NewSessionReason;
   if (asked == nullptr) return NewSessionReason::none_asked;
@@ -72,6 +73,7 @@ std::optional<protocol::NewSessionReason> Resumption::judge(Client& client, Peer
                                              : NewSessionReason::unknown;
   ResumableSession& session = *parked->resumable;
   if (!session.answers.complete()) return NewSessionReason::unknown;
+  if (parked->window.size() > window) return NewSessionReason::unknown;  // it takes less now
   protocol::SenderFacts facts{session.sent, session.answered_max, std::nullopt};
   parked->window.for_each([&](uint16_t, const Flight& flight) {
     if (flight.mark.number == asked->received + 1) facts.checksum_at = flight.mark.checksum_before;

@@ -42,6 +42,7 @@ class Resumption {
 
   std::optional<protocol::NewSessionReason> judge(Client& client, Peer* parked,
                                                   const protocol::SessionPoint* asked,
+                                                  uint16_t window,
                                                   std::vector<uint16_t>& awaited);
   void move(Client& client, Peer& parked, Peer& fresh, const protocol::SessionPoint& asked,
             protocol::Welcome& welcome);

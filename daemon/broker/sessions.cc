@@ -123,8 +123,8 @@ bool Sessions::has_much_output(const Peer& peer) const {
 
 void Sessions::handle(Peer& peer, const protocol::Message& message) {
   if (const auto* publish = std::get_if<protocol::Publish>(&message)) {
-    note_message(peer, publish->message_id, publish->payload);
-    intake_.on_publish(peer, *publish);
+    if (note_message(peer, publish->message_id, publish->payload))
+      intake_.on_publish(peer, *publish);
   } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
     delivery_.on_ack(peer, ack->message_id);
   } else if (const auto* nack = std::get_if<protocol::Nack>(&message)) {
@@ -134,8 +134,7 @@ void Sessions::handle(Peer& peer, const protocol::Message& message) {
     protocol::append_pong(peer.output.tail());
     announce(peer);
   } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&message)) {
-    note_message(peer, batch->message_id, batch->batch);
-    if (!intake_.on_batch(peer, *batch))
+    if (note_message(peer, batch->message_id, batch->batch) && !intake_.on_batch(peer, *batch))
       violate(peer, {protocol::DecodeError::bad_batch, false, protocol::MessageType::batch});
   } else if (const auto* control = std::get_if<protocol::Control>(&message)) {
     on_control(peer, *control);
@@ -144,11 +143,16 @@ void Sessions::handle(Peer& peer, const protocol::Message& message) {
   }
 }
 
-// A message that is answered by ACK or NACK.
-void Sessions::note_message(Peer& peer, uint16_t message_id, protocol::Bytes content) {
-  if (!peer.resumable) return;
+// A message that is answered by ACK or NACK. False: its id carries another one.
+bool Sessions::note_message(Peer& peer, uint16_t message_id, protocol::Bytes content) {
+  if (!peer.resumable) return true;
+  if (peer.resumable->answers.is_unanswered(message_id)) {
+    violate(peer, {protocol::DecodeError::id_in_use});
+    return false;
+  }
   peer.resumable->received.add(content);
   peer.resumable->answers.on_message(message_id);
+  return true;
 }
 
 void Sessions::on_control(Peer& peer, const protocol::Control& control) {

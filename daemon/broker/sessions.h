@@ -71,7 +71,7 @@ class Sessions {
   void on_request(Peer& peer, protocol::ConnectionRequest request);
   void on_control(Peer& peer, const protocol::Control& control);
   void reply(Peer& peer, uint16_t message_id, const protocol::ControlOutcome& outcome);
-  void note_message(Peer& peer, uint16_t message_id, protocol::Bytes content);
+  bool note_message(Peer& peer, uint16_t message_id, protocol::Bytes content);
   void reject(Peer& peer, Client* client, protocol::ResponseCode code,
               const protocol::ConnectionRequest& request);
   void welcome(Peer& peer, Client& client, protocol::ResponseCode code);

@@ -32,8 +32,12 @@ tl::expected<ControlRequest, DecodeError> decode(const wire::Subscribe& table) {
     return bad_table();
   if (const auto* types = table.event_types()) {
     if (types->size() > kControlListMax) return bad_table();
-    for (const auto* range : *types)
-      subscribe.event_types.push_back({range->first(), range->last()});
+    for (flatbuffers::uoffset_t i = 0; i < types->size(); ++i) {
+      uint64_t range[2];  // a forger's may stand at any address: the verifier lets that pass
+      std::memcpy(range, types->Data() + i * sizeof range, sizeof range);
+      subscribe.event_types.push_back(
+          {flatbuffers::EndianScalar(range[0]), flatbuffers::EndianScalar(range[1])});
+    }
   }
   subscribe.any_order = table.any_order();
   subscribe.in_flight = table.in_flight();

@@ -187,7 +187,7 @@ class FakeServer {
     if (crashes_at_version_1 && request.protocol_version != 0) return drop(to);
     requested_server_ids.push_back(request.server_instance_id);
     protocol::ConnectionResponse response;
-    if (refuse) {
+    if (refuse && request.protocol_version == 0) {
       response = *refuse;
       to.session.close();
     } else {

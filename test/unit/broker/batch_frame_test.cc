@@ -98,13 +98,20 @@ TEST_CASE("batch: what cannot be decoded, or is too much, is a protocol error") 
   CHECK(closed_after(protocol::encode_batch({{1, 0, "k", 1, 1, std::string(2 << 20, 'x')}}), 100));
 }
 
-TEST_CASE("batch: an id that still awaits its answer may not carry another") {
-  BatchWorld world;
-  world.begin().hold_commits = true;
-  std::string frames;
-  for (uint64_t offset : {1, 2})
-    protocol::append_batch(frames, 9, protocol::encode_batch({event("k", offset)}));
-  world.meter().send(frames);
-  world.settle();
-  CHECK(world.meter().closed == CloseReason::protocol_error);
+TEST_CASE("batch: an id that still awaits its answer may not carry another message") {
+  const std::string batch = protocol::encode_batch({event("k", 2)});
+  std::string payload;
+  protocol::append_event(payload, event("k", 1).view());
+  for (const bool publish_first : {true, false}) {
+    BatchWorld world;
+    world.begin().hold_commits = true;
+    std::string frames;
+    if (publish_first) protocol::append_publish(frames, 9, payload);
+    protocol::append_batch(frames, 9, batch);
+    if (!publish_first) protocol::append_publish(frames, 9, payload);
+    world.meter().send(frames);
+    world.settle();
+    CHECK(world.meter().closed == CloseReason::protocol_error);
+    CHECK(world.counters().events_received == 1);
+  }
 }

@@ -272,3 +272,16 @@ TEST_CASE("resume: what a full store has refused must still come first") {
   world.meter().publish("k", 5).publish("k", 6);
   CHECK(world.meter().take_answers() == "k/5+ k/6+");
 }
+
+TEST_CASE("resume: a client that now takes less than is in flight begins anew") {
+  SessionWorld world;
+  world.meter().publish("k", 1).publish("j", 1);
+  CHECK(world.backend().take() == "k/1 j/1");
+  world.settings.in_flight = 1;  // the same as a smaller window of the client's
+  world.reconfigure();
+  world.backend().drop().connect();
+  CHECK_FALSE(world.backend().welcome->resumed);
+  CHECK(world.backend().take() == "k/1");
+  world.backend().ack("k/1");
+  CHECK(world.backend().take() == "j/1");
+}
