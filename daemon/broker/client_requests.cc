@@ -25,16 +25,6 @@ ControlOutcome not_allowed(const std::string& what) {
   return {ErrorCode::not_allowed, "the client policy does not grant " + what};
 }
 
-constexpr size_t kNameMax = 128;
-
-// As in the configuration.
-bool is_name(std::string_view name) {
-  return name.size() <= kNameMax && std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  std::string_view("._-:@").find(c) != std::string_view::npos;
-         });
-}
-
 std::string full_name(const Client& client, const std::string& name) {
   return client.client_id + "/" + name;
 }
@@ -73,7 +63,7 @@ ControlOutcome ClientRequests::subscribe(const Client& client, const protocol::S
   const ClientPolicy* policy = policy_of(client);
   if (policy == nullptr || policy->subscriptions_max == 0 || policy->sources.empty())
     return not_allowed("subscriptions");
-  if (!is_name(request.name))
+  if (!is_subscription_name(request.name))
     return {ErrorCode::invalid, "a name is up to 128 letters, digits and . _ - : @"};
   if (request.in_flight > protocol::kWindowMax)
     return {ErrorCode::invalid, "in_flight is at most 4095"};

@@ -55,6 +55,7 @@ struct Peer {
   uint16_t replies_due = 0;     // to control requests
   bool parked = false;          // its session waits for the client's next connection
   bool transport_gone = false;  // of a parked one
+  uint64_t parked_until_ms = 0;
   bool output_announced = false;
 };
 

@@ -18,9 +18,8 @@ void Resumption::park(Client& client, Peer& peer) {
   peer.parked = true;
   client.connection = 0;
   client.parked = peer.id;
-  queue_.push_back({peer.id, client.number,
-                    core_.now.monotonic_ms + core_.settings.session_ttl_ms});
-  ++parked_count_;
+  peer.parked_until_ms = core_.now.monotonic_ms + core_.settings.session_ttl_ms;
+  parked_.insert({peer.parked_until_ms, peer.id, client.number});
 }
 
 void Resumption::end(Client& client) {
@@ -33,7 +32,7 @@ void Resumption::end(Client& client) {
 
 // The parked Peer's connection may still be closing: then its last word removes it.
 void Resumption::release(Client& client, Peer& parked) {
-  --parked_count_;
+  parked_.erase({parked.parked_until_ms, parked.id, client.number});
   client.parked = 0;
   parked.parked = false;
   parked.resumable.reset();
@@ -116,13 +115,10 @@ void Resumption::start_new(Peer& fresh) {
 }
 
 void Resumption::expire_due() {
-  while (!queue_.empty()) {
-    const Parked oldest = queue_.front();
-    Client* client = core_.state.clients.find(oldest.client);
-    const bool waits = client != nullptr && client->parked == oldest.connection;
-    if (waits && oldest.until_ms > core_.now.monotonic_ms) return;
-    queue_.pop_front();
-    if (!waits) continue;
+  while (!parked_.empty()) {
+    const auto [until_ms, connection, number] = *parked_.begin();
+    if (until_ms > core_.now.monotonic_ms) return;
+    Client* client = core_.state.clients.find(number);
     ++core_.counters.sessions_expired;
     core_.notice(Severity::info, "session_expired", client->client_id,
                  "did not come back within session_ttl; what was in flight is delivered anew");
@@ -131,8 +127,8 @@ void Resumption::expire_due() {
 }
 
 std::optional<uint64_t> Resumption::deadline_ms() const {
-  if (queue_.empty()) return std::nullopt;
-  return queue_.front().until_ms;
+  if (parked_.empty()) return std::nullopt;
+  return std::get<0>(*parked_.begin());
 }
 
 }  // namespace sink::broker

@@ -4,7 +4,8 @@
 // has received is not sent again on a resumed session, what it has not is sent next, in order.
 #pragma once
 
-#include <deque>
+#include <set>
+#include <tuple>
 
 #include "daemon/broker/core.h"
 #include "daemon/broker/delivery.h"
@@ -31,15 +32,9 @@ class Resumption {
 
   void expire_due();
   std::optional<uint64_t> deadline_ms() const;
-  size_t parked() const { return parked_count_; }
+  size_t parked() const { return parked_.size(); }
 
  private:
-  struct Parked {
-    ConnectionId connection = 0;
-    ClientNumber client = 0;
-    uint64_t until_ms = 0;
-  };
-
   std::optional<protocol::NewSessionReason> judge(Client& client, Peer* parked,
                                                   const protocol::SessionPoint* asked,
                                                   uint16_t window,
@@ -52,8 +47,8 @@ class Resumption {
   Core& core_;
   Intake& intake_;
   Delivery& delivery_;
-  std::deque<Parked> queue_;  // oldest first; some have ended meanwhile
-  size_t parked_count_ = 0;
+  // Those that wait: until when, which Peer, whose. As many as clients at most.
+  std::set<std::tuple<uint64_t, ConnectionId, ClientNumber>> parked_;
 };
 
 }  // namespace sink::broker

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sink::broker {
@@ -57,5 +58,17 @@ struct SubscriptionSpec {
   std::vector<NackRule> on_nack;
   bool operator==(const SubscriptionSpec&) const = default;
 };
+
+// A subscription's name as an operator or a client may choose it: 1 to 128 letters, digits and
+// . _ - : @ (the client's own stand behind its client_id and a slash).
+inline bool is_subscription_name(std::string_view name) {
+  constexpr std::string_view kMarks = "._-:@";
+  for (const char c : name) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!letter && !(c >= '0' && c <= '9') && kMarks.find(c) == std::string_view::npos)
+      return false;
+  }
+  return !name.empty() && name.size() <= 128;
+}
 
 }  // namespace sink::broker

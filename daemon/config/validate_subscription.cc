@@ -10,19 +10,12 @@ namespace {
 
 using broker::NackRule;
 
-constexpr size_t kNameMax = 128;
 constexpr size_t kPatternMax = 1'024;
-
-bool is_name_byte(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("._-:@").find(c) != std::string_view::npos;
-}
 
 void check_names(const broker::SubscriptionSpec& spec, const std::string& path, RuleCheck& check) {
   if (spec.name.empty()) {
     check.refuse(path + ".name", "is missing or empty", "write name = \"readings\", say");
-  } else if (spec.name.size() > kNameMax ||
-             !std::all_of(spec.name.begin(), spec.name.end(), is_name_byte)) {
+  } else if (!broker::is_subscription_name(spec.name)) {
     check.refuse(path + ".name", "is not a name",
                  "use up to 128 letters, digits and . _ - : @ without spaces");
   }

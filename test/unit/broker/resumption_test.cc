@@ -140,6 +140,7 @@ TEST_CASE("resume: a device that comes another way before the old one is missed 
   for (int i = 0; i < 30; ++i) {
     world.backend().connect();  // the broker still believes in the older connection
     REQUIRE(world.backend().welcome->resumed);
+    CHECK(world.broker().sessions().parked() == 0);  // nothing is left of those before
   }
   CHECK(world.backend().take().empty());
   CHECK_FALSE(world.alarmed("identity/"));
