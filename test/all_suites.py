@@ -14,7 +14,7 @@ import sys
 
 DOCTEST = re.compile(r"test cases:\s*\d+ \|\s*(\d+) passed \|\s*(\d+) failed")
 TOTAL = re.compile(r"^(\d+) passed, (\d+) failed", re.MULTILINE)
-END_LINES = 30  # of the output of what failed
+END_LINES = 12  # of the output of what failed
 
 
 def count(text, succeeded):

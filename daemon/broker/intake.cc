@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/batch.h"
+#include "protocol/batch_refusals.h"
 
 namespace sink::broker {
 namespace {
@@ -148,8 +149,7 @@ void Intake::refuse(Peer& peer, const AckTarget& target, Refusal refusal) {
   if (target.in_batch) {
     OpenBatch& batch = peer.batches[target.message_id];
     ++batch.refused;
-    protocol::append_varint(batch.refusals, target.index);
-    batch.refusals.push_back(machine);
+    protocol::append_refusal(batch.refusals, target.index, machine);
     return finish_one(peer, target.message_id);
   }
   answer_nack(peer, target.message_id, {&machine, 1}, text_of(refusal));

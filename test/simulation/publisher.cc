@@ -1,6 +1,7 @@
 #include "test/simulation/publisher.h"
 
 #include "protocol/batch.h"
+#include "protocol/batch_refusals.h"
 
 namespace sink::simulation {
 namespace {
@@ -145,11 +146,9 @@ void Publisher::on_answer(const std::vector<uint64_t>& places, const protocol::N
   if (nack != nullptr && places.size() == 1 && nack->machine.size() == 1) {
     refused[0] = nack->machine[0];
   } else if (nack != nullptr) {
-    protocol::Cursor cursor(nack->machine);
-    uint64_t index = 0;
-    protocol::Bytes reason;
-    while (!cursor.at_end() && cursor.varint(index) && cursor.take(1, reason))
-      refused[index] = reason[0];
+    const auto row = protocol::decode_refusals(nack->machine, places.size());
+    if (!row) return stage_.referee.violate(name() + " cannot read why its batch is refused");
+    refused = *row;
   }
   for (size_t i = 0; i < places.size(); ++i) {
     const auto why = refused.find(i);

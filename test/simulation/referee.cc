@@ -3,15 +3,10 @@
 #include <algorithm>
 
 #include "protocol/batch.h"
+#include "protocol/batch_refusals.h"
 
 namespace sink::simulation {
 namespace {
-
-bool matches(const std::string& pattern, const std::string& text) {
-  const size_t star = pattern.find('*');
-  if (star == std::string::npos) return pattern == text;
-  return text.size() >= star && text.compare(0, star, pattern, 0, star) == 0;
-}
 
 std::string key_name_of(const std::string& source, const protocol::EventView& event) {
   return source + "|" + std::to_string(event.event_type_id) + "|" + std::string(event.key);
@@ -68,18 +63,13 @@ void Referee::owe(Event& event) {
   const bool certain = event.owed.empty() && event.epoch == epoch_;
   for (const std::string& name : active_) {
     const RefereedSubscription& subscription = subscriptions_.at(name);
-    if (!matches(subscription.sources, event.source) ||
-        !matches(subscription.keys, event.content.key) ||
-        event.content.event_type_id < subscription.first_type ||
-        event.content.event_type_id > subscription.last_type)
-      continue;
-    const bool is_template = subscription.consumer.ends_with("*");
-    if (!is_template) {
+    if (!subscription.wants(event.source, event.content)) continue;
+    if (!subscription.is_template()) {
       event.owed.try_emplace(name + " " + subscription.consumer, certain);
       continue;
     }
     for (const std::string& client : seen_clients_)
-      if (matches(subscription.consumer, client))
+      if (RefereedSubscription::matches(subscription.consumer, client))
         event.owed.try_emplace(name + " " + client, certain && known_clients_.count(client) != 0);
   }
 }
@@ -340,18 +330,15 @@ void Referee::on_publish_answer(Connection& to, uint16_t id, const protocol::Nac
   if (found == published.end())
     return violate("an answer to a message id that " + to.identity + " has not sent");
   const Publication& publication = found->second;
-  std::set<uint64_t> refused;
-  if (nack != nullptr && !publication.batch) refused.insert(0);
-  if (nack != nullptr && publication.batch) {
-    protocol::Cursor cursor(nack->machine);
-    protocol::Bytes reason;
-    for (uint64_t index = 0; !cursor.at_end(); refused.insert(index))
-      if (!cursor.varint(index) || !cursor.take(1, reason) || index >= publication.events.size())
-        return violate("a batch is refused in words that nobody understands");
-  }
+  std::optional<std::map<uint64_t, char>> refused(std::in_place);
+  if (nack != nullptr && publication.batch)
+    refused = protocol::decode_refusals(nack->machine, publication.events.size());
+  else if (nack != nullptr)
+    refused->emplace(0, '\0');
+  if (!refused) return violate("a batch is refused in words that nobody understands");
   for (size_t i = 0; i < publication.events.size(); ++i) {
-    trace_.note(now_ms_, refused.count(i) == 0 ? "safe" : "refused", id, publication.events[i]);
-    judge_answer(publication.events[i], refused.count(i) == 0);
+    trace_.note(now_ms_, refused->count(i) == 0 ? "safe" : "refused", id, publication.events[i]);
+    judge_answer(publication.events[i], refused->count(i) == 0);
   }
   to.dialogue->answered[id] = publication;
   published.erase(found);

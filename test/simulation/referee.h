@@ -20,26 +20,12 @@
 
 #include "protocol/control/greeting.h"
 #include "protocol/session.h"
+#include "test/simulation/refereed_subscription.h"
 #include "test/simulation/trace.h"
 
 namespace sink::simulation {
 
 using ConnectionId = uint64_t;
-
-// A subscription as the referee understands it. `keys` and `sources` know only "*".
-struct RefereedSubscription {
-  std::string name;
-  std::string consumer;  // a client_id, or one that ends in "*"
-  std::string sources = "*";
-  std::string keys = "*";
-  uint64_t first_type = 0;
-  uint64_t last_type = UINT64_MAX;
-  bool ordered = true;
-  uint64_t expire_after_ms = 0;  // 0: never
-  uint32_t window = 1;
-  uint32_t attempts_max = 0;  // 0: no limit
-  uint64_t ack_timeout_ms = 0;
-};
 
 // What a consumer's NACK does, by the first byte of its machine message; the gateway is configured
 // to the same.
