@@ -72,8 +72,9 @@ void Fold::on_event(Position position, std::string_view payload) {
       state_.clients.reserve_numbers(record->source + 1);
     return;
   }
-  source->progress.record(event->event_type_id, event->key, event->offset,
-                          ProducerProgress::kKeysMax);
+  if (!is_uplink(source->client_id))
+    source->progress.record(event->event_type_id, event->key, event->offset,
+                            ProducerProgress::kKeysMax);
   auto& newest = source->freshness[event->event_type_id];
   newest = std::max(newest, event->timestamp);
   if (source->freshness.size() > Client::kFreshnessMax)
@@ -94,6 +95,7 @@ bool Fold::apply(RecordKind kind, std::string_view payload) {
   if (kind == kinds::subscription_removed) return subscription_removed(payload);
   if (kind == kinds::tracker) return tracker(payload);
   if (kind == kinds::tracker_removed) return tracker_removed(payload);
+  if (kind == kinds::upstream) return upstream(payload);
   if (kind == kinds::tracker_state) return tracker_state(payload);
   return false;
 }
@@ -143,6 +145,9 @@ bool Fold::client_state(std::string_view payload) {
 bool Fold::subscription(std::string_view payload) {
   auto record = decode_subscription(payload);
   if (!record || record->id == 0 || !plausible(record->id, state_.next_subscription)) return false;
+  // Known by another id: that one was removed, and the record of it is lost.
+  const Subscription* former = state_.find_subscription(record->spec.name);
+  if (former != nullptr && former->id != record->id) remove_subscription(former->id);
   auto& slot = state_.subscriptions[record->id];
   if (!slot) slot = std::make_unique<Subscription>();
   slot->id = record->id;
@@ -159,14 +164,17 @@ bool Fold::subscription(std::string_view payload) {
 bool Fold::subscription_removed(std::string_view payload) {
   const auto record = decode_released(payload);
   if (!record || !plausible(record->tracker, state_.next_subscription)) return false;
-  const auto removed = state_.subscriptions.find(record->tracker);
-  if (removed != state_.subscriptions.end()) {
-    // Its trackers went before it; the records of that may be lost.
-    for (const Tracker* tracker : removed->second->trackers) state_.trackers[tracker->id].reset();
-    state_.subscriptions.erase(removed);
-  }
+  remove_subscription(record->tracker);
   state_.next_subscription = std::max(state_.next_subscription, record->tracker + 1);
   return true;
+}
+
+// Its trackers went before it; the records of that may be lost.
+void Fold::remove_subscription(SubscriptionId id) {
+  const auto removed = state_.subscriptions.find(id);
+  if (removed == state_.subscriptions.end()) return;
+  for (const Tracker* tracker : removed->second->trackers) state_.trackers[tracker->id].reset();
+  state_.subscriptions.erase(removed);
 }
 
 bool Fold::tracker(std::string_view payload) {
@@ -271,6 +279,14 @@ bool Fold::progress(std::string_view payload) {
   return true;
 }
 
+bool Fold::upstream(std::string_view payload) {
+  const auto record = decode_upstream(payload);
+  if (!record) return false;
+  state_.upstreams[record->uplink].note(record->server, record->server_instance_id,
+                                        record->latest);
+  return true;
+}
+
 namespace {
 
 void write_client(Client& client, storage::SnapshotWriter& writer) {
@@ -335,6 +351,10 @@ void write_fold(State& state, const std::function<std::vector<Position>(Tracker&
   if (!state.trackers.back() && state.trackers.size() > 1)
     writer.add(kinds::tracker_removed,
                encode(ReleasedRecord{static_cast<TrackerId>(state.trackers.size() - 1), 0}));
+  for (const auto& [uplink, upstream] : state.upstreams)
+    for (const auto& [server, instance_id] : upstream.instance_ids)
+      writer.add(kinds::upstream,
+                 encode(UpstreamRecord{uplink, server, instance_id, server == upstream.latest}));
   for (const auto& tracker : state.trackers)
     if (tracker) write_tracker(*tracker, collect(*tracker), writer);
 }

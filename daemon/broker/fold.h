@@ -28,6 +28,7 @@ class Fold final : public storage::Replay {
   bool client_quarantine(std::string_view payload);
   bool client_state(std::string_view payload);
   bool subscription(std::string_view payload);
+  void remove_subscription(SubscriptionId id);
   bool subscription_removed(std::string_view payload);
   bool tracker(std::string_view payload);
   bool tracker_removed(std::string_view payload);
@@ -37,6 +38,7 @@ class Fold final : public storage::Replay {
   bool quarantined(std::string_view payload);
   bool released(std::string_view payload);
   bool progress(std::string_view payload);
+  bool upstream(std::string_view payload);
   bool apply(RecordKind kind, std::string_view payload);
 
   State& state_;

@@ -240,14 +240,7 @@ void Referee::on_fenced(ConnectionId connection, bool output_left) {
   settle_accounts(found->second, found->second.session.has_value());
   if (!output_left) return;
   for (auto& [name, to] : trackers_)
-    if (name.ends_with(" " + found->second.identity)) {
-      to.output_lost_ms = now_ms_;
-      // A delivery that never left may have been one of the last attempts.
-      for (const auto& [key, refused] : to.refused)
-        for (const auto& [index, refusal] : refused)
-          to.failures[refusal.event] = std::max(to.failures[refusal.event],
-                                                to.subscription->attempts_max);
-    }
+    if (name.ends_with(" " + found->second.identity)) to.output_lost_ms = to.unseen_ms = now_ms_;
 }
 
 void Referee::on_closed(ConnectionId connection, bool output_left) {
@@ -258,7 +251,10 @@ void Referee::on_closed(ConnectionId connection, bool output_left) {
 void Referee::on_orderly_stop() {
   connections_.clear();
   parked_.clear();
-  for (auto& [name, to] : trackers_) to.in_flight.clear();
+  for (auto& [name, to] : trackers_) {
+    to.in_flight.clear();
+    to.unseen_ms = now_ms_;
+  }
 }
 
 // Answers not yet written are forgotten: a window's worth of them.
@@ -485,7 +481,9 @@ bool Referee::key_is_held(Tracker& to, const Event& event, Moment since, std::st
     const uint32_t most = to.subscription->attempts_max;
     const uint64_t expires = to.subscription->expire_after_ms;
     const bool expired = expires != 0 && now_ms_ >= events_.at(blocker).seen_ms + expires;
-    const bool given_up = most != 0 && to.failures[blocker] + (late ? 1 : 0) >= most;
+    // Deliveries that never left may have been attempts that failed.
+    const bool unseen = to.unseen_ms && events_.at(blocker).seen_ms <= *to.unseen_ms;
+    const bool given_up = most != 0 && (unseen || to.failures[blocker] + (late ? 1 : 0) >= most);
     if (expired || given_up) {  // perhaps it is in quarantine
       at = refused.erase(at);
       continue;

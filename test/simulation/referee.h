@@ -144,6 +144,7 @@ class Referee {
     // key -> index and offset of the newest first delivery
     std::map<std::string, std::pair<uint64_t, uint64_t>> newest;
     std::optional<uint64_t> output_lost_ms;  // first deliveries may have been lost with it
+    std::optional<uint64_t> unseen_ms;       // any delivery may have been lost unseen until then
     std::set<std::string> delivered;
   };
   struct Progress {

@@ -232,6 +232,19 @@ TEST_CASE("recovery: a removed subscription takes trackers along whose own remov
   CHECK(state.trackers.size() == 2);  // its number is used up
 }
 
+TEST_CASE("recovery: a subscription known by another id was removed, and the record of it lost") {
+  State state;
+  Fold fold(state);
+  fold.on_record(kinds::subscription, encode(subscription_record(1)));
+  fold.on_record(kinds::tracker, encode(TrackerRecord{1, 1, "c", false}));
+  fold.on_record(kinds::subscription, encode(subscription_record(2)));
+  fold.on_record(kinds::tracker, encode(TrackerRecord{2, 2, "c", false}));
+  CHECK(state.subscriptions.size() == 1);
+  CHECK(state.subscriptions.count(2) == 1);
+  CHECK(state.tracker(1) == nullptr);
+  CHECK(state.tracker(2) != nullptr);
+}
+
 TEST_CASE("recovery: a client known by another number was forgotten, and the record of it lost") {
   State state;
   Fold fold(state);
