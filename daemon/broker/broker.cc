@@ -16,7 +16,9 @@ Broker::Broker(storage::EventLog& log, State state, Transport& transport, DiskLa
       delivery_(core_),
       intake_(core_, delivery_),
       catalog_(core_, delivery_),
-      sessions_(core_, intake_, delivery_, catalog_) {
+      sessions_(core_, intake_, delivery_, catalog_),
+      uplinks_(core_, sessions_) {
+  sessions_.set_uplinks(&uplinks_);
   core_.state = std::move(state);
   log.set_owner(this);
 }
@@ -46,6 +48,12 @@ std::vector<std::string> Broker::reconfigure(const Settings& settings,
   if (settings.commit_linger_ms > 0) core_.log.reserve_positions();
   core_.cache.set_limit(settings.cache_bytes);
   return catalog_.apply(specs);
+}
+
+std::vector<std::string> Broker::set_uplinks(const std::vector<UplinkSpec>& specs,
+                                             Dialler* dialler) {
+  uplinks_.set_dialler(dialler);
+  return uplinks_.configure(specs);
 }
 
 // ---- the network edge ------------------------------------------------------------------------
@@ -86,12 +94,21 @@ void Broker::close(ConnectionId connection, CloseReason reason) {
   if (Peer* peer = core_.peers.find(connection)) sessions_.close(*peer, reason);
 }
 
+void Broker::dialled(ConnectionId connection) {
+  if (Peer* peer = core_.peers.find(connection)) uplinks_.dialled(*peer);
+}
+
+void Broker::dial_failed(ConnectionId connection, std::string reason) {
+  if (Peer* peer = core_.peers.find(connection)) uplinks_.dial_failed(*peer, std::move(reason));
+}
+
 // ---- the loop --------------------------------------------------------------------------------
 
 bool Broker::turn() {
   run_timers();
   sessions_.close_silent();
   sessions_.expire_sessions();
+  uplinks_.run_due();
   intake_.write_due();
   sessions_.resume_paused();
   const bool done = delivery_.pump_all();
@@ -144,6 +161,7 @@ std::optional<uint64_t> Broker::deadline_ms() const {
   std::optional<uint64_t> deadline;
   for (const auto& candidate :
        {core_.timers.next_ms(), sessions_.silence_deadline_ms(), sessions_.expiry_deadline_ms(),
+        uplinks_.deadline_ms(),
         intake_.deadline_ms(), delivery_.settlements_deadline_ms(),
         core_.log.deadline_ms(core_.log_time())})
     if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);
@@ -198,6 +216,7 @@ void Broker::on_committed(const storage::CommitReceipt& receipt,
   intake_.on_committed(receipt.sequence());
   delivery_.on_committed(receipt.sequence());
   sessions_.on_committed(receipt.sequence());
+  uplinks_.on_committed(receipt.sequence());
 }
 
 }  // namespace sink::broker

@@ -20,6 +20,7 @@
 #include "daemon/broker/fold.h"
 #include "daemon/broker/intake.h"
 #include "daemon/broker/sessions.h"
+#include "daemon/broker/uplinks.h"
 
 namespace sink::broker {
 
@@ -36,6 +37,9 @@ class Broker final : public storage::LogOwner {
   std::vector<std::string> reconfigure(const Settings& settings,
                                        const std::vector<SubscriptionSpec>& specs);
 
+  // After start() and after reconfigure(): what this gateway forwards to. Returns what changed.
+  std::vector<std::string> set_uplinks(const std::vector<UplinkSpec>& specs, Dialler* dialler);
+
   // Every call below belongs to the moment set here last.
   void set_time(Time now) { core_.now = now; }
 
@@ -50,6 +54,9 @@ class Broker final : public storage::LogOwner {
   // True once the client is accepted and until its connection is closed or taken over.
   bool is_connected(ConnectionId connection);
   void close(ConnectionId connection, CloseReason reason);
+  // A connection that Dialler was asked for is ready for bytes; or there will be none, because.
+  void dialled(ConnectionId connection);
+  void dial_failed(ConnectionId connection, std::string reason);
 
   // ---- the loop ----
   // True: there is more to do at once.
@@ -67,6 +74,7 @@ class Broker final : public storage::LogOwner {
   Sessions& sessions() { return sessions_; }
   Delivery& delivery() { return delivery_; }
   Catalog& catalog() { return catalog_; }
+  Uplinks& uplinks() { return uplinks_; }
 
   // storage::LogOwner
   void before_commit() override;
@@ -89,6 +97,7 @@ class Broker final : public storage::LogOwner {
   Intake intake_;
   Catalog catalog_;
   Sessions sessions_;
+  Uplinks uplinks_;
   LatencyHistogram commit_times_;
   uint64_t next_tidy_ms_ = 0;
   size_t gaps_told_ = 0;

@@ -8,8 +8,10 @@
 namespace sink::broker {
 namespace {
 
+// A template means clients: an uplink is named in full.
 bool consumes(const Subscription& subscription, std::string_view client_id) {
-  return subscription.is_template ? glob_match(subscription.spec.consumer, client_id)
+  return subscription.is_template ? !is_uplink(client_id) &&
+                                        glob_match(subscription.spec.consumer, client_id)
                                   : subscription.spec.consumer == client_id;
 }
 

@@ -24,6 +24,9 @@ const char* to_string(CloseReason reason) {
     case CloseReason::client_limit: return "no room for another client";
     case CloseReason::unanswered: return "no delivery was answered in time";
     case CloseReason::revoked: return "certificate no longer valid";
+    case CloseReason::reserved_name: return "a client_id that only an uplink may have";
+    case CloseReason::unreachable: return "the upstream server did not answer";
+    case CloseReason::refused_by_upstream: return "refused by the upstream server";
   }
   return "unknown";
 }
@@ -45,6 +48,9 @@ const char* label_of(CloseReason reason) {
     case CloseReason::client_limit: return "client_limit";
     case CloseReason::unanswered: return "unanswered";
     case CloseReason::revoked: return "revoked";
+    case CloseReason::reserved_name: return "reserved_name";
+    case CloseReason::unreachable: return "unreachable";
+    case CloseReason::refused_by_upstream: return "refused_by_upstream";
   }
   return "unknown";
 }

@@ -18,6 +18,7 @@
 #include "daemon/broker/peers.h"
 #include "daemon/broker/router.h"
 #include "daemon/broker/timers.h"
+#include "daemon/broker/uplink_spec.h"
 #include "daemon/broker/young_events.h"
 #include "storage/event_log.h"
 
@@ -46,9 +47,9 @@ struct Settings {
 enum class CloseReason : uint8_t {
   peer_closed, protocol_error, instance_id_mismatch, quarantined, unsupported_protocol_version,
   unsupported_application_version, taken_over, takeover_limit, silent, kicked, forgotten, draining,
-  client_limit, unanswered, revoked,
+  client_limit, unanswered, revoked, reserved_name, unreachable, refused_by_upstream,
 };
-inline constexpr int kCloseReasons = 15;
+inline constexpr int kCloseReasons = 18;
 const char* to_string(CloseReason reason);
 // As a label: "peer_closed".
 const char* label_of(CloseReason reason);
@@ -95,6 +96,7 @@ struct State {
   std::map<SubscriptionId, std::unique_ptr<Subscription>> subscriptions;
   std::vector<std::unique_ptr<Tracker>> trackers{1};  // by id; 0 is none
   SubscriptionId next_subscription = 1;
+  std::map<std::string, UpstreamMemory> upstreams;    // by the uplink's name
   std::vector<Subscription*> routable;                // rebuilt from subscriptions
 
   Tracker* tracker(TrackerId id) { return id < trackers.size() ? trackers[id].get() : nullptr; }

@@ -13,10 +13,12 @@ constexpr std::string_view kSourcePlaceholder = "{source}";
 
 }  // namespace
 
-// Version 1 says what version 0 cannot; a frame that would not hold it all is a plain PUBLISH.
+// Version 1 tells a client what version 0 cannot; a frame that would not hold it all is a plain
+// PUBLISH, and so is what goes to a server.
 void Delivery::append_delivery(Peer& peer, uint16_t id, const Tracker& tracker,
                                std::string_view payload, const Flight& flight) {
-  if (!peer.resumable) return protocol::append_publish(peer.output.tail(), id, payload);
+  if (!peer.resumable || peer.uplink != nullptr)
+    return protocol::append_publish(peer.output.tail(), id, payload);
   protocol::Deliver deliver;
   deliver.message_id = id;
   deliver.subscription = tracker.subscription->spec.name;

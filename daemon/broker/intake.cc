@@ -80,7 +80,10 @@ void Intake::take(Peer& peer, const protocol::EventView& event, protocol::Bytes 
   ++core_.counters.events_received;
   if (core_.log.failed()) return;  // no answer: unknown, the publisher sends it again (P3, P6)
   if (!protocol::event_fits(payload.size())) return refuse(peer, target, Refusal::too_large);
-  switch (client.progress.check(event.event_type_id, event.key, event.offset)) {
+  // Behind an upstream stand many sources, whose keys and offsets may meet.
+  const bool many_sources = peer.uplink != nullptr;
+  switch (many_sources ? OffsetVerdict::fresh
+                       : client.progress.check(event.event_type_id, event.key, event.offset)) {
     case OffsetVerdict::duplicate:
       ++core_.counters.events_duplicate;
       return ack_when_committed(target);
@@ -122,7 +125,10 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
   if (!room || older_refused_ms) {
     peer.refused.add(event.event_type_id, event.key, event.offset,
                      room ? *older_refused_ms : now_ms);
-    return refuse(peer, target, Refusal::storage_full);
+    refuse(peer, target, Refusal::storage_full);
+    if (!room && !peer.closing && peer.refused.expect_pong(now_ms))
+      protocol::append_ping(peer.output.tail());
+    return;
   }
   peer.refused.remove(event.event_type_id, event.key, event.offset);
   if (core_.settings.commit_linger_ms > 0) core_.log.reserve_positions();
@@ -137,8 +143,9 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
     core_.log.append_event(position, prefix_, payload, static_cast<uint32_t>(matched.size()));
     acks_.push_back({core_.log.open_sequence(), target});
   }
-  client.progress.record(event.event_type_id, event.key, event.offset,
-                         core_.settings.keys_per_client);
+  if (peer.uplink == nullptr)
+    client.progress.record(event.event_type_id, event.key, event.offset,
+                           core_.settings.keys_per_client);
   ++core_.counters.events_accepted;
   for (Tracker* tracker : matched) delivery_.add(*tracker, position);
 }
@@ -243,6 +250,8 @@ void Intake::on_settled(const YoungEvent& event) {
 // Called when every older event is in the log or settled: after a crash the resend of an older one
 // must not look like an offset that goes backwards.
 void Intake::note_progress(const YoungEvent& event) {
+  const Client* source = core_.state.clients.find(event.source);
+  if (source == nullptr || is_uplink(source->client_id)) return;
   const auto stored =
       protocol::decode_event(std::string_view(event.record).substr(event.payload_at));
   if (stored)

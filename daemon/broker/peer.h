@@ -31,6 +31,8 @@ struct Flight {
   protocol::TallyMark mark;        // version 1
 };
 
+struct Uplink;
+
 struct Peer {
   Peer(ConnectionId connection, uint16_t first_message_id, uint16_t window_size)
       : id(connection), session(protocol::Role::server), window(first_message_id, window_size) {}
@@ -46,6 +48,8 @@ struct Peer {
   std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
   std::string address;
   Client* client = nullptr;
+  Uplink* uplink = nullptr;  // this side has made the connection; null: a client has
+  bool awaits_record = false;  // of an uplink: until the server's instance id is committed
   uint64_t last_heard_ms = 0;
   Peer* quieter = nullptr;  // neighbours in the list by last_heard_ms
   Peer* louder = nullptr;

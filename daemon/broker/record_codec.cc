@@ -363,6 +363,30 @@ std::optional<ProgressRecord> decode_progress(std::string_view bytes) {
   return if_complete(fields, std::move(record));
 }
 
+std::string encode(const UpstreamRecord& record) {
+  std::string out;
+  append_chunk(out, record.uplink);
+  append_chunk(out, record.server);
+  append_flag(out, record.server_instance_id.has_value());
+  append_varint(out, record.server_instance_id.value_or(0));
+  append_flag(out, record.latest);
+  return out;
+}
+
+std::optional<UpstreamRecord> decode_upstream(std::string_view bytes) {
+  Fields fields(bytes);
+  UpstreamRecord record;
+  bool known = false;
+  uint32_t server_instance_id = 0;
+  fields.text(record.uplink);
+  fields.text(record.server);
+  fields.flag(known);
+  fields.number(server_instance_id);
+  fields.flag(record.latest);
+  if (known) record.server_instance_id = server_instance_id;
+  return if_complete(fields, std::move(record));
+}
+
 std::string encode(const TrackerStateRecord& record) {
   std::string out;
   append_varint(out, record.id);

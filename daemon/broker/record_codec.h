@@ -27,6 +27,7 @@ inline constexpr auto attempt = static_cast<RecordKind>(24);
 inline constexpr auto quarantined = static_cast<RecordKind>(25);
 inline constexpr auto released = static_cast<RecordKind>(26);
 inline constexpr auto progress = static_cast<RecordKind>(27);
+inline constexpr auto upstream = static_cast<RecordKind>(28);
 // Only in snapshots.
 inline constexpr auto tracker_state = static_cast<RecordKind>(40);
 inline constexpr auto client_state = static_cast<RecordKind>(41);
@@ -127,6 +128,16 @@ struct ProgressRecord {
 };
 std::string encode(const ProgressRecord& record);
 std::optional<ProgressRecord> decode_progress(std::string_view bytes);
+
+// What an uplink knows of one of its servers.
+struct UpstreamRecord {
+  std::string uplink;
+  std::string server;                         // as the configuration writes it
+  std::optional<uint32_t> server_instance_id;  // nullopt: forgotten
+  bool latest = false;                        // the uplink was connected to it last
+};
+std::string encode(const UpstreamRecord& record);
+std::optional<UpstreamRecord> decode_upstream(std::string_view bytes);
 
 struct TrackerStateRecord {
   TrackerId id = 0;

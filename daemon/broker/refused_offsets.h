@@ -1,9 +1,12 @@
-// The events of one connection that were refused because the store was full. Until such an event
-// comes again, later ones of its key are refused too: accepted before it, they would make its
-// offset go backwards, and it could never be accepted. Not responsible for answering. Bounded; a
-// publisher that never sends an event again is waited for a while only. Ends with the connection.
+// The events of one session that were refused because the store was full. Until such an event comes
+// again, later ones of its key are refused too: accepted before it, they would make its offset go
+// backwards, and it could never be accepted. Not responsible for answering. Bounded; a
+// publisher that never sends an event again is waited for a while only: kPatienceMs from when it has
+// read of the refusal, and then kGraceMs from the next event of the key on, because the one that is
+// waited for may come right behind it where the process stood still. Ends with the session.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -17,6 +20,23 @@ class RefusedOffsets {
  public:
   static constexpr size_t kMax = 4'096;
   static constexpr uint64_t kPatienceMs = 5'000;
+  static constexpr uint64_t kGraceMs = 1'000;
+  static constexpr uint64_t kUnreadMaxMs = 30'000;  // for a peer that does not answer PINGs
+
+  // A refusal is about to be sent. True: a PING is due behind it, so that the PONG tells when the
+  // publisher has read it; until then no patience runs out.
+  [[nodiscard]] bool expect_pong(uint64_t now_ms) {
+    if (unread_) return false;
+    unread_ = true;
+    unread_since_ms_ = now_ms;
+    return true;
+  }
+  void on_pong(uint64_t now_ms) {
+    if (!unread_) return;
+    unread_ = false;
+    for (auto& [name, key] : keys_)
+      for (auto& [offset, refused_ms] : key.refused_ms) refused_ms = std::max(refused_ms, now_ms);
+  }
 
   // When an older event of the key was refused for want of room, if it has not come again since.
   std::optional<uint64_t> older_refused_ms(uint64_t event_type_id, std::string_view key,
@@ -24,7 +44,17 @@ class RefusedOffsets {
     if (keys_.empty()) return std::nullopt;
     const auto found = keys_.find({event_type_id, std::string(key)});
     if (found == keys_.end()) return std::nullopt;
-    Offsets& offsets = found->second;
+    Offsets& offsets = found->second.refused_ms;
+    if (unread_ && now_ms >= unread_since_ms_ + kUnreadMaxMs) on_pong(now_ms);
+    if (unread_) {
+      const bool waits = offsets.begin()->first < offset;
+      return waits ? std::optional(offsets.begin()->second) : std::nullopt;
+    }
+    if (!found->second.in_grace && offsets.begin()->second + kPatienceMs <= now_ms) {
+      found->second.in_grace = true;
+      for (auto& [refused, refused_ms] : offsets)
+        refused_ms = std::max(refused_ms, now_ms + kGraceMs - kPatienceMs);
+    }
     while (!offsets.empty() && offsets.begin()->second + kPatienceMs <= now_ms) {
       offsets.erase(offsets.begin());
       --size_;
@@ -40,7 +70,7 @@ class RefusedOffsets {
   void add(uint64_t event_type_id, std::string_view key, uint64_t offset,
            uint64_t refused_ms) {
     if (size_ >= kMax) return;
-    Offsets& offsets = keys_[{event_type_id, std::string(key)}];
+    auto& offsets = keys_[{event_type_id, std::string(key)}].refused_ms;
     if (offsets.insert_or_assign(offset, refused_ms).second) ++size_;
   }
 
@@ -48,16 +78,22 @@ class RefusedOffsets {
     if (keys_.empty()) return;
     const auto found = keys_.find({event_type_id, std::string(key)});
     if (found == keys_.end()) return;
-    size_ -= found->second.erase(offset);
-    if (found->second.empty()) keys_.erase(found);
+    size_ -= found->second.refused_ms.erase(offset);
+    if (found->second.refused_ms.empty()) keys_.erase(found);
   }
 
   size_t size() const { return size_; }
 
  private:
   using Offsets = std::map<uint64_t, uint64_t>;  // offset -> when it was refused
-  std::map<std::pair<uint64_t, std::string>, Offsets> keys_;
+  struct Key {
+    Offsets refused_ms;  // never empty
+    bool in_grace = false;
+  };
+  std::map<std::pair<uint64_t, std::string>, Key> keys_;
   size_t size_ = 0;
+  bool unread_ = false;
+  uint64_t unread_since_ms_ = 0;
 };
 
 }  // namespace sink::broker

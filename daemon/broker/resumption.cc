@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "protocol/control/resumption.h"
-
 namespace sink::broker {
 namespace {
 
@@ -49,7 +47,7 @@ void Resumption::begin(Client& client, Peer& fresh, const protocol::SessionPoint
     end(client);
     start_new(fresh);
   } else {
-    move(client, *parked, fresh, *asked, welcome);
+    welcome.session.awaited = move(client, *parked, fresh, *asked);
     fresh.resumable->answers.append_answers(answers, awaited);
     ++core_.counters.sessions_resumed;
   }
@@ -73,10 +71,7 @@ std::optional<protocol::NewSessionReason> Resumption::judge(Client& client, Peer
   ResumableSession& session = *parked->resumable;
   if (!session.answers.complete()) return NewSessionReason::unknown;
   if (parked->window.size() > window) return NewSessionReason::unknown;  // it takes less now
-  protocol::SenderFacts facts{session.sent, session.answered_max, std::nullopt};
-  parked->window.for_each([&](uint16_t, const Flight& flight) {
-    if (flight.mark.number == asked->received + 1) facts.checksum_at = flight.mark.checksum_before;
-  });
+  const protocol::SenderFacts facts = facts_of(*parked, asked->received);
   const auto why_not = protocol::judge_resumption(*asked, facts);
   if (why_not == NewSessionReason::checksum_mismatch)
     core_.alarm("resume/" + client.client_id,
@@ -90,19 +85,65 @@ std::optional<protocol::NewSessionReason> Resumption::judge(Client& client, Peer
   return std::nullopt;
 }
 
-void Resumption::move(Client& client, Peer& parked, Peer& fresh,
-                      const protocol::SessionPoint& asked, protocol::Welcome& welcome) {
+protocol::SenderFacts Resumption::facts_of(Peer& parked, uint64_t received) {
+  const ResumableSession& session = *parked.resumable;
+  protocol::SenderFacts facts{session.sent, session.answered_max, std::nullopt};
+  parked.window.for_each([&](uint16_t, const Flight& flight) {
+    if (flight.mark.number == received + 1) facts.checksum_at = flight.mark.checksum_before;
+  });
+  return facts;
+}
+
+// What the other side has of `parked` goes on in `fresh`; the ids of what it has received and not
+// answered.
+std::vector<uint16_t> Resumption::move(Client& client, Peer& parked, Peer& fresh,
+                                       const protocol::SessionPoint& theirs) {
   fresh.resumable = std::make_unique<ResumableSession>(std::move(*parked.resumable));
   fresh.batches = std::move(parked.batches);
   fresh.refused = std::move(parked.refused);
+  fresh.refused.on_pong(core_.now.monotonic_ms);  // the one that was asked for is lost
   const uint16_t capacity = fresh.window.capacity();
   fresh.window = std::exchange(parked.window, protocol::InFlightWindow<Flight>(0, 1));
   fresh.window.set_capacity(capacity);
-  fresh.resumable->sent = {asked.received, asked.checksum};
+  fresh.resumable->sent = {theirs.received, theirs.checksum};
   client.connection = fresh.id;
-  welcome.session.awaited = delivery_.resume_window(client, fresh, asked.received);
+  auto awaited = delivery_.resume_window(client, fresh, theirs.received);
   intake_.redirect(parked.id, fresh.id);
   release(client, parked);
+  return awaited;
+}
+
+std::optional<protocol::SessionPoint> Resumption::point(const Client& client) {
+  Peer* parked = core_.peers.find(client.parked);
+  if (parked == nullptr || !parked->resumable->answers.complete()) return std::nullopt;
+  const ResumableSession& session = *parked->resumable;
+  protocol::SessionPoint point{session.id, session.received.count, session.received.checksum,
+                               session.sent.count, {}};
+  std::vector<std::pair<uint64_t, uint16_t>> awaited;
+  parked->window.for_each([&](uint16_t id, const Flight& flight) {
+    awaited.emplace_back(flight.mark.number, id);
+  });
+  std::sort(awaited.begin(), awaited.end());
+  for (const auto& [number, id] : awaited) point.awaited.push_back(id);
+  return point;
+}
+
+bool Resumption::follow(Client& client, Peer& fresh, const protocol::Welcome& welcome) {
+  Peer* parked = core_.peers.find(client.parked);
+  const bool agreed =
+      welcome.resumed && parked != nullptr && parked->resumable->id == welcome.session.id &&
+      parked->resumable->answers.complete() &&
+      !protocol::judge_resumption(welcome.session, facts_of(*parked, welcome.session.received));
+  if (agreed) {
+    move(client, *parked, fresh, welcome.session);
+    fresh.resumable->answers.append_answers(fresh.output.tail(), welcome.session.awaited);
+    ++core_.counters.sessions_resumed;
+    return true;
+  }
+  end(client);
+  fresh.resumable = std::make_unique<ResumableSession>();
+  fresh.resumable->id = welcome.session.id;
+  return !welcome.resumed;
 }
 
 void Resumption::start_new(Peer& fresh) {

@@ -11,6 +11,7 @@
 #include "daemon/broker/delivery.h"
 #include "daemon/broker/intake.h"
 #include "protocol/control/greeting.h"
+#include "protocol/control/resumption.h"
 
 namespace sink::broker {
 
@@ -30,6 +31,12 @@ class Resumption {
   void begin(Client& client, Peer& fresh, const protocol::SessionPoint* asked,
              protocol::Welcome& welcome, std::string& answers);
 
+  // The client's side of the same, for an uplink: what its next CONNECTION REQUEST says of the
+  // session that is parked; and going on as the server's welcome says, or beginning the session
+  // that it names. False: the server resumes what was not so.
+  std::optional<protocol::SessionPoint> point(const Client& client);
+  bool follow(Client& client, Peer& fresh, const protocol::Welcome& welcome);
+
   void expire_due();
   std::optional<uint64_t> deadline_ms() const;
   size_t parked() const { return parked_.size(); }
@@ -39,8 +46,9 @@ class Resumption {
                                                   const protocol::SessionPoint* asked,
                                                   uint16_t window,
                                                   std::vector<uint16_t>& awaited);
-  void move(Client& client, Peer& parked, Peer& fresh, const protocol::SessionPoint& asked,
-            protocol::Welcome& welcome);
+  static protocol::SenderFacts facts_of(Peer& parked, uint64_t received);
+  std::vector<uint16_t> move(Client& client, Peer& parked, Peer& fresh,
+                             const protocol::SessionPoint& theirs);
   void start_new(Peer& fresh);
   void release(Client& client, Peer& parked);
 

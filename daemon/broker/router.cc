@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/broker/glob.h"
+#include "daemon/broker/uplink_spec.h"
 
 namespace sink::broker {
 namespace {
@@ -11,6 +12,8 @@ constexpr std::string_view kConsumer = "{consumer}";
 
 bool matches(const Subscription& subscription, const Client& source, uint64_t event_type_id) {
   const SubscriptionSpec& spec = subscription.spec;
+  // What an upstream has sent does not go back to it.
+  if (is_uplink(source.client_id) && spec.consumer == source.client_id) return false;
   const bool type = std::any_of(
       spec.event_types.begin(), spec.event_types.end(), [&](const EventTypeRange& range) {
         return event_type_id >= range.first && event_type_id <= range.last;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/broker/uplinks.h"
 #include "protocol/keepalive.h"
 
 namespace sink::broker {
@@ -86,6 +87,7 @@ Peer& Sessions::connect(std::string identity, std::string address) {
 void Sessions::on_bytes(Peer& peer, protocol::Bytes bytes) {
   if (peer.closing) return;
   if (peer.client != nullptr && !bytes.empty()) quiet_.heard(peer, core_.now.monotonic_ms);
+  if (peer.uplink != nullptr && !bytes.empty()) uplinks_->on_received(peer);
   peer.session.lend(bytes);
   process(peer);
   peer.session.settle();
@@ -93,13 +95,14 @@ void Sessions::on_bytes(Peer& peer, protocol::Bytes bytes) {
 
 void Sessions::process(Peer& peer) {
   while (!peer.closing) {
-    if (peer.session.state() == protocol::SessionState::deciding) {
+    if (peer.session.state() == protocol::SessionState::deciding || peer.awaits_record) {
       peer.input_paused = peer.input_paused || peer.session.buffered() > kDecidingBytesMax;
       return;
     }
     const auto type = peer.session.peek();
-    const bool brings_events =
-        type == protocol::MessageType::publish || type == protocol::MessageType::batch;
+    const bool brings_events = type == protocol::MessageType::publish ||
+                               type == protocol::MessageType::batch ||
+                               type == protocol::MessageType::deliver;
     if (brings_events && peer.session.connected() && (intake_.busy() || core_.draining))
       return pause_input(peer);
     if (has_much_output(peer) || peer.replies_due >= kRepliesDueMax) return pause_input(peer);
@@ -125,6 +128,9 @@ void Sessions::handle(Peer& peer, const protocol::Message& message) {
   if (const auto* publish = std::get_if<protocol::Publish>(&message)) {
     if (note_message(peer, publish->message_id, publish->payload))
       intake_.on_publish(peer, *publish);
+  } else if (const auto* deliver = std::get_if<protocol::Deliver>(&message)) {
+    if (note_message(peer, deliver->message_id, deliver->payload))
+      intake_.on_publish(peer, {deliver->message_id, deliver->event, deliver->payload});
   } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
     delivery_.on_ack(peer, ack->message_id);
   } else if (const auto* nack = std::get_if<protocol::Nack>(&message)) {
@@ -133,6 +139,8 @@ void Sessions::handle(Peer& peer, const protocol::Message& message) {
     ++core_.counters.pings_received;
     protocol::append_pong(peer.output.tail());
     announce(peer);
+  } else if (std::holds_alternative<protocol::Pong>(message)) {
+    peer.refused.on_pong(core_.now.monotonic_ms);
   } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&message)) {
     if (note_message(peer, batch->message_id, batch->batch) && !intake_.on_batch(peer, *batch))
       violate(peer, {protocol::DecodeError::bad_batch, false, protocol::MessageType::batch});
@@ -140,6 +148,8 @@ void Sessions::handle(Peer& peer, const protocol::Message& message) {
     on_control(peer, *control);
   } else if (const auto* request = std::get_if<protocol::ConnectionRequest>(&message)) {
     on_request(peer, *request);
+  } else if (const auto* response = std::get_if<protocol::ConnectionResponse>(&message)) {
+    uplinks_->on_response(peer, *response);
   }
 }
 
@@ -158,7 +168,12 @@ bool Sessions::note_message(Peer& peer, uint16_t message_id, protocol::Bytes con
 void Sessions::on_control(Peer& peer, const protocol::Control& control) {
   const auto request = protocol::decode_control(control.body);
   if (!request) return violate(peer, {request.error(), false, protocol::MessageType::control});
-  if (const auto* goodbye = std::get_if<protocol::Goodbye>(&*request)) {
+  const auto* goodbye = std::get_if<protocol::Goodbye>(&*request);
+  if (peer.uplink != nullptr) {  // a server asks nothing that needs an answer
+    if (goodbye != nullptr) uplinks_->on_goodbye(peer, *goodbye);
+    return;
+  }
+  if (goodbye != nullptr) {
     if (std::exchange(peer.said_goodbye, true)) return;
     core_.notice(Severity::info, "client_goodbye", peer.client->client_id,
                  protocol::to_string(goodbye->reason));
@@ -219,6 +234,7 @@ void Sessions::on_request(Peer& peer, protocol::ConnectionRequest request) {
   }
   if (peer.identity.empty())
     peer.identity = "instance-" + std::to_string(request.client_instance_id);
+  if (is_uplink(peer.identity)) return close(peer, CloseReason::reserved_name);
   Client* client = core_.state.clients.find(peer.identity);
   protocol::HandshakeFacts facts;
   facts.server_instance_id = core_.log.identity().server_instance_id;
@@ -286,13 +302,6 @@ void Sessions::reject(Peer& peer, Client* client, protocol::ResponseCode code,
 
 void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) {
   if (!take_over(peer, client)) return;
-  peer.client = &client;
-  ++client.epoch;
-  client.address = peer.address;
-  client.last_seen_ms = core_.now.wall_ms;
-  client.presented_instance_id.reset();
-  client.clock_skew.reset();
-  ++connected_;
   ++core_.counters.connections_accepted;
   protocol::ConnectionResponse response;
   response.code = code;
@@ -309,13 +318,24 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
   respond(peer, response, std::move(welcome));
   peer.output.tail() += missed_answers;
   peer.greeting.reset();
+  join(peer, client,
+       std::string(protocol::to_string(code)) + ", from " + peer.address +
+           ", application version " + client.application_version);
+}
+
+void Sessions::join(Peer& peer, Client& client, std::string how) {
+  peer.client = &client;
+  ++client.epoch;
+  client.address = peer.address;
+  client.last_seen_ms = core_.now.wall_ms;
+  client.presented_instance_id.reset();
+  client.clock_skew.reset();
+  ++connected_;
   peer.session.accept();
   quiet_.heard(peer, core_.now.monotonic_ms);
   catalog_.on_new_client(client);
   delivery_.attach(client, peer);
-  core_.notice(Severity::info, "client_connected", client.client_id,
-               std::string(protocol::to_string(code)) + ", from " + peer.address +
-                   ", application version " + client.application_version);
+  core_.notice(Severity::info, "client_connected", client.client_id, std::move(how));
   const bool was_paused = std::exchange(peer.input_paused, false);
   if (was_paused) core_.transport.resume_input(peer.id);
 }
@@ -414,6 +434,11 @@ void Sessions::announce(Peer& peer) {
   core_.transport.output_ready(peer.id);
 }
 
+void Sessions::admit_uplink(Client& client) {
+  record_client(client, false);
+  catalog_.on_new_client(client);
+}
+
 void Sessions::record_client(const Client& client, bool new_history) {
   core_.log.append(kinds::client, encode(ClientRecord{client.number, client.client_id,
                                                       client.instance_id, new_history}));
@@ -430,12 +455,14 @@ void Sessions::close(Peer& peer, CloseReason reason) {
     core_.notice(Severity::info, "client_disconnected", peer.client->client_id, to_string(reason));
   say_goodbye(peer, reason);
   leave(peer, reason == CloseReason::taken_over || reason == CloseReason::silent);
+  if (peer.uplink != nullptr) uplinks_->on_left(peer, reason);
   core_.transport.close(peer.id, reason);
 }
 
 // To the peer that is taken over, too: to it this is another one of the same name.
 void Sessions::say_goodbye(Peer& peer, CloseReason reason) {
   if (peer.client == nullptr || !peer.resumable) return;
+  if (peer.uplink != nullptr && reason == CloseReason::silent) return;  // the session is to go on
   protocol::Goodbye goodbye;
   goodbye.human = to_string(reason);
   if (reason == CloseReason::draining) goodbye.reason = protocol::GoodbyeReason::restart;
@@ -464,6 +491,7 @@ void Sessions::disconnected(Peer& peer) {
   if (!peer.closing) ++core_.closes[static_cast<size_t>(CloseReason::peer_closed)];
   peer.closing = true;
   leave(peer, true);
+  if (peer.uplink != nullptr) uplinks_->on_left(peer, CloseReason::peer_closed);
   peer.transport_gone = true;
   if (!peer.parked) return core_.peers.remove(peer.id);
   peer.output = {};

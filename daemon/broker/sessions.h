@@ -18,6 +18,8 @@
 
 namespace sink::broker {
 
+class Uplinks;
+
 class Sessions {
  public:
   Sessions(Core& core, Intake& intake, Delivery& delivery, Catalog& catalog);
@@ -46,6 +48,14 @@ class Sessions {
   // drop_backlog what waits for it below `end` is dropped.
   bool adopt(Client& client, bool drop_backlog, uint64_t& dropped, Position end = UINT64_MAX);
   uint64_t forget(Client& client);
+
+  // ---- for Uplinks ----
+  void set_uplinks(Uplinks* uplinks) { uplinks_ = uplinks; }
+  // The handshake has succeeded: events pass from here on.
+  void join(Peer& peer, Client& client, std::string how);
+  void admit_uplink(Client& client);
+  void announce(Peer& peer);
+  Resumption& resumption() { return resumption_; }
 
   size_t connected() const { return connected_; }
   size_t parked() const { return resumption_.parked(); }
@@ -82,7 +92,6 @@ class Sessions {
   void violate(Peer& peer, const protocol::Violation& violation);
   void respond(Peer& peer, const protocol::ConnectionResponse& response, protocol::Welcome welcome);
   void say_goodbye(Peer& peer, CloseReason reason);
-  void announce(Peer& peer);
   void leave(Peer& peer, bool resumable);
   bool is_quarantined(Client& client);
   void record_client(const Client& client, bool new_history);
@@ -97,6 +106,7 @@ class Sessions {
   std::deque<PendingReply> replies_;
   std::vector<ConnectionId> paused_;
   QuietList quiet_;
+  Uplinks* uplinks_ = nullptr;
   size_t connected_ = 0;
 };
 

@@ -192,7 +192,8 @@ class Pair {
       case 6:
         return end.answer(input_.byte(), (deed & 0x40) == 0);
       case 7:
-        return world_.settle();
+        world_.settle();
+        return;
       case 8:
         world_.step();
         return;

@@ -208,7 +208,10 @@ TEST_CASE(
   CHECK(world.meter().take_answers() == name(0) + "+ " + name(2) + "-01 " + name(1) + "+");
   world.advance(6'000);  // it gives up on offset + 2
   world.meter().publish("k", offset + 3);
-  CHECK(world.meter().take_answers() == name(3) + "+");
+  CHECK(world.meter().take_answers() == name(3) + "-01");
+  world.advance(1'000);
+  world.meter().publish("k", offset + 4);
+  CHECK(world.meter().take_answers() == name(4) + "+");
 }
 
 TEST_CASE("accept: an event larger than the store can hold is refused for good") {

@@ -67,6 +67,9 @@ TEST_CASE("record codec: every record survives the round trip and no other bytes
               decode_quarantined);
   check_codec(encode(ReleasedRecord{5, UINT64_MAX}), decode_released);
   check_codec(encode(ProgressRecord{5, 6, std::string("k\0y", 3), 8}), decode_progress);
+  check_codec(encode(UpstreamRecord{"cloud", "eu.example.com:2020", 7, true}), decode_upstream);
+  check_codec(encode(UpstreamRecord{"cloud", "eu.example.com:2020", std::nullopt, false}),
+              decode_upstream);
   check_codec(encode(TrackerStateRecord{5, {1, 2, 3, 4, 5, 6, 7}, "runs"}), decode_tracker_state);
   check_codec(encode(ClientStateRecord{5, "1.2.3", "10.0.0.1:9", 42, {{1, 2}, {3, 4}}, "progress"}),
               decode_client_state);

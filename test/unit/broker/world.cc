@@ -239,6 +239,8 @@ void Device::on_message(const protocol::Message& message) {
     published_.erase(nack->message_id);
   } else if (std::holds_alternative<protocol::Pong>(message)) {
     ++pongs;
+  } else if (std::holds_alternative<protocol::Ping>(message)) {
+    protocol::append_pong(outgoing_);
   }
 }
 
@@ -295,13 +297,14 @@ World& World::start() {
   Fold fold(state);
   storage::StoreIdentity identity;
   identity.id.bytes[0] = 7;
-  identity.server_instance_id = 4'711;
+  identity.server_instance_id = server_instance_id;
   auto store = storage::open_store(disk, identity, options, fold, {now.monotonic_ms, now.wall_ms});
   REQUIRE_MESSAGE(store.has_value(), (store ? std::string() : store.error().message));
   CHECK(fold.strange() == 0);
   log_ = std::move(store->log);
   broker_ = std::make_unique<Broker>(*log_, std::move(state), *this, *this, settings, seed_);
   broker_->start(specs, now);
+  broker_->set_uplinks(uplinks, this);
   check();
   settle();
   return *this;
@@ -313,6 +316,7 @@ void World::stop() {
   for (auto& lane : lanes_) lane.clear();
   ready_.clear();
   closing_.clear();
+  dials.clear();
   for (auto& [name, device] : devices_) {
     device->connection = 0;
     device->closed = CloseReason::peer_closed;
@@ -343,6 +347,7 @@ void World::crash() {
 
 std::vector<std::string> World::reconfigure() {
   auto changes = broker_->reconfigure(settings, specs);
+  for (std::string& change : broker_->set_uplinks(uplinks, this)) changes.push_back(change);
   settle();
   return changes;
 }
@@ -435,7 +440,7 @@ bool World::run_disk(Lane lane) {
   return true;
 }
 
-void World::settle() {
+bool World::settle() {
   int rounds = 0;
   for (bool happened = true; happened; ++rounds) {
     REQUIRE_MESSAGE(rounds < kRoundsMax, "the broker never comes to rest");
@@ -444,6 +449,7 @@ void World::settle() {
     if (!hold_background) happened = run_disk(Lane::background) || happened;
     if (!hold_reads) happened = run_disk(Lane::read) || happened;
   }
+  return rounds > 1;
 }
 
 void World::advance(uint64_t ms) {
@@ -473,6 +479,23 @@ void World::close(ConnectionId connection, CloseReason reason) {
 
 void World::resume_input(ConnectionId connection) {
   if (Device* device = by_connection(connection)) device->paused_ = false;
+}
+
+void World::dial(ConnectionId connection, const UplinkSpec& uplink, const std::string& server) {
+  dials.push_back({connection, uplink.name, server});
+}
+
+bool World::answer_dial(Device& wire) {
+  if (dials.empty()) return false;
+  REQUIRE(wire.on_raw_bytes);
+  wire.connection = dials.front().connection;
+  wire.closed.reset();
+  wire.paused_ = false;
+  wire.outgoing_.clear();
+  dials.pop_front();
+  broker_->set_time(now);
+  broker_->dialled(wire.connection);
+  return true;
 }
 
 void World::submit(Lane lane, storage::Task task) {

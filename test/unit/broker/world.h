@@ -105,7 +105,7 @@ class Device {
   std::vector<std::string> news_, answers_;
 };
 
-class World : public Transport, public DiskLanes {
+class World : public Transport, public DiskLanes, public Dialler {
  public:
   explicit World(uint64_t seed = 1);
   ~World() override;
@@ -115,6 +115,8 @@ class World : public Transport, public DiskLanes {
   Settings settings;
   storage::LogOptions options;
   std::vector<SubscriptionSpec> specs;
+  std::vector<UplinkSpec> uplinks;
+  uint32_t server_instance_id = 4'711;
   storage::SimulatedDisk disk;
 
   // ---- life ----
@@ -125,8 +127,8 @@ class World : public Transport, public DiskLanes {
   std::vector<std::string> reconfigure();
 
   Device& device(const std::string& name);
-  // Bytes, turns and disk tasks until nothing more happens.
-  void settle();
+  // Bytes, turns and disk tasks until nothing more happens. False: nothing did.
+  bool settle();
   // One round: bytes in, a turn, bytes out. True: something happened.
   bool step();
   bool flush_all();           // bytes out only
@@ -157,6 +159,16 @@ class World : public Transport, public DiskLanes {
   void close(ConnectionId connection, CloseReason reason) override;
   void resume_input(ConnectionId connection) override;
   void submit(Lane lane, storage::Task task) override;
+
+  // Dialler: what the broker has asked for and nobody has answered.
+  struct Dial {
+    ConnectionId connection = 0;
+    std::string uplink, server;
+  };
+  std::deque<Dial> dials;
+  void dial(ConnectionId connection, const UplinkSpec& uplink, const std::string& server) override;
+  // `wire` is the other end of the oldest of them from now on, with its own bytes; false: none.
+  bool answer_dial(Device& wire);
 
  private:
   friend class Device;

@@ -1,0 +1,405 @@
+#include "daemon/broker/uplinks.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/broker/sessions.h"
+
+namespace sink::broker {
+namespace {
+
+constexpr uint64_t kConnectTimeoutMs = 30'000;  // from the name lookup to the end of the handshake
+constexpr uint64_t kRetryFirstMs = 1'000;
+constexpr uint64_t kRetryMaxMs = 30'000;
+constexpr uint64_t kRefusedRetryMs = 60'000;  // version 0 does not say when to come back
+constexpr uint64_t kLastedMs = 10'000;  // a connection that lasts so long was a good one
+constexpr uint64_t kVersion0ForMs = 24 * 3'600'000;  // then version 1 is tried again
+
+using protocol::ResponseCode;
+
+bool is_refusal(ResponseCode code) {
+  return code != ResponseCode::connected && code != ResponseCode::hello_new_client;
+}
+
+}  // namespace
+
+const char* to_string(UplinkState state) {
+  switch (state) {
+    case UplinkState::waiting: return "waiting";
+    case UplinkState::dialling: return "dialling";
+    case UplinkState::greeting: return "greeting";
+    case UplinkState::saving: return "saving";
+    case UplinkState::connected: return "connected";
+    case UplinkState::stopped: return "stopped";
+  }
+  return "unknown";
+}
+
+// ---- configuration ---------------------------------------------------------------------------
+
+std::vector<std::string> Uplinks::configure(const std::vector<UplinkSpec>& specs) {
+  std::vector<std::string> changes;
+  for (const auto& uplink : uplinks_) {
+    const bool listed = std::any_of(specs.begin(), specs.end(), [&](const UplinkSpec& spec) {
+      return spec.name == uplink->spec.name;
+    });
+    if (listed) continue;
+    remove(*uplink);
+    changes.push_back("uplink " + uplink->spec.name +
+                      " is no longer in the configuration; what waits for it is kept");
+  }
+  std::erase_if(uplinks_, [](const auto& uplink) { return uplink->servers.empty(); });
+  for (const UplinkSpec& spec : specs) {
+    Uplink* known = find(spec.name);
+    if (known == nullptr) {
+      add(spec);
+      changes.push_back("uplink " + spec.name + " added");
+    } else if (!(known->spec == spec)) {
+      if (Peer* peer = core_.peers.find(known->connection))
+        sessions_.close(*peer, CloseReason::kicked);
+      use_servers(*known, spec);
+      changes.push_back("uplink " + spec.name + " changed");
+    }
+  }
+  return changes;
+}
+
+Uplink* Uplinks::find(std::string_view name) {
+  for (const auto& uplink : uplinks_)
+    if (uplink->spec.name == name) return uplink.get();
+  return nullptr;
+}
+
+void Uplinks::add(const UplinkSpec& spec) {
+  uplinks_.push_back(std::make_unique<Uplink>());
+  uplinks_.back()->client_id = client_id_of_uplink(spec.name);
+  use_servers(*uplinks_.back(), spec);
+  client_of(*uplinks_.back());
+}
+
+void Uplinks::use_servers(Uplink& uplink, const UplinkSpec& spec) {
+  uplink.spec = spec;
+  uplink.servers.clear();
+  for (const std::string& address : spec.servers) uplink.servers.push_back({address, 0, {}});
+  uplink.server = uplink.failed = uplink.rounds = 0;
+  const std::string& latest = core_.state.upstreams[spec.name].latest;
+  for (size_t i = 0; i < spec.servers.size(); ++i)
+    if (spec.servers[i] == latest) uplink.server = i;
+  uplink.state = UplinkState::waiting;
+  uplink.due_ms = core_.now.monotonic_ms;
+}
+
+void Uplinks::remove(Uplink& uplink) {
+  if (Peer* peer = core_.peers.find(uplink.connection)) {
+    sessions_.close(*peer, CloseReason::kicked);
+    peer->uplink = nullptr;
+  }
+  uplink.servers.clear();
+}
+
+// Whoever forgot it has dropped what waited for it: it begins anew.
+Client& Uplinks::client_of(const Uplink& uplink) {
+  if (Client* known = core_.state.clients.find(uplink.client_id)) return *known;
+  Client& client = core_.state.clients.add(uplink.client_id);
+  client.instance_id = core_.log.identity().server_instance_id;
+  sessions_.admit_uplink(client);
+  return client;
+}
+
+// ---- connecting ------------------------------------------------------------------------------
+
+void Uplinks::run_due() {
+  const uint64_t now_ms = core_.now.monotonic_ms;
+  for (const auto& owned : uplinks_) {
+    Uplink& uplink = *owned;
+    if (uplink.state == UplinkState::connected) {
+      keep_alive(uplink);
+    } else if (uplink.due_ms <= now_ms && uplink.state == UplinkState::waiting) {
+      dial(uplink);
+    } else if (uplink.due_ms <= now_ms && uplink.state != UplinkState::stopped) {
+      if (Peer* peer = core_.peers.find(uplink.connection))
+        fail(*peer, "no answer within 30 s", CloseReason::unreachable);
+    }
+  }
+}
+
+std::optional<uint64_t> Uplinks::deadline_ms() const {
+  std::optional<uint64_t> deadline;
+  for (const auto& uplink : uplinks_) {
+    if (uplink->state == UplinkState::stopped) continue;
+    if (uplink->state == UplinkState::waiting && (core_.draining || dialler_ == nullptr)) continue;
+    const uint64_t due =
+        uplink->state == UplinkState::connected ? uplink->keepalive->deadline_ms() : uplink->due_ms;
+    deadline = std::min(deadline.value_or(UINT64_MAX), due);
+  }
+  return deadline;
+}
+
+void Uplinks::dial(Uplink& uplink) {
+  if (core_.draining || dialler_ == nullptr || core_.log.failed()) return;
+  Upstream& server = uplink.servers[uplink.server];
+  const bool only_0 = !uplink.spec.version_1 || core_.now.monotonic_ms < server.version_0_until_ms;
+  uplink.version = only_0 ? protocol::kProtocolVersion0 : protocol::kProtocolVersion1;
+  const auto first_id = static_cast<uint16_t>(core_.random(core_.now.monotonic_ms + 1) %
+                                              protocol::kMessageIds);
+  Peer& peer = core_.peers.add(first_id, core_.settings.in_flight);
+  peer.session = protocol::Session(protocol::Role::client, uplink.version);
+  peer.uplink = &uplink;
+  peer.identity = uplink.client_id;
+  peer.address = server.address;
+  uplink.connection = peer.id;
+  uplink.state = UplinkState::dialling;
+  uplink.explained = false;
+  uplink.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
+  dialler_->dial(peer.id, uplink.spec, server.address);
+}
+
+void Uplinks::dialled(Peer& peer) {
+  if (peer.uplink == nullptr || peer.closing) return;
+  Uplink& uplink = *peer.uplink;
+  uplink.state = UplinkState::greeting;
+  greet(uplink, peer);
+  sessions_.announce(peer);
+}
+
+void Uplinks::dial_failed(Peer& peer, std::string reason) {
+  if (peer.uplink != nullptr && !peer.closing) note_error(*peer.uplink, std::move(reason));
+  sessions_.disconnected(peer);
+}
+
+void Uplinks::greet(Uplink& uplink, Peer& peer) {
+  const Client& client = client_of(uplink);
+  const auto& known = core_.state.upstreams[uplink.spec.name].instance_ids;
+  const auto id = known.find(uplink.servers[uplink.server].address);
+  protocol::Greeting greeting;
+  greeting.application_version = uplink.spec.application_version;
+  greeting.client_instance_id = core_.log.identity().server_instance_id;
+  if (id != known.end()) greeting.server_instance_id = id->second;
+  if (uplink.version == protocol::kProtocolVersion0)
+    return protocol::append_request(
+        peer.output.tail(), {0, greeting.application_version, greeting.client_instance_id,
+                             greeting.server_instance_id});
+  greeting.reason = protocol::ConnectionReason::delivery;
+  greeting.limits = {core_.settings.in_flight, 0, 0};
+  greeting.session = sessions_.resumption().point(client);
+  const std::string body = protocol::encode_greeting(greeting);
+  protocol::append_request(peer.output.tail(), {uplink.version, {}, 0, std::nullopt, body});
+}
+
+// ---- the server's answer ---------------------------------------------------------------------
+
+void Uplinks::on_response(Peer& peer, const protocol::ConnectionResponse& response) {
+  const bool in_version_0 = peer.session.version() == protocol::kProtocolVersion0 ||
+                            (response.code == ResponseCode::unsupported_protocol_version &&
+                             response.greeting.empty());
+  std::optional<protocol::Welcome> welcome;
+  if (!in_version_0) {
+    auto decoded = protocol::decode_welcome(response.greeting);
+    if (!decoded) return fail(peer, "broke the protocol: its welcome cannot be read");
+    welcome = std::move(*decoded);
+  }
+  if (is_refusal(response.code)) return refused(peer, response, welcome ? &*welcome : nullptr);
+  const uint32_t id = welcome ? welcome->server_instance_id : response.server_instance_id;
+  accepted(peer, response.code, id, std::move(welcome));
+}
+
+void Uplinks::accepted(Peer& peer, ResponseCode code, uint32_t server_instance_id,
+                       std::optional<protocol::Welcome> welcome) {
+  Uplink& uplink = *peer.uplink;
+  const auto& known = core_.state.upstreams[uplink.spec.name].instance_ids;
+  const bool is_known = known.count(peer.address) != 0;
+  if (code == ResponseCode::connected) {
+    if (!is_known) return fail(peer, "said \"connected\" to a gateway that it does not know");
+    return connected(peer, std::move(welcome));
+  }
+  if (is_known) return fail(peer, "said \"hello new client\" to a gateway that it knows");
+  remember(uplink, server_instance_id, false);
+  uplink.state = UplinkState::saving;
+  uplink.welcome = std::move(welcome);
+  peer.awaits_record = true;
+  saving_.push_back({core_.log.uncommitted_sequence(), peer.id});
+}
+
+void Uplinks::on_committed(storage::Sequence sequence) {
+  for (; !saving_.empty() && saving_.front().sequence <= sequence; saving_.pop_front()) {
+    Peer* peer = core_.peers.find(saving_.front().connection);
+    if (peer == nullptr || peer->closing || peer->uplink == nullptr) continue;
+    peer->awaits_record = false;
+    connected(*peer, std::exchange(peer->uplink->welcome, std::nullopt));
+    if (!peer->closing) sessions_.on_bytes(*peer, {});  // what came behind the response
+  }
+}
+
+void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
+  Uplink& uplink = *peer.uplink;
+  Client& client = client_of(uplink);
+  uint64_t keepalive_ms = core_.settings.keepalive_ms;
+  if (welcome) {
+    peer.window.set_capacity(std::min(core_.settings.in_flight, welcome->limits.window));
+    if (welcome->keepalive_ms > 0)
+      keepalive_ms = std::min<uint64_t>(keepalive_ms, welcome->keepalive_ms);
+    if (!sessions_.resumption().follow(client, peer, *welcome))
+      return fail(peer, "resumes a session that this gateway remembers otherwise; a new one is "
+                        "begun");
+    uplink.resumed += welcome->resumed ? 1 : 0;
+  } else {
+    sessions_.resumption().end(client);
+  }
+  ++uplink.handshakes;
+  uplink.state = UplinkState::connected;
+  uplink.failed = 0;
+  uplink.connected_ms = core_.now.monotonic_ms;
+  uplink.keepalive.emplace(keepalive_ms, core_.now.monotonic_ms);
+  if (core_.state.upstreams[uplink.spec.name].latest != peer.address)
+    remember(uplink, core_.state.upstreams[uplink.spec.name].instance_ids[peer.address], true);
+  sessions_.join(peer, client,
+                 "uplink, to " + peer.address + ", version " + std::to_string(uplink.version) +
+                     (welcome && welcome->resumed ? ", resumed" : ""));
+}
+
+void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,
+                      const protocol::Welcome* welcome) {
+  Uplink& uplink = *peer.uplink;
+  Upstream& server = uplink.servers[uplink.server];
+  const bool may_fall_back = response.code == ResponseCode::unsupported_protocol_version &&
+                             uplink.version != protocol::kProtocolVersion0 &&
+                             uplink.spec.version_0;
+  if (may_fall_back) {
+    server.version_0_until_ms = core_.now.monotonic_ms + kVersion0ForMs;
+    core_.notice(Severity::notice, "uplink_fallback", uplink.client_id,
+                 server.address + " does not speak version 1; version 0 for a day");
+    sessions_.close(peer, CloseReason::unsupported_protocol_version);
+    uplink.due_ms = core_.now.monotonic_ms;
+    return;
+  }
+  const std::string_view human = welcome != nullptr ? std::string_view(welcome->human)
+                                                    : response.human;
+  std::string why = protocol::to_string(response.code);
+  if (!human.empty() && human != why) why += ": " + std::string(human.substr(0, 200));
+  if (response.code == ResponseCode::instance_id_mismatch)
+    stop_server(uplink,
+                "does not know this gateway as it did (instance id mismatch): it was wiped, "
+                "restored or replaced, or another gateway has this certificate. Nothing is sent "
+                "to it; what waits is kept. If it is the right server, say sinkctl uplink adopt " +
+                    uplink.spec.name + ", and adopt this gateway there (sinkctl client adopt)");
+  const uint64_t wait_ms = welcome != nullptr ? welcome->retry_after_ms : kRefusedRetryMs;
+  server.not_before_ms = core_.now.monotonic_ms + wait_ms;
+  fail(peer, why);
+}
+
+void Uplinks::stop_server(Uplink& uplink, std::string because) {
+  Upstream& server = uplink.servers[uplink.server];
+  core_.alarm("uplink/" + uplink.spec.name,
+              "uplink " + uplink.spec.name + ": " + server.address + " " + because);
+  server.stopped_because = std::move(because);
+}
+
+bool Uplinks::adopt(Uplink& uplink) {
+  bool any = false;
+  for (Upstream& server : uplink.servers) {
+    if (server.stopped_because.empty()) continue;
+    any = true;
+    server.stopped_because.clear();
+    core_.state.upstreams[uplink.spec.name].instance_ids.erase(server.address);
+    core_.log.append(kinds::upstream,
+                     encode(UpstreamRecord{uplink.spec.name, server.address, std::nullopt, false}));
+  }
+  if (any && uplink.state == UplinkState::stopped) uplink.state = UplinkState::waiting;
+  if (any && uplink.state == UplinkState::waiting) uplink.due_ms = core_.now.monotonic_ms;
+  if (any) core_.alarms.erase("uplink/" + uplink.spec.name);
+  return any;
+}
+
+void Uplinks::remember(Uplink& uplink, std::optional<uint32_t> server_instance_id, bool latest) {
+  const std::string& server = uplink.servers[uplink.server].address;
+  core_.state.upstreams[uplink.spec.name].note(server, server_instance_id, latest);
+  core_.log.append(kinds::upstream,
+                   encode(UpstreamRecord{uplink.spec.name, server, server_instance_id, latest}));
+}
+
+// ---- while connected, and the end --------------------------------------------------------------
+
+void Uplinks::on_received(Peer& peer) {
+  if (peer.uplink->keepalive) peer.uplink->keepalive->on_received(core_.now.monotonic_ms);
+}
+
+void Uplinks::keep_alive(Uplink& uplink) {
+  Peer* peer = core_.peers.find(uplink.connection);
+  if (peer == nullptr || uplink.keepalive->due(core_.now.monotonic_ms) ==
+                             protocol::Keepalive::Action::none)
+    return;
+  if (uplink.keepalive->due(core_.now.monotonic_ms) == protocol::Keepalive::Action::give_up) {
+    note_error(uplink, "silent for one and a half keepalive intervals");
+    return sessions_.close(*peer, CloseReason::silent);
+  }
+  uplink.keepalive->on_pinged(core_.now.monotonic_ms);
+  protocol::append_ping(peer->output.tail());
+  sessions_.announce(*peer);
+}
+
+void Uplinks::on_goodbye(Peer& peer, const protocol::Goodbye& goodbye) {
+  note_error(*peer.uplink, std::string("said goodbye: ") + protocol::to_string(goodbye.reason));
+}
+
+void Uplinks::fail(Peer& peer, std::string reason, CloseReason close) {
+  note_error(*peer.uplink, std::move(reason));
+  sessions_.close(peer, close);
+}
+
+void Uplinks::note_error(Uplink& uplink, std::string reason) {
+  uplink.last_error = uplink.servers[uplink.server].address + ": " + std::move(reason);
+  uplink.last_error_ms = core_.now.wall_ms;
+  uplink.explained = true;
+  core_.notice(Severity::notice, "uplink_trouble", uplink.client_id, uplink.last_error);
+}
+
+void Uplinks::on_left(Peer& peer, CloseReason reason) {
+  Uplink& uplink = *peer.uplink;
+  if (uplink.connection != peer.id) return;
+  const bool was_connected = uplink.state == UplinkState::connected;
+  peer.uplink = nullptr;
+  uplink.connection = 0;
+  uplink.welcome.reset();
+  uplink.keepalive.reset();
+  if (was_connected && core_.now.monotonic_ms >= uplink.connected_ms + kLastedMs) uplink.rounds = 0;
+  if (reason == CloseReason::unsupported_protocol_version) {
+    uplink.state = UplinkState::waiting;  // at once, with version 0
+    uplink.due_ms = core_.now.monotonic_ms;
+    return;
+  }
+  if (!uplink.explained) note_error(uplink, to_string(reason));
+  ++uplink.failures;
+  retry(uplink);
+}
+
+// The next server in their order; behind the last one of a round the wait gets longer.
+void Uplinks::retry(Uplink& uplink) {
+  const size_t count = uplink.servers.size();
+  std::optional<size_t> next;
+  for (size_t step = 1; step <= count; ++step) {
+    const size_t i = (uplink.server + step) % count;
+    const Upstream& server = uplink.servers[i];
+    if (!server.stopped_because.empty()) continue;
+    if (!next || server.not_before_ms < uplink.servers[*next].not_before_ms) next = i;
+    if (uplink.servers[*next].not_before_ms <= core_.now.monotonic_ms) break;
+  }
+  if (!next) {
+    uplink.state = UplinkState::stopped;
+    return;
+  }
+  uplink.state = UplinkState::waiting;
+  uplink.server = *next;
+  ++uplink.failed;
+  uint64_t wait_ms = 0;
+  if (uplink.failed >= uplink.servers.size()) {
+    uplink.failed = 0;
+    const uint64_t nominal = std::min(kRetryFirstMs << std::min(uplink.rounds, 16u), kRetryMaxMs);
+    ++uplink.rounds;
+    const uint64_t spread = nominal / 5;
+    wait_ms = nominal - spread + core_.random(core_.now.monotonic_ms) % (2 * spread + 1);
+  }
+  uplink.due_ms = std::max(core_.now.monotonic_ms + wait_ms,
+                           uplink.servers[uplink.server].not_before_ms);
+}
+
+}  // namespace sink::broker
