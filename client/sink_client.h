@@ -15,9 +15,9 @@
 #include <string>
 
 #include "client/durable_state.h"
-#include "client/endpoint.h"
 #include "client/link.h"
 #include "client/persistence.h"
+#include "protocol/endpoint.h"
 #include "protocol/event.h"
 #include "protocol/frame.h"
 
@@ -30,7 +30,7 @@ class ClientContext;
 namespace sink::client {
 
 struct Options {
-  Endpoint server;
+  protocol::Endpoint server;
   std::shared_ptr<const tls::ClientContext> tls;  // null: plaintext (loopback and unix sockets)
   std::string server_name;  // whom the server's certificate must name; empty: server.host
   std::string application_version;

@@ -10,9 +10,9 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-#include "client/endpoint.h"
 #include "client/sink_client.h"
 #include "protocol/bytes.h"
+#include "protocol/endpoint.h"
 #include "tls/stream.h"
 
 namespace sink::client {
@@ -30,7 +30,7 @@ class Transport {
   };
 
   struct Target {
-    Endpoint server;
+    protocol::Endpoint server;
     std::shared_ptr<const tls::ClientContext> tls;
     std::string server_name;
     size_t rotation = 0;  // which of several addresses to begin with

@@ -81,11 +81,13 @@ Daemon::~Daemon() {
   if (!loop_open_) return;
   // What holds handles closes them, the loop runs their callbacks, then memory goes.
   if (doors_) doors_->close();
+  if (outbound_) outbound_->close();
   if (server_) server_->close();
   if (disk_threads_) disk_threads_->stop();
   for (uv_handle_t* handle : open_handles_) uv_close(handle, nullptr);
   uv_run(&loop_, UV_RUN_DEFAULT);
   doors_.reset();
+  outbound_.reset();
   broker_.reset();
   server_.reset();
   disk_threads_.reset();
@@ -174,6 +176,10 @@ ExitStatus Daemon::open_store() {
   broker_ = std::make_unique<broker::Broker>(*event_log_, std::move(state), *server_,
                                              *disk_threads_, broker_settings(config_), seed);
   server_->set_broker(broker_.get());
+  outbound_ = std::make_unique<uplink::Outbound>(&loop_);
+  outbound_->set_broker(broker_.get());
+  outbound_->enter = [this] { server_->read_clock(); };
+  server_->set_outbound(outbound_.get());
   broker_->set_observer([this](const broker::Notice& notice) { logging_.write(notice, now_ms()); });
   return ExitStatus::stopped_in_order;
 }
@@ -208,8 +214,22 @@ ExitStatus Daemon::open_edges() {
     log(Severity::error, "listener_failed", listening.error().message);
     return status_of(listening.error().fault);
   }
+  if (const ExitStatus status = open_uplinks(); status != ExitStatus::stopped_in_order)
+    return status;
   if (const ExitStatus status = open_doors(); status != ExitStatus::stopped_in_order) return status;
   server_->start();
+  return ExitStatus::stopped_in_order;
+}
+
+ExitStatus Daemon::open_uplinks() {
+  auto contexts = uplink::Outbound::load(config_.uplinks, wall_ms());
+  if (!contexts) {
+    log(Severity::error, "uplink_failed", contexts.error());
+    return ExitStatus::configuration;
+  }
+  outbound_->use(std::move(*contexts));
+  for (const std::string& change : broker_->set_uplinks(uplink_specs(config_), outbound_.get()))
+    log(Severity::info, "uplinks", change);
   return ExitStatus::stopped_in_order;
 }
 
@@ -332,7 +352,7 @@ void Daemon::advance_drain() {
     broker_->close_all(broker::CloseReason::draining);
     return server_->wake();
   }
-  if (server_->connections() > 0) return;
+  if (server_->connections() + outbound_->connections() > 0) return;
   if (!snapshot_requested_) {
     snapshot_requested_ = true;
     event_log_->request_snapshot();
@@ -364,12 +384,18 @@ admin_server::Reloaded Daemon::reload() {
     result.rows.push_back(
         {error.key, error.message + (error.hint.empty() ? "" : " (" + error.hint + ")"), "error",
          error.file, error.line, error.column});
+  uplink::Outbound::Contexts contexts;
   if (errors.empty()) {
     if (auto loaded = server_->check(parsed->listeners); !loaded)
       result.rows.push_back({"listener", loaded.error().message, "error", config_file_, 0, 0});
+    if (auto loaded = uplink::Outbound::load(parsed->uplinks, wall_ms()); loaded) {
+      contexts = std::move(*loaded);
+    } else {
+      result.rows.push_back({"uplink", loaded.error(), "error", config_file_, 0, 0});
+    }
   }
   if (!result.rows.empty()) {
- result.hint = "mend them and reload again; sinkd --check shows the same list";
+    result.hint = "mend them and reload again; sinkd --check shows the same list";
     result.message = "the configuration has " + std::to_string(result.rows.size()) +
                      " error(s); the old one stays in force";
     return result;
@@ -392,6 +418,9 @@ admin_server::Reloaded Daemon::reload() {
   for (const std::string& change :
        broker_->reconfigure(broker_settings(*parsed), parsed->subscriptions))
     log(Severity::info, "subscriptions", change);
+  outbound_->use(std::move(contexts));
+  for (const std::string& change : broker_->set_uplinks(uplink_specs(*parsed), outbound_.get()))
+    log(Severity::info, "uplinks", change);
   config_ = std::move(*parsed);
   result.outcome = admin::Outcome::ok;
   result.message = "configuration and certificates read again; " +
@@ -408,6 +437,10 @@ std::vector<admin::CertificateRow> Daemon::certificates() {
       rows.push_back({listener->settings().address, info.file, info.role, info.subject, info.issuer,
                       info.serial, info.not_before_ms, info.not_after_ms});
   }
+  for (const auto& [name, context] : outbound_->contexts())
+    for (const tls::CertificateInfo& info : context->certificates())
+      rows.push_back({broker::client_id_of_uplink(name), info.file, info.role, info.subject,
+                      info.issuer, info.serial, info.not_before_ms, info.not_after_ms});
   return rows;
 }
 

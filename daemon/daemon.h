@@ -19,6 +19,7 @@
 #include "daemon/net/server.h"
 #include "daemon/operator_doors.h"
 #include "daemon/service_manager.h"
+#include "daemon/uplink/outbound.h"
 #include "storage/posix_disk.h"
 #include "storage/store.h"
 
@@ -49,6 +50,7 @@ class Daemon final : public admin_server::Host {
   ExitStatus open_store();
   ExitStatus open_edges();
   ExitStatus open_doors();
+  ExitStatus open_uplinks();
   void apply_limits(const config::Config& config);
   ExitStatus start_signals();
   bool start_signal(uv_signal_t& handle, int number);
@@ -84,6 +86,7 @@ class Daemon final : public admin_server::Host {
   std::unique_ptr<storage::EventLog> event_log_;
   std::unique_ptr<net::DiskThreads> disk_threads_;
   std::unique_ptr<net::Server> server_;
+  std::unique_ptr<uplink::Outbound> outbound_;
   std::unique_ptr<broker::Broker> broker_;
   std::unique_ptr<OperatorDoors> doors_;
   uv_signal_t terminate_;

@@ -25,6 +25,12 @@ broker::Settings broker_settings(const config::Config& config) {
   return settings;
 }
 
+std::vector<broker::UplinkSpec> uplink_specs(const config::Config& config) {
+  std::vector<broker::UplinkSpec> specs;
+  for (const config::Uplink& uplink : config.uplinks) specs.push_back(uplink.spec);
+  return specs;
+}
+
 storage::LogOptions log_options(const config::Config& config) {
   storage::LogOptions options;
   options.segment_bytes = config.store.segment_size_bytes;

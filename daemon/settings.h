@@ -9,6 +9,7 @@
 namespace sink::daemon {
 
 broker::Settings broker_settings(const config::Config& config);
+std::vector<broker::UplinkSpec> uplink_specs(const config::Config& config);
 storage::LogOptions log_options(const config::Config& config);
 // `descriptors`: how many the process may open.
 net::ServerLimits server_limits(const config::Config& config, uint64_t descriptors);

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "protocol/admin/uplink_row.h"
+
 namespace sink::admin {
 
 // Sent over the wire: never renumber.
@@ -35,6 +37,9 @@ enum class Verb : uint16_t {
   config_show = 50,
   config_reload = 51,
   certificate_list = 60,
+  uplink_list = 70,
+  uplink_show = 71,
+  uplink_adopt = 72,  // its stopped servers are taken for the right ones
 };
 
 // What becomes of the events waiting for a client when its new instance is adopted. `archive` drops
@@ -60,6 +65,7 @@ struct Command {
   std::string toml;                    // subscription_add: one [[subscription]] table
   std::string after;
   uint32_t limit = 0;
+  std::string uplink;                  // uplink_show, uplink_adopt: its name
 };
 
 // Maps to sinkctl's exit status: ok 0, usage 64, invalid 65, not_found 69, internal 70, busy 75,
@@ -237,6 +243,7 @@ struct Reply {
   std::vector<SegmentRow> segments;
   std::vector<ConfigRow> config;
   std::vector<CertificateRow> certificates;
+  std::vector<UplinkRow> uplinks;
 };
 
 }  // namespace sink::admin

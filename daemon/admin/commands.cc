@@ -22,6 +22,7 @@ std::string target_of(const admin::Command& command) {
   add("client", command.client_id);
   add("subscription", command.subscription);
   add("consumer", command.consumer);
+  add("uplink", command.uplink);
   if (command.position) add("position", std::to_string(*command.position));
   if (command.all) target += target.empty() ? "all" : ", all";
   return target;
@@ -49,6 +50,8 @@ bool is_changing(admin::Verb verb) {
     case admin::Verb::log_stats:
     case admin::Verb::config_show:
     case admin::Verb::certificate_list:
+    case admin::Verb::uplink_list:
+    case admin::Verb::uplink_show:
       return false;
     case admin::Verb::client_quarantine:
     case admin::Verb::client_release:
@@ -62,6 +65,7 @@ bool is_changing(admin::Verb verb) {
     case admin::Verb::subscription_pause:
     case admin::Verb::subscription_resume:
     case admin::Verb::config_reload:
+    case admin::Verb::uplink_adopt:
       return true;
   }
   return true;
@@ -106,6 +110,9 @@ void Commands::dispatch(const admin::Command& command, Done done) {
     case admin::Verb::config_show: return done(config_show(engine, command));
     case admin::Verb::config_reload: return done(config_reload(engine, command));
     case admin::Verb::certificate_list: return done(certificate_list(engine, command));
+    case admin::Verb::uplink_list: return done(uplink_list(engine));
+    case admin::Verb::uplink_show: return done(uplink_show(engine, command));
+    case admin::Verb::uplink_adopt: return done(uplink_adopt(engine, command));
   }
   done(refuse(admin::Outcome::usage, "this sinkd does not know the verb",
               "compare: sinkctl --version, sinkd --version"));

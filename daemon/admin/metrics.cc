@@ -216,6 +216,31 @@ void write_subscriptions(MetricWriter& out, broker::Broker& broker) {
         [](Sum sum) { return sum.counts.dropped; });
 }
 
+void write_uplinks(MetricWriter& out, broker::Broker& broker) {
+  std::vector<admin::UplinkRow> rows;
+  for (const auto& uplink : broker.uplinks().all()) rows.push_back(uplink_row(broker, *uplink));
+  if (rows.empty()) return;
+  const auto block = [&](std::string_view what, std::string_view type, std::string_view help,
+                         auto value_of) {
+    out.begin("uplink_" + std::string(what), type, help);
+    for (const auto& row : rows) out.sample(value_of(row), {{"uplink", row.name}});
+  };
+  using Row = const admin::UplinkRow&;
+  block("connected", "gauge", "1: connected to one of its servers",
+        [](Row row) { return uint64_t{row.state == admin::UplinkState::connected}; });
+  block("stopped", "gauge", "1: no server is the one it was; see sinkctl uplink show",
+        [](Row row) { return uint64_t{row.state == admin::UplinkState::stopped}; });
+  block("backlog_events", "gauge", "Events that wait for it", [](Row row) { return row.backlog; });
+  block("in_flight_events", "gauge", "Events sent and not answered",
+        [](Row row) { return row.in_flight; });
+  block("handshakes_total", "counter", "Handshakes completed",
+        [](Row row) { return row.handshakes; });
+  block("resumed_total", "counter", "Sessions of an earlier connection that went on",
+        [](Row row) { return row.resumed; });
+  block("failures_total", "counter", "Attempts that failed and connections that broke",
+        [](Row row) { return row.failures; });
+}
+
 // One sample for each file: of several certificates in it the one that expires first.
 void write_certificates(MetricWriter& out, const std::vector<admin::CertificateRow>& rows) {
   std::map<std::array<std::string_view, 3>, uint64_t> soonest;
@@ -254,6 +279,7 @@ std::string metrics_text(broker::Broker& broker, Host& host) {
   write_closes(out, broker.core());
   write_clients(out, broker, facts, clients);
   write_subscriptions(out, broker);
+  write_uplinks(out, broker);
   write_store(out, broker, facts);
   write_histogram(out, "ack_seconds", "Time from a PUBLISH to its ACK", broker.core().ack_times);
   write_histogram(out, "commit_seconds", "Time to write and sync one batch",

@@ -255,4 +255,36 @@ bool add_record(broker::Broker& broker, std::string_view record, WithData with_d
   return true;
 }
 
+admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink) {
+  broker::Core& core = broker.core();
+  admin::UplinkRow row;
+  row.name = uplink.spec.name;
+  row.state = static_cast<admin::UplinkState>(uplink.state);
+  row.server = uplink.servers[uplink.server].address;
+  row.protocol_version = uplink.version;
+  row.last_error = uplink.last_error;
+  row.last_error_ms = uplink.last_error_ms;
+  row.handshakes = uplink.handshakes;
+  row.resumed = uplink.resumed;
+  row.failures = uplink.failures;
+  if (uplink.state == broker::UplinkState::connected)
+    row.connected_seconds = (core.now.monotonic_ms - uplink.connected_ms) / 1'000;
+  if (const broker::Client* client = core.state.clients.find(uplink.client_id)) {
+    for (const Tracker* tracker : client->trackers) {
+      row.backlog += tracker->unsettled();
+      row.in_flight += tracker->in_flight;
+    }
+  }
+  const auto& known = core.state.upstreams[uplink.spec.name].instance_ids;
+  for (const broker::Upstream& server : uplink.servers) {
+    admin::UplinkServer& each = row.servers.emplace_back();
+    each.address = server.address;
+    each.version_0 = core.now.monotonic_ms < server.version_0_until_ms;
+    each.stopped_because = server.stopped_because;
+    if (const auto id = known.find(server.address); id != known.end())
+      each.instance_id = id->second;
+  }
+  return row;
+}
+
 }  // namespace sink::admin_server

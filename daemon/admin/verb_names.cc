@@ -27,6 +27,9 @@ std::string_view name_of(admin::Verb verb) {
     case admin::Verb::config_show: return "config_show";
     case admin::Verb::config_reload: return "config_reload";
     case admin::Verb::certificate_list: return "certificate_list";
+    case admin::Verb::uplink_list: return "uplink_list";
+    case admin::Verb::uplink_show: return "uplink_show";
+    case admin::Verb::uplink_adopt: return "uplink_adopt";
   }
   return "unknown";
 }

@@ -51,6 +51,10 @@ admin::Reply config_show(const Engine& engine, const admin::Command& command);
 admin::Reply config_reload(const Engine& engine, const admin::Command& command);
 admin::Reply certificate_list(const Engine& engine, const admin::Command& command);
 
+admin::Reply uplink_list(const Engine& engine);
+admin::Reply uplink_show(const Engine& engine, const admin::Command& command);
+admin::Reply uplink_adopt(const Engine& engine, const admin::Command& command);
+
 // ---- what the verbs share ----
 
 admin::Reply refuse(admin::Outcome outcome, std::string message, std::string hint);

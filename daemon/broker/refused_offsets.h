@@ -1,9 +1,9 @@
 // The events of one session that were refused because the store was full. Until such an event comes
 // again, later ones of its key are refused too: accepted before it, they would make its offset go
 // backwards, and it could never be accepted. Not responsible for answering. Bounded; a
-// publisher that never sends an event again is waited for a while only: kPatienceMs from when it has
-// read of the refusal, and then kGraceMs from the next event of the key on, because the one that is
-// waited for may come right behind it where the process stood still. Ends with the session.
+// publisher that never sends an event again is waited for a while only: kPatienceMs from when it
+// has read of the refusal, and then kGraceMs from the next event of the key on, because the one
+// that is waited for may come right behind it where the process stood still. Ends with the session.
 #pragma once
 
 #include <algorithm>

@@ -87,7 +87,6 @@ Peer& Sessions::connect(std::string identity, std::string address) {
 void Sessions::on_bytes(Peer& peer, protocol::Bytes bytes) {
   if (peer.closing) return;
   if (peer.client != nullptr && !bytes.empty()) quiet_.heard(peer, core_.now.monotonic_ms);
-  if (peer.uplink != nullptr && !bytes.empty()) uplinks_->on_received(peer);
   peer.session.lend(bytes);
   process(peer);
   peer.session.settle();
@@ -125,6 +124,7 @@ bool Sessions::has_much_output(const Peer& peer) const {
 }
 
 void Sessions::handle(Peer& peer, const protocol::Message& message) {
+  if (peer.uplink != nullptr) uplinks_->on_message(peer, message);
   if (const auto* publish = std::get_if<protocol::Publish>(&message)) {
     if (note_message(peer, publish->message_id, publish->payload))
       intake_.on_publish(peer, *publish);

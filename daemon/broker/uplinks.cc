@@ -149,7 +149,7 @@ void Uplinks::dial(Uplink& uplink) {
   peer.address = server.address;
   uplink.connection = peer.id;
   uplink.state = UplinkState::dialling;
-  uplink.explained = false;
+  uplink.explained = uplink.useful = false;
   uplink.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
   dialler_->dial(peer.id, uplink.spec, server.address);
 }
@@ -319,8 +319,12 @@ void Uplinks::remember(Uplink& uplink, std::optional<uint32_t> server_instance_i
 
 // ---- while connected, and the end --------------------------------------------------------------
 
-void Uplinks::on_received(Peer& peer) {
-  if (peer.uplink->keepalive) peer.uplink->keepalive->on_received(core_.now.monotonic_ms);
+void Uplinks::on_message(Peer& peer, const protocol::Message& message) {
+  Uplink& uplink = *peer.uplink;
+  if (uplink.keepalive) uplink.keepalive->on_received(core_.now.monotonic_ms);
+  uplink.useful = uplink.useful || std::holds_alternative<protocol::Ack>(message) ||
+                  std::holds_alternative<protocol::Publish>(message) ||
+                  std::holds_alternative<protocol::Deliver>(message);
 }
 
 void Uplinks::keep_alive(Uplink& uplink) {
@@ -361,7 +365,9 @@ void Uplinks::on_left(Peer& peer, CloseReason reason) {
   uplink.connection = 0;
   uplink.welcome.reset();
   uplink.keepalive.reset();
-  if (was_connected && core_.now.monotonic_ms >= uplink.connected_ms + kLastedMs) uplink.rounds = 0;
+  // A server that accepts and drops must not be hammered; one that has done its work is no such.
+  const bool lasted = was_connected && core_.now.monotonic_ms >= uplink.connected_ms + kLastedMs;
+  if (lasted || uplink.useful) uplink.rounds = 0;
   if (reason == CloseReason::unsupported_protocol_version) {
     uplink.state = UplinkState::waiting;  // at once, with version 0
     uplink.due_ms = core_.now.monotonic_ms;

@@ -58,6 +58,7 @@ struct Uplink {
   uint8_t version = 0;      // of the protocol, as asked for
   std::optional<protocol::Welcome> welcome;  // while saving
   std::optional<protocol::Keepalive> keepalive;  // while connected
+  bool useful = false;           // events have passed on this connection
   bool explained = false;        // the end of this attempt stands in last_error
   std::string last_error;
   uint64_t last_error_ms = 0;  // Unix time; 0: none
@@ -79,7 +80,7 @@ class Uplinks {
   // ---- the connection (Sessions) ----
   void on_response(Peer& peer, const protocol::ConnectionResponse& response);
   void on_goodbye(Peer& peer, const protocol::Goodbye& goodbye);
-  void on_received(Peer& peer);
+  void on_message(Peer& peer, const protocol::Message& message);
   void on_left(Peer& peer, CloseReason reason);
 
   void on_committed(storage::Sequence sequence);

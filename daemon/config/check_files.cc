@@ -15,20 +15,20 @@ constexpr size_t kReadMax = 1 << 20;  // a label further down than this is not l
 
 struct FileRole {
   const char* key;
-  std::string Listener::*file;
   std::string_view label;  // part of the PEM label that must occur
   const char* what;
 };
 
-constexpr FileRole kRoles[] = {
-    {".certificate", &Listener::certificate, "BEGIN CERTIFICATE-----", "a certificate in PEM"},
-    {".private_key", &Listener::private_key, "PRIVATE KEY-----", "a private key in PEM"},
-    {".client_ca", &Listener::client_ca, "BEGIN CERTIFICATE-----", "a CA certificate in PEM"},
-    {".client_crl", &Listener::client_crl, "BEGIN X509 CRL-----", "a revocation list in PEM"},
-};
+constexpr FileRole kCertificate{".certificate", "BEGIN CERTIFICATE-----", "a certificate in PEM"};
+constexpr FileRole kPrivateKey{".private_key", "PRIVATE KEY-----", "a private key in PEM"};
+constexpr FileRole kClientCa{".client_ca", "BEGIN CERTIFICATE-----", "a CA certificate in PEM"};
+constexpr FileRole kServerCa{".server_ca", "BEGIN CERTIFICATE-----", "a CA certificate in PEM"};
+constexpr FileRole kClientCrl{".client_crl", "BEGIN X509 CRL-----", "a revocation list in PEM"};
 
-void check_file(const std::string& path, const std::string& key, const FileRole& role,
+void check_file(const std::string& path, const std::string& table, const FileRole& role,
                 RuleCheck& check) {
+  if (path.empty()) return;  // optional, or refused by validate already
+  const std::string key = table + role.key;
   const FileText content = read_file(path, kReadMax);
   const std::string quoted = "\"" + path + "\"";
   if (content.error == ENOENT) {
@@ -54,11 +54,18 @@ ConfigErrors check_files(const Config& config) {
   for (size_t i = 0; i < config.listeners.size(); ++i) {
     const Listener& listener = config.listeners[i];
     if (listener.plaintext) continue;
-    for (const FileRole& role : kRoles) {
-      const std::string& path = listener.*role.file;
-      if (path.empty()) continue;  // optional, or refused by validate already
-      check_file(path, "listener[" + std::to_string(i) + "]" + role.key, role, check);
-    }
+    const std::string table = "listener[" + std::to_string(i) + "]";
+    check_file(listener.certificate, table, kCertificate, check);
+    check_file(listener.private_key, table, kPrivateKey, check);
+    check_file(listener.client_ca, table, kClientCa, check);
+    check_file(listener.client_crl, table, kClientCrl, check);
+  }
+  for (size_t i = 0; i < config.uplinks.size(); ++i) {
+    const Uplink& uplink = config.uplinks[i];
+    const std::string table = "uplink[" + std::to_string(i) + "]";
+    check_file(uplink.certificate, table, kCertificate, check);
+    check_file(uplink.private_key, table, kPrivateKey, check);
+    check_file(uplink.server_ca, table, kServerCa, check);
   }
   return check.take_errors();
 }

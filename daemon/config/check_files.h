@@ -8,8 +8,8 @@
 
 namespace sink::config {
 
-// All that is wrong with the certificate, key, CA and CRL files of all listeners, each placed at
-// the key that names the file. For `sinkd --check`, at start and before a reload.
+// All that is wrong with the certificate, key, CA and CRL files of all listeners and uplinks, each
+// placed at the key that names the file. For `sinkd --check`, at start and before a reload.
 [[nodiscard]] ConfigErrors check_files(const Config& config);
 
 }  // namespace sink::config

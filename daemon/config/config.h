@@ -11,6 +11,7 @@
 
 #include "daemon/broker/client_policy.h"
 #include "daemon/broker/subscription_spec.h"
+#include "daemon/broker/uplink_spec.h"
 
 namespace sink::config {
 
@@ -76,6 +77,14 @@ struct Listener {
   TlsVersion tls_min = TlsVersion::tls_1_2;
 };
 
+// A server that this broker is a client of.
+struct Uplink {
+  broker::UplinkSpec spec;
+  std::string certificate;  // these three are files in PEM
+  std::string private_key;
+  std::string server_ca;
+};
+
 // Where a value was written. Lines and columns count from 1.
 struct Origin {
   std::string file;
@@ -84,8 +93,8 @@ struct Origin {
 };
 
 // By key path: "store.sync", "listener[0]", "listener[0].address",
-// "subscription[2].on_nack[0].machine"; indices count from 0 in the order of listeners and
-// subscriptions. What is absent is a default.
+// "subscription[2].on_nack[0].machine"; indices count from 0 in the order written. What is absent is a
+// default.
 using Origins = std::map<std::string, Origin, std::less<>>;
 
 struct Config {
@@ -98,6 +107,7 @@ struct Config {
   std::vector<Listener> listeners;
   std::vector<broker::SubscriptionSpec> subscriptions;
   std::vector<broker::ClientPolicy> client_policies;
+  std::vector<Uplink> uplinks;
   Origins origins;
 };
 

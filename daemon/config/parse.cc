@@ -77,14 +77,23 @@ void read_text(std::string_view text, const std::string& label, ReadTables read,
   }
 }
 
-ParsedConfig finish(Config config, Findings findings) {
-  config.origins = std::move(findings.origins);
-  ConfigErrors more = validate(config, findings.doubts);
+void add_errors(ConfigErrors more, Findings& findings) {
   findings.errors.insert(findings.errors.end(), std::make_move_iterator(more.begin()),
                          std::make_move_iterator(more.end()));
+}
+
+ParsedConfig finish(Config config, Findings findings) {
+  config.origins = std::move(findings.origins);
+  add_errors(validate(config, findings.doubts), findings);
   if (findings.errors.empty()) return config;
   sort_by_place(findings.errors);
   return tl::unexpected(std::move(findings.errors));
+}
+
+ParsedConfig finish_whole(Config config, Findings findings) {
+  config.origins = findings.origins;
+  add_errors(validate_consumers(config, findings.doubts), findings);
+  return finish(std::move(config), std::move(findings));
 }
 
 }  // namespace
@@ -98,14 +107,14 @@ ParsedConfig parse_files(const std::string& path) {
     if (const auto text = text_of(file, findings.errors))
       read_text(*text, file, read_tables, config, findings);
   }
-  return finish(std::move(config), std::move(findings));
+  return finish_whole(std::move(config), std::move(findings));
 }
 
 ParsedConfig parse_text(std::string_view text, const std::string& label) {
   Config config;
   Findings findings;
   read_text(text, label, read_tables, config, findings);
-  return finish(std::move(config), std::move(findings));
+  return finish_whole(std::move(config), std::move(findings));
 }
 
 ParsedSubscription parse_subscription(std::string_view text, const std::string& label) {

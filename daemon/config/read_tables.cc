@@ -123,6 +123,35 @@ void read_listener(TableReader reader, Listener& listener) {
   reader.report_unknown();
 }
 
+// [1], [0] or both: the versions of the protocol that may be spoken. Which comes first changes
+// nothing: version 1 is asked for first.
+void read_versions(TableReader& reader, broker::UplinkSpec& spec) {
+  const toml::node* node = reader.node("protocol");
+  if (node == nullptr) return;
+  const toml::array* versions = node->as_array();
+  bool good = versions != nullptr && !versions->empty();
+  spec.version_0 = spec.version_1 = false;
+  for (size_t i = 0; good && i < versions->size(); ++i) {
+    const auto version = (*versions)[i].value<int64_t>();
+    good = version == 0 || version == 1;
+    (version == 0 ? spec.version_0 : spec.version_1) = true;
+  }
+  if (!good)
+    reader.refuse("protocol", *node, "is not a list of versions of the Sink protocol",
+                  "write [1, 0] for version 1 with version 0 to fall back to, or [1], or [0]");
+}
+
+void read_uplink(TableReader reader, Uplink& uplink) {
+  reader.text("name", uplink.spec.name);
+  reader.texts("servers", uplink.spec.servers);
+  reader.text("certificate", uplink.certificate);
+  reader.text("private_key", uplink.private_key);
+  reader.text("server_ca", uplink.server_ca);
+  read_versions(reader, uplink.spec);
+  reader.text("application_version", uplink.spec.application_version);
+  reader.report_unknown();
+}
+
 void note_table(const toml::table& table, const std::string& path, const std::string& file,
                 Findings& findings) {
   const auto place = table.source().begin;
@@ -167,6 +196,11 @@ void read_tables(const toml::table& root, const std::string& file, Config& confi
     const std::string path = indexed("client_policy", config.client_policies.size());
     note_table(*table, path, file, findings);
     read_client_policy(*table, path, file, config.client_policies.emplace_back(), findings);
+  }
+  for (const toml::table* table : reader.tables("uplink")) {
+    const std::string path = indexed("uplink", config.uplinks.size());
+    note_table(*table, path, file, findings);
+    read_uplink(TableReader(*table, path, file, findings), config.uplinks.emplace_back());
   }
   reader.report_unknown();
 }

@@ -45,7 +45,8 @@ void place(admin::ConfigRow& row, const Origins& origins, std::string_view origi
 // A table that only one of two configurations has; a new listener needs a socket of its own, which
 // a running daemon does not open.
 admin::ConfigRow whole_table_row(const std::string& table, const char* what) {
-  const bool live = table.starts_with("subscription[") || table.starts_with("client_policy[");
+  const bool live = table.starts_with("subscription[") || table.starts_with("client_policy[") ||
+                    table.starts_with("uplink[");
   return row(table, what, note_for(live ? Effect::at_reload : Effect::at_restart));
 }
 

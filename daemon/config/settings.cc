@@ -107,6 +107,18 @@ void add_client_policy(TableSettings table, const broker::ClientPolicy& policy) 
   table.live("subscriptions", std::to_string(policy.subscriptions_max));
 }
 
+void add_uplink(TableSettings table, const Uplink& uplink) {
+  table.live("name", toml_text(uplink.spec.name));
+  table.live("servers", toml_texts(uplink.spec.servers));
+  table.live("certificate", toml_text(uplink.certificate));
+  table.live("private_key", toml_text(uplink.private_key));
+  table.live("server_ca", toml_text(uplink.server_ca));
+  table.live("protocol", uplink.spec.version_0 && uplink.spec.version_1 ? "[1, 0]"
+                         : uplink.spec.version_1                        ? "[1]"
+                                                                        : "[0]");
+  table.live("application_version", toml_text(uplink.spec.application_version));
+}
+
 }  // namespace
 
 std::vector<Setting> settings(const Config& config) {
@@ -137,6 +149,10 @@ std::vector<Setting> settings(const Config& config) {
                                     "client_policy[" + std::to_string(i) + "]"),
                       policy);
   }
+  for (size_t i = 0; i < config.uplinks.size(); ++i)
+    add_uplink(TableSettings(out, "uplink[" + config.uplinks[i].spec.name + "]",
+                             "uplink[" + std::to_string(i) + "]"),
+               config.uplinks[i]);
   return out;
 }
 

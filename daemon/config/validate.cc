@@ -3,12 +3,14 @@
 #include <sys/un.h>
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "daemon/broker/application_versions.h"
 #include "daemon/config/address.h"
 #include "daemon/config/rule_check.h"
 #include "daemon/config/units.h"
+#include "protocol/endpoint.h"
 
 namespace sink::config {
 namespace {
@@ -145,6 +147,43 @@ void check_client_policies(const Config& config, RuleCheck& check) {
   }
 }
 
+void check_uplink(const Uplink& uplink, const std::string& path, RuleCheck& check) {
+  if (!broker::is_subscription_name(uplink.spec.name))
+    check.refuse(path + ".name", "\"" + uplink.spec.name + "\" is not a name",
+                 "write 1 to 128 letters, digits and . _ - : @, such as \"cloud\"");
+  if (uplink.spec.servers.empty())
+    check.refuse(path + ".servers", "is missing or empty",
+                 "name one server or more, such as [\"eu.example.com:2020\"]");
+  for (const std::string& server : uplink.spec.servers)
+    if (const auto endpoint = protocol::parse_endpoint(server); !endpoint)
+      check.refuse(path + ".servers", "names no server: " + endpoint.error(),
+                   "write [\"eu.example.com:2020\"]");
+  const auto need = [&](const char* key, const std::string& value, const char* what) {
+    if (value.empty())
+      check.refuse(path + key, std::string("is missing: an uplink needs ") + what,
+                   "name the PEM file");
+  };
+  need(".certificate", uplink.certificate, "the certificate that its servers know this gateway by");
+  need(".private_key", uplink.private_key, "the key of its certificate");
+  need(".server_ca", uplink.server_ca, "the CA that has signed its servers' certificates");
+  if (uplink.spec.application_version.size() > kNameMax)
+    check.refuse(path + ".application_version",
+                 "has " + std::to_string(uplink.spec.application_version.size()) + " bytes",
+                 "write at most 255 bytes, such as \"1.4.0\"");
+}
+
+void check_uplinks(const Config& config, RuleCheck& check) {
+  std::map<std::string, size_t> seen;
+  for (size_t i = 0; i < config.uplinks.size(); ++i) {
+    const std::string path = "uplink[" + std::to_string(i) + "]";
+    check_uplink(config.uplinks[i], path, check);
+    if (!seen.emplace(config.uplinks[i].spec.name, i).second)
+      check.refuse(path + ".name",
+                   "\"" + config.uplinks[i].spec.name + "\" is the name of another uplink",
+                   "names are unique: choose another one");
+  }
+}
+
 }  // namespace
 
 bool RuleCheck::doubtful(std::string_view key) const {
@@ -177,6 +216,22 @@ ConfigErrors validate(const Config& config, const Doubts& doubts) {
   check_listeners(config, check);
   check_subscriptions(config, check);
   check_client_policies(config, check);
+  check_uplinks(config, check);
+  return check.take_errors();
+}
+
+ConfigErrors validate_consumers(const Config& config, const Doubts& doubts) {
+  RuleCheck check(config.origins, doubts);
+  std::set<std::string> uplinks;
+  for (const Uplink& uplink : config.uplinks)
+    uplinks.insert(broker::client_id_of_uplink(uplink.spec.name));
+  for (size_t i = 0; i < config.subscriptions.size(); ++i) {
+    const std::string& consumer = config.subscriptions[i].consumer;
+    if (broker::is_uplink(consumer) && uplinks.count(consumer) == 0)
+      check.refuse("subscription[" + std::to_string(i) + "].consumer",
+                   "\"" + consumer + "\" names no uplink",
+                   "add an [[uplink]] of that name, or correct the name");
+  }
   return check.take_errors();
 }
 

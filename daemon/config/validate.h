@@ -14,4 +14,8 @@ namespace sink::config {
 // own: rules that depend on them are left out.
 [[nodiscard]] ConfigErrors validate(const Config& config, const Doubts& doubts = {});
 
+// Every consumer that is an uplink is one of the configuration's. Not for a subscription that comes
+// alone (sinkctl sub add).
+[[nodiscard]] ConfigErrors validate_consumers(const Config& config, const Doubts& doubts);
+
 }  // namespace sink::config

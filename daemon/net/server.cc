@@ -48,6 +48,7 @@ void Server::round() {
   run_deadlines();
   more_to_do_ = broker_->turn();
   flush_dirty();
+  if (outbound_ != nullptr && outbound_->flush()) more_to_do_ = true;
   if (on_round) on_round();
   arm_timer();
 }
@@ -73,6 +74,8 @@ void Server::arm_timer() {
   auto deadline = broker_->deadline_ms();
   if (!deadlines_.empty())
     deadline = std::min(deadline.value_or(UINT64_MAX), deadlines_.begin()->first);
+  if (const auto outbound = outbound_ != nullptr ? outbound_->deadline_ms() : std::nullopt)
+    deadline = std::min(deadline.value_or(UINT64_MAX), *outbound);
   if (!deadline) {
     uv_timer_stop(&timer_);
     return;
@@ -169,15 +172,18 @@ void Server::mark_dirty(Connection& connection) {
 }
 
 void Server::output_ready(broker::ConnectionId id) {
-  if (Connection* connection = find(id)) mark_dirty(*connection);
+  if (Connection* connection = find(id)) return mark_dirty(*connection);
+  if (outbound_ != nullptr) outbound_->output_ready(id);
 }
 
-void Server::close(broker::ConnectionId id, broker::CloseReason) {
-  if (Connection* connection = find(id)) connection->begin_close();
+void Server::close(broker::ConnectionId id, broker::CloseReason reason) {
+  if (Connection* connection = find(id)) return connection->begin_close();
+  if (outbound_ != nullptr) outbound_->close(id, reason);
 }
 
 void Server::resume_input(broker::ConnectionId id) {
-  if (Connection* connection = find(id)) connection->resume_input();
+  if (Connection* connection = find(id)) return connection->resume_input();
+  if (outbound_ != nullptr) outbound_->resume_input(id);
 }
 
 void Server::sent_some(broker::ConnectionId id) {

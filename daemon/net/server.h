@@ -15,6 +15,7 @@
 #include "daemon/broker/broker.h"
 #include "daemon/net/connection.h"
 #include "daemon/net/listener.h"
+#include "daemon/uplink/outbound.h"
 
 namespace sink::net {
 
@@ -40,6 +41,8 @@ class Server final : public broker::Transport {
 
   // Before anything else: the broker is made with this server as its transport.
   void set_broker(broker::Broker* broker) { broker_ = broker; }
+  // The connections that are not listeners': told of the engine's wishes, flushed in each round.
+  void set_outbound(uplink::Outbound* outbound) { outbound_ = outbound; }
   void set_limits(const ServerLimits& limits) { limits_ = limits; }
   // One line for each connection that did not get in, with the reason.
   std::function<void(const std::string& address, const std::string& reason)> on_refused;
@@ -112,6 +115,7 @@ class Server final : public broker::Transport {
   uv_timer_t timer_;
   uv_idle_t idle_;
   broker::Broker* broker_ = nullptr;
+  uplink::Outbound* outbound_ = nullptr;
   ServerLimits limits_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<Listener>> retired_;  // closed, until the server goes

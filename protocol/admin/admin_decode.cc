@@ -36,6 +36,9 @@ bool known(Verb verb) {
     case Verb::config_show:
     case Verb::config_reload:
     case Verb::certificate_list:
+    case Verb::uplink_list:
+    case Verb::uplink_show:
+    case Verb::uplink_adopt:
       return true;
   }
   return false;
@@ -98,6 +101,8 @@ class Reader {
   SegmentRow row(const wire::SegmentRow& in);
   ConfigRow row(const wire::ConfigRow& in);
   CertificateRow row(const wire::CertificateRow& in);
+  UplinkServer row(const wire::UplinkServer& in);
+  UplinkRow row(const wire::UplinkRow& in);
 
   std::optional<CodecError> error() const { return error_; }
 
@@ -218,6 +223,33 @@ CertificateRow Reader::row(const wire::CertificateRow& in) {
   return certificate;
 }
 
+UplinkServer Reader::row(const wire::UplinkServer& in) {
+  UplinkServer server;
+  server.address = text(in.address());
+  if (const auto instance_id = in.instance_id()) server.instance_id = *instance_id;
+  server.version_0 = in.version_0();
+  server.stopped_because = text(in.stopped_because());
+  return server;
+}
+
+UplinkRow Reader::row(const wire::UplinkRow& in) {
+  UplinkRow uplink;
+  uplink.name = text(in.name());
+  uplink.state = enumerated(in.state(), UplinkState::stopped);
+  uplink.server = text(in.server());
+  uplink.protocol_version = in.protocol_version();
+  uplink.last_error = text(in.last_error());
+  uplink.last_error_ms = in.last_error_ms();
+  uplink.backlog = in.backlog();
+  uplink.in_flight = in.in_flight();
+  uplink.connected_seconds = in.connected_seconds();
+  uplink.handshakes = in.handshakes();
+  uplink.resumed = in.resumed();
+  uplink.failures = in.failures();
+  uplink.servers = rows<UplinkServer>(in.servers());
+  return uplink;
+}
+
 EventCounts event_counts(const wire::EventCounts& in) {
   EventCounts events;
   events.received = in.received();
@@ -314,6 +346,7 @@ tl::expected<Command, CodecError> decode_command(std::span<const uint8_t> payloa
   command.toml = reader.text(in->toml());
   command.after = reader.text(in->after());
   command.limit = in->limit();
+  command.uplink = reader.text(in->uplink());
   if (reader.error()) return tl::unexpected(*reader.error());
   return command;
 }
@@ -337,6 +370,7 @@ tl::expected<Reply, CodecError> decode_reply(std::span<const uint8_t> payload) {
   reply.segments = reader.rows<SegmentRow>(in->segments());
   reply.config = reader.rows<ConfigRow>(in->config());
   reply.certificates = reader.rows<CertificateRow>(in->certificates());
+  reply.uplinks = reader.rows<UplinkRow>(in->uplinks());
   if (reader.error()) return tl::unexpected(*reader.error());
   return reply;
 }

@@ -104,6 +104,24 @@ flatbuffers::Offset<wire::CertificateRow> row(Builder& builder, const Certificat
                                     certificate.not_before_ms, certificate.not_after_ms);
 }
 
+flatbuffers::Offset<wire::UplinkServer> row(Builder& builder, const UplinkServer& server) {
+  const auto address = text(builder, server.address);
+  const auto stopped_because = text(builder, server.stopped_because);
+  return wire::CreateUplinkServer(builder, address, server.instance_id, server.version_0,
+                                  stopped_because);
+}
+
+flatbuffers::Offset<wire::UplinkRow> row(Builder& builder, const UplinkRow& uplink) {
+  const auto name = text(builder, uplink.name);
+  const auto server = text(builder, uplink.server);
+  const auto last_error = text(builder, uplink.last_error);
+  const auto servers = rows<wire::UplinkServer>(builder, uplink.servers);
+  return wire::CreateUplinkRow(builder, name, static_cast<uint8_t>(uplink.state), server,
+                               uplink.protocol_version, last_error, uplink.last_error_ms,
+                               uplink.backlog, uplink.in_flight, uplink.connected_seconds,
+                               uplink.handshakes, uplink.resumed, uplink.failures, servers);
+}
+
 template <typename Wire, typename Row>
 Rows<Wire> rows(Builder& builder, const std::vector<Row>& source) {
   if (source.empty()) return {};
@@ -144,7 +162,8 @@ flatbuffers::Offset<wire::Status> table(Builder& builder, const Status& status) 
 // asserts beyond 2 GiB, so that oversize is refused before it starts.
 size_t text_bytes(const Command& command) {
   return command.client_id.size() + command.subscription.size() + command.consumer.size() +
-         command.machine.size() + command.human.size() + command.toml.size() + command.after.size();
+         command.machine.size() + command.human.size() + command.toml.size() +
+         command.after.size() + command.uplink.size();
 }
 
 size_t text_bytes(const Reply& reply) {
@@ -180,11 +199,12 @@ tl::expected<Frame, CodecError> encode(const Command& command) {
   const auto human = text(builder, command.human);
   const auto toml = text(builder, command.toml);
   const auto after = text(builder, command.after);
+  const auto uplink = text(builder, command.uplink);
   builder.Finish(
       wire::CreateCommand(builder, static_cast<uint16_t>(command.verb), client_id, subscription,
                           consumer, command.position, command.all, command.drop_backlog,
                           command.dry_run, static_cast<uint8_t>(command.backlog), machine, human,
-                          command.duration_ms, toml, after, command.limit),
+                          command.duration_ms, toml, after, command.limit, uplink),
       "SKAC");
   return framed(builder, kCommandBytesMax);
 }
@@ -203,9 +223,10 @@ tl::expected<Frame, CodecError> encode(const Reply& reply) {
   const auto segments = rows<wire::SegmentRow>(builder, reply.segments);
   const auto config = rows<wire::ConfigRow>(builder, reply.config);
   const auto certificates = rows<wire::CertificateRow>(builder, reply.certificates);
+  const auto uplinks = rows<wire::UplinkRow>(builder, reply.uplinks);
   builder.Finish(wire::CreateReply(builder, static_cast<uint8_t>(reply.outcome), message, hint,
                                    reply.affected, next, status, clients, events, subscriptions,
-                                   segments, config, certificates),
+                                   segments, config, certificates, uplinks),
                  "SKAR");
   return framed(builder, kReplyBytesMax);
 }

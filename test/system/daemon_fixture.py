@@ -58,7 +58,7 @@ class Daemon:
     """One sinkd: its files, its process, and its operator."""
 
     def __init__(self, *, server=None, store=None, limits=None, listener=None, listeners=None,
-                 subscriptions=(), http=True, data_dir=None, faults=None):
+                 subscriptions=(), uplinks=(), http=True, data_dir=None, faults=None):
         Pki.shared()
         self.faults = faults
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sinkd-test-"))
@@ -79,6 +79,7 @@ class Daemon:
             "limits": dict(limits or {}),
             "listener": self._listeners(listener or {}) if listeners is None else listeners,
             "subscription": [dict(s) for s in subscriptions],
+            "uplink": [dict(u) for u in uplinks],
         }
         self.write_config()
 
@@ -312,6 +313,14 @@ class Daemon:
 def subscription(name="readings", consumer="backend", **options):
     """A [[subscription]] with retries short enough for tests."""
     return {"name": name, "consumer": consumer, "retry": ["200ms"], **options}
+
+
+def uplink(*servers, name="cloud", identity="gateway", **options):
+    """An [[uplink]] to HOST:PORT or (host, port), with the certificate of `identity`."""
+    files = Pki.shared().client(identity)
+    addresses = [s if isinstance(s, str) else f"{s[0]}:{s[1]}" for s in servers]
+    return {"name": name, "servers": addresses, "certificate": files.certificate,
+            "private_key": files.private_key, "server_ca": files.ca, **options}
 
 
 def events(count, key=b"k", first=1, event_type_id=1, data=b""):

@@ -20,15 +20,18 @@ ARROWS = {
     "daemon/broker": ["protocol", "storage"],
     "daemon/config": ["daemon/broker", "protocol"],
     "daemon/accept": [],
-    "daemon/net": ["daemon/accept", "daemon/broker", "daemon/config", "protocol", "storage", "tls"],
+    "daemon/uplink": ["client", "daemon/broker", "daemon/config", "protocol", "storage", "tls"],
+    "daemon/net": ["daemon/accept", "daemon/broker", "daemon/config", "daemon/uplink", "protocol",
+                   "storage", "tls"],
     "daemon/admin": ["daemon/accept", "daemon/broker", "daemon/config", "protocol", "storage"],
     "daemon": ["daemon/accept", "daemon/admin", "daemon/broker", "daemon/config", "daemon/net",
-               "protocol", "storage", "tls"],
+               "daemon/uplink", "protocol", "storage", "tls"],
     "tools": ["client", "daemon/broker", "daemon/config", "protocol", "storage", "tls"],
 }
 # Outside headers and who may use them.
 FENCED = {
-    "uv.h": ["client", "daemon", "daemon/accept", "daemon/net", "daemon/admin", "tools"],
+    "uv.h": ["client", "daemon", "daemon/accept", "daemon/net", "daemon/admin", "daemon/uplink",
+             "tools"],
     "openssl/": ["tls", "tools/pki"],
     "flatbuffers/": ["protocol/admin", "protocol/control"],
     "toml++/": ["daemon/config"],

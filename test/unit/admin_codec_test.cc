@@ -32,6 +32,7 @@ Command full_command() {
   command.toml = "[[subscription]]\nname = \"x\"\n";
   command.after = "17/readings";
   command.limit = UINT32_MAX;
+  command.uplink = "cloud";
   return command;
 }
 
@@ -87,14 +88,17 @@ Reply full_reply() {
   reply.segments = {SegmentRow{1, "f", 2, 3, 4, 5, true}};
   reply.config = {ConfigRow{"k", "v", "default", "f", 1, 2}};
   reply.certificates = {CertificateRow{"l", "f", "server", "s", "i", "0a", 1, 2}};
+  reply.uplinks = {UplinkRow{"n", UplinkState::stopped, "eu:1", 1, "e", 2, 3, 4, 5, 6, 7, 8,
+                             {UplinkServer{"eu:1", 0, true, "wiped"}, UplinkServer{}}},
+                   UplinkRow{}};
   return reply;
 }
 
 // Every member of the aggregate as a tuple of references, so that a field added to admin.h without
 // its wire makes these lines stop compiling.
 auto fields(const Command& c) {
-  const auto& [a, b, d, e, f, g, h, i, j, k, l, m, n, o, p] = c;
-  return std::tie(a, b, d, e, f, g, h, i, j, k, l, m, n, o, p);
+  const auto& [a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q] = c;
+  return std::tie(a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q);
 }
 auto fields(const EventCounts& c) {
   const auto& [a, b, d, e, f, g, h, i, j, k, l, m] = c;
@@ -119,6 +123,10 @@ auto fields(const SegmentRow& c) {
 auto fields(const ConfigRow& c) {
   const auto& [a, b, d, e, f, g] = c;
   return std::tie(a, b, d, e, f, g);
+}
+auto fields(const UplinkServer& c) {
+  const auto& [a, b, d, e] = c;
+  return std::tie(a, b, d, e);
 }
 auto fields(const CertificateRow& c) {
   const auto& [a, b, d, e, f, g, h, i] = c;
@@ -146,6 +154,15 @@ void check_equal(const ClientRow& x, const ClientRow& y) {
   }
 }
 
+void check_equal(const UplinkRow& x, const UplinkRow& y) {
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, servers] = x;
+  const auto& [A, B, C, D, E, F, G, H, I, J, K, L, servers2] = y;
+  CHECK(std::tie(a, b, c, d, e, f, g, h, i, j, k, l) ==
+        std::tie(A, B, C, D, E, F, G, H, I, J, K, L));
+  REQUIRE(servers.size() == servers2.size());
+  for (size_t n = 0; n < servers.size(); ++n) CHECK(fields(servers[n]) == fields(servers2[n]));
+}
+
 template <typename Row>
 void check_equal(const std::vector<Row>& x, const std::vector<Row>& y) {
   REQUIRE(x.size() == y.size());
@@ -164,6 +181,8 @@ void check_equal(const Reply& x, const Reply& y) {
   check_equal(x.segments, y.segments);
   check_equal(x.config, y.config);
   check_equal(x.certificates, y.certificates);
+  REQUIRE(x.uplinks.size() == y.uplinks.size());
+  for (size_t n = 0; n < x.uplinks.size(); ++n) check_equal(x.uplinks[n], y.uplinks[n]);
 }
 
 // Decodes from memory of exactly that size, so that a sanitizer sees a read past the end.

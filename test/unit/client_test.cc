@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "client/backoff.h"
-#include "client/endpoint.h"
+#include "protocol/endpoint.h"
 #include "client/link.h"
 #include "client/persistence.h"
 #include "client/publish_queue.h"

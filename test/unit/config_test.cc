@@ -290,6 +290,39 @@ subscriptions = 4
   expect_error("[[client_policy]]\nsubscriptions = 1\n", 1, "client_policy[0].sources", "meter-*");
 }
 
+TEST_CASE("config: an uplink has servers, three files and versions; subscriptions may name it") {
+  const std::string whole = R"([[uplink]]
+name = "cloud"
+servers = ["eu.example.com:2020", "[::1]:2021"]
+certificate = "g.pem"
+private_key = "g.key"
+server_ca = "ca.pem"
+)";
+  const Config config = good(whole + "protocol = [0]\napplication_version = \"1.4\"\n");
+  REQUIRE(config.uplinks.size() == 1);
+  const auto& uplink = config.uplinks[0];
+  CHECK(uplink.spec.name == "cloud");
+  CHECK(uplink.spec.servers == std::vector<std::string>{"eu.example.com:2020", "[::1]:2021"});
+  CHECK(uplink.server_ca == "ca.pem");
+  CHECK(uplink.spec.version_0);
+  CHECK_FALSE(uplink.spec.version_1);
+  CHECK(uplink.spec.application_version == "1.4");
+  CHECK(good(whole).uplinks[0].spec.version_1);
+  CHECK(good(whole).uplinks[0].spec.version_0);
+  expect_error(whole + "protocol = [2]\n", 7, "uplink[0].protocol", "[1, 0]");
+  expect_error(whole + "protocol = []\n", 7, "uplink[0].protocol", "[1, 0]");
+  expect_error(whole + whole, 8, "uplink[1].name", "unique");
+  expect_error("[[uplink]]\nname = \"a b\"\n" + whole.substr(whole.find("servers")), 2,
+               "uplink[0].name", "cloud");
+  expect_error("[[uplink]]\nname = \"c\"\nservers = [\"eu\"]\n" +
+                   whole.substr(whole.find("certificate")),
+               3, "uplink[0].servers", "eu.example.com:2020");
+  expect_error(whole.substr(0, whole.find("server_ca")), 1, "uplink[0].server_ca", "PEM");
+  const std::string forwards = "[[subscription]]\nname = \"up\"\nconsumer = \"uplink:cloud\"\n";
+  CHECK(good(whole + forwards).subscriptions[0].consumer == "uplink:cloud");
+  expect_error(forwards, 3, "subscription[0].consumer", "[[uplink]]");
+}
+
 TEST_CASE("config: event types are numbers and ranges") {
   const auto types = [](const std::string& text) {
     return good(subscription("event_types = " + text + "\n")).subscriptions[0].event_types;

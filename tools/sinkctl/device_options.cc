@@ -73,7 +73,7 @@ void add_identity_options(CLI::App& verb, DeviceOptions& options) {
 
 tl::expected<DeviceSetup, Problem> prepare(const DeviceOptions& options) {
   DeviceSetup setup;
-  auto server = client::parse_endpoint(options.server);
+  auto server = protocol::parse_endpoint(options.server);
   if (!server) return usage("--server " + server.error(), "");
   setup.client.server = std::move(*server);
   if (auto tls = prepare_tls(options, setup.client); !tls) return tl::unexpected(tls.error());

@@ -21,7 +21,7 @@ std::string describe(const client::Refusal& refusal) {
 
 DeviceSession::DeviceSession(Context& context, DeviceSetup setup, Patience patience)
     : context_(context),
-      server_(client::to_string(setup.client.server)),
+      server_(protocol::to_string(setup.client.server)),
       patience_(patience),
       patience_over_(loop_, [this] { give_up(); }) {
   setup.client.connect_timeout_ms = context.options.timeout_ms;

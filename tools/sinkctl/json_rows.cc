@@ -48,6 +48,24 @@ std::string_view word_of(admin::ClientState state) {
   return "unknown";
 }
 
+std::string_view word_of(admin::UplinkState state) {
+  switch (state) {
+    case admin::UplinkState::waiting:
+      return "waiting";
+    case admin::UplinkState::dialling:
+      return "dialling";
+    case admin::UplinkState::greeting:
+      return "greeting";
+    case admin::UplinkState::saving:
+      return "saving";
+    case admin::UplinkState::connected:
+      return "connected";
+    case admin::UplinkState::stopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
 std::string_view word_of(admin::SubscriptionState state) {
   switch (state) {
     case admin::SubscriptionState::active:
@@ -203,6 +221,32 @@ Json to_json(const admin::CertificateRow& certificate) {
       {"serial", certificate.serial},
       {"not_before", time_or_null(certificate.not_before_ms)},
       {"not_after", time_or_null(certificate.not_after_ms)},
+  };
+}
+
+Json to_json(const admin::UplinkRow& uplink) {
+  Json servers = Json::array();
+  for (const admin::UplinkServer& server : uplink.servers)
+    servers.push_back({
+        {"address", server.address},
+        {"instance_id", number_or_null(server.instance_id)},
+        {"version_0", server.version_0},
+        {"stopped_because", server.stopped_because},
+    });
+  return {
+      {"uplink", uplink.name},
+      {"state", word_of(uplink.state)},
+      {"server", uplink.server},
+      {"protocol_version", uplink.protocol_version},
+      {"last_error", uplink.last_error},
+      {"last_error_at", time_or_null(uplink.last_error_ms)},
+      {"backlog", uplink.backlog},
+      {"in_flight", uplink.in_flight},
+      {"connected_seconds", uplink.connected_seconds},
+      {"handshakes", uplink.handshakes},
+      {"resumed", uplink.resumed},
+      {"failures", uplink.failures},
+      {"servers", servers},
   };
 }
 

@@ -316,6 +316,42 @@ TEST_CASE("log stats: segments with their positions, and the store's sums") {
   CHECK(reply.status->store.segments == 1);
 }
 
+TEST_CASE("uplinks: what waits for one, why it is not connected, and adopting a stopped server") {
+  struct : sink::broker::Dialler {
+    sink::broker::ConnectionId connection = 0;
+    void dial(sink::broker::ConnectionId id, const sink::broker::UplinkSpec&,
+              const std::string&) override {
+      connection = id;
+    }
+  } dialler;
+  World world({plain("up", "uplink:cloud")});
+  CHECK(world.ask({.verb = Verb::uplink_list}).uplinks.empty());
+  world.broker->set_uplinks({{"cloud", {"eu:2020"}}}, &dialler);
+  world.publish(world.connect("meter-1", 1), 1);
+  world.broker->dial_failed(dialler.connection, "connection refused");
+  auto rows = world.ask({.verb = Verb::uplink_list}).uplinks;
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].name == "cloud");
+  CHECK(rows[0].state == sink::admin::UplinkState::waiting);
+  CHECK(rows[0].server == "eu:2020");
+  CHECK(rows[0].last_error == "eu:2020: connection refused");
+  CHECK(rows[0].backlog == 1);
+  CHECK(rows[0].failures == 1);
+  const Command adopt{.verb = Verb::uplink_adopt, .uplink = "cloud"};
+  CHECK(world.ask(adopt).outcome == Outcome::invalid);
+  world.broker->uplinks().find("cloud")->servers[0].stopped_because = "was wiped";
+  Command dry = adopt;
+  dry.dry_run = true;
+  CHECK(world.ask(dry).message.find("would meet eu:2020") != std::string::npos);
+  CHECK(world.ask({.verb = Verb::uplink_show, .uplink = "cloud"}).uplinks.at(0)
+            .servers.at(0).stopped_because == "was wiped");
+  CHECK(world.ask(adopt).outcome == Outcome::ok);
+  CHECK(world.ask({.verb = Verb::uplink_show, .uplink = "cloud"}).uplinks.at(0)
+            .servers.at(0).stopped_because.empty());
+  CHECK(world.ask({.verb = Verb::uplink_show, .uplink = "moon"}).outcome == Outcome::not_found);
+  CHECK(world.ask({.verb = Verb::uplink_show}).outcome == Outcome::usage);
+}
+
 TEST_CASE("config and certificates: the host's rows, in pages; a refused reload keeps its rows") {
   World world;
   for (int n = 0; n < 3; ++n) {

@@ -25,6 +25,36 @@ TEST_CASE("sinkctl: the other lists have JSON of fixed names") {
   CHECK(shell.lines().at(0)["not_after"] == "2026-01-01T00:00:00Z");
 }
 
+TEST_CASE("sinkctl: an uplink's row, and its servers with what stopped them") {
+  Shell shell;
+  admin::Reply page;
+  page.uplinks = {{.name = "cloud",
+                   .state = admin::UplinkState::stopped,
+                   .server = "eu:2020",
+                   .last_error = "eu:2020: instance id mismatch",
+                   .last_error_ms = 1'767'225'600'000,
+                   .backlog = 1'234,
+                   .servers = {{.address = "eu:2020", .instance_id = 7,
+                                .stopped_because = "was wiped"}}}};
+  shell.answers = {page, page, page};
+  CHECK(shell.run({"uplink", "ls", "--json"}) == 0);
+  const auto row = shell.lines().at(0);
+  CHECK(row["uplink"] == "cloud");
+  CHECK(row["state"] == "stopped");
+  CHECK(row["backlog"] == 1'234);
+  CHECK(row["last_error_at"] == "2026-01-01T00:00:00Z");
+  CHECK(row["servers"][0]["instance_id"] == 7);
+  CHECK(shell.run({"uplink", "ls"}) == 0);
+  CHECK(contains(shell.out, "1,234"));
+  CHECK(shell.run({"uplink", "show", "cloud"}) == 0);
+  CHECK(shell.asked.back().uplink == "cloud");
+  CHECK(contains(shell.out, "was wiped"));
+  shell.answers = {admin::Reply{}};
+  CHECK(shell.run({"uplink", "adopt", "cloud", "--yes"}) == 0);
+  CHECK(shell.asked.back().verb == admin::Verb::uplink_adopt);
+  CHECK(shell.run({"uplink", "show"}) == 64);
+}
+
 TEST_CASE("sinkctl: lists are paged through, and a page that repeats is an error") {
   Shell shell;
   shell.answers = {events_reply({event_at(1)}, "1/readings/backend"), events_reply({event_at(2)})};

@@ -1,9 +1,9 @@
-#include "client/endpoint.h"
+#include "protocol/endpoint.h"
 
 #include <charconv>
 #include <cstdint>
 
-namespace sink::client {
+namespace sink::protocol {
 namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
@@ -52,4 +52,4 @@ std::string to_string(const Endpoint& endpoint) {
   return "[" + endpoint.host + "]:" + endpoint.port;
 }
 
-}  // namespace sink::client
+}  // namespace sink::protocol

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <tl/expected.hpp>
 
-namespace sink::client {
+namespace sink::protocol {
 
 struct Endpoint {
   std::string host;  // a name or a numeric address without brackets; empty for a unix socket
@@ -20,4 +20,4 @@ struct Endpoint {
 [[nodiscard]] tl::expected<Endpoint, std::string> parse_endpoint(std::string_view text);
 std::string to_string(const Endpoint& endpoint);
 
-}  // namespace sink::client
+}  // namespace sink::protocol
