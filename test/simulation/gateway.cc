@@ -96,6 +96,7 @@ bool Gateway::start() {
                       notice.client_id + ": " + notice.text);
   });
   broker_->start(specs, now);
+  broker_->set_uplinks(uplinks, this);
   phase_ = Phase::running;
   stage_.trace.note(now.monotonic_ms, "started", log_->next_position());
   check();
@@ -120,6 +121,7 @@ void Gateway::leave(bool orderly) {
   }
   orderly ? stage_.referee.on_orderly_stop() : stage_.referee.on_process_death();
   connections_.clear();
+  dialled_ = 0;
   broker_.reset();
   log_.reset();
   for (LaneState& lane : lanes_) lane.waiting.clear();
@@ -184,6 +186,7 @@ std::string Gateway::what_holds_up_the_stop() const {
 void Gateway::reconfigure() {
   broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
   broker_->reconfigure(settings, specs);
+  broker_->set_uplinks(uplinks, this);
 }
 
 // ---- network ---------------------------------------------------------------------------------
@@ -196,11 +199,40 @@ void Gateway::connect(const std::shared_ptr<Link>& link, const std::string& iden
   stage_.trace.note(stage_.clock.monotonic_ms, "connect", id, identity);
 }
 
+// From here on the connection is there, with nothing behind it yet.
+void Gateway::dial(broker::ConnectionId connection, const broker::UplinkSpec& uplink,
+                   const std::string&) {
+  dialled_ = connection;
+  connections_[connection].link = std::make_shared<Link>(0, 64 * 1024);
+  stage_.referee.on_dial(connection, broker::client_id_of_uplink(uplink.name));
+  stage_.trace.note(stage_.clock.monotonic_ms, "dial", connection);
+}
+
+std::shared_ptr<Link> Gateway::accept_dial(size_t capacity) {
+  const broker::ConnectionId id = std::exchange(dialled_, 0);
+  Connection& connection = connections_.at(id);
+  connection.link = std::make_shared<Link>(id, capacity);
+  stage_.trace.note(stage_.clock.monotonic_ms, "taken", id);
+  broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
+  broker_->dialled(id);
+  return connection.link;
+}
+
+void Gateway::refuse_dial() {
+  const broker::ConnectionId id = std::exchange(dialled_, 0);
+  stage_.trace.note(stage_.clock.monotonic_ms, "refused", id);
+  stage_.referee.on_closed(id, false);
+  connections_.erase(id);
+  broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
+  broker_->dial_failed(id, "connection refused");
+}
+
 // The network says that the other end is gone, or this end has said all it had to.
 void Gateway::drop(broker::ConnectionId id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
   stage_.trace.note(stage_.clock.monotonic_ms, "closed", id);
+  if (dialled_ == id) dialled_ = 0;
   found->second.link->gateway_gone = true;
   stage_.referee.on_closed(id, found->second.dirty_since.has_value());
   connections_.erase(found);

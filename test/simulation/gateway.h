@@ -44,7 +44,9 @@ struct Coverage {
   }
 };
 
-class Gateway final : public broker::Transport, public broker::DiskLanes {
+class Gateway final : public broker::Transport,
+                      public broker::DiskLanes,
+                      public broker::Dialler {
  public:
   Gateway(Stage& stage, Coverage& coverage);
   ~Gateway() override;
@@ -53,6 +55,7 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   broker::Settings settings;
   storage::LogOptions options;
   std::vector<broker::SubscriptionSpec> specs;
+  std::vector<broker::UplinkSpec> uplinks;
   storage::SimulatedDisk disk;
 
   // ---- life ----
@@ -68,6 +71,11 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   // ---- network ----
   // The gateway takes the connection; its bytes flow through `link` from then on.
   void connect(const std::shared_ptr<Link>& link, const std::string& identity);
+
+  // The uplink's connection that waits to be taken; at most one is made at a time.
+  bool dialling() const { return dialled_ != 0; }
+  std::shared_ptr<Link> accept_dial(size_t capacity);
+  void refuse_dial();
 
   // ---- time ----
   // Everything due now: arrived bytes, disk tasks, timers, output.
@@ -94,6 +102,9 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   void close(broker::ConnectionId connection, broker::CloseReason reason) override;
   void resume_input(broker::ConnectionId connection) override;
   void submit(broker::Lane lane, storage::Task task) override;
+  // Dialler
+  void dial(broker::ConnectionId connection, const broker::UplinkSpec& uplink,
+            const std::string& server) override;
 
  private:
   enum class Phase : uint8_t { running, draining, closing, snapshot };
@@ -127,8 +138,7 @@ class Gateway final : public broker::Transport, public broker::DiskLanes {
   std::map<broker::ConnectionId, Connection> connections_;
   LaneState lanes_[3];
   Phase phase_ = Phase::running;
-  bool recovering_ = false;
-  bool again_ = false;  // the engine has more to do at once
+  broker::ConnectionId dialled_ = 0;
   uint64_t lives_ = 0;
   std::string final_state_;
 };

@@ -141,6 +141,17 @@ void History::configure() {
   subscribe(spec);
   optional_spec_ = gateway_->specs.back();
   optional_is_on_ = true;
+  if (set(Fault::uplink)) {
+    spec.name = "up";
+    spec.consumer = broker::client_id_of_uplink("cloud");
+    spec.sources = {"pub-*"};
+    spec.keys = {random.chance(500) ? "a*" : "*"};
+    spec.in_flight = window();
+    spec.max_deliveries = 3;
+    subscribe(spec);
+    std::swap(gateway_->specs.back(), gateway_->specs[gateway_->specs.size() - 2]);
+    gateway_->uplinks.push_back({"cloud", {"cloud:2020"}});
+  }
   for (const auto& row : kMachines) referee_.on_machine(row.machine, row.refused);
 }
 
@@ -151,6 +162,7 @@ void History::cast() {
     const uint64_t window = stage_.random.between(1, 40);
     publishers_.push_back(std::make_unique<Publisher>(stage_, *gateway_, name, window));
   }
+  if (!gateway_->uplinks.empty()) upstream_ = std::make_unique<Upstream>(stage_, *gateway_);
   if (faults_.on(Fault::vandal))
     for (const char* name : {"vandal-1", "vandal-2"})
       vandals_.push_back(std::make_unique<Vandal>(stage_, *gateway_, name));
@@ -187,6 +199,7 @@ bool History::step(uint64_t end_ms) {
   if (!healing_) next = std::min(next, strike_at_ms_);
   for (const Peer* peer : peers_) next = std::min(next, peer->next_ms());
   for (const auto& vandal : vandals_) next = std::min(next, vandal->next_ms());
+  if (upstream_) next = std::min(next, upstream_->next_ms());
   const Gateway::Due due = gateway_->next();
   next = std::min(next, due.at_ms);
   const uint64_t now = stage_.clock.monotonic_ms;
@@ -201,6 +214,7 @@ bool History::step(uint64_t end_ms) {
   start_if_due();
   for (Peer* peer : peers_) peer->advance();
   for (const auto& vandal : vandals_) vandal->advance();
+  if (upstream_) upstream_->advance();
   gateway_->advance();
   if (!healing_ && stage_.clock.monotonic_ms >= strike_at_ms_) {
     strike_at_ms_ = stage_.clock.monotonic_ms + kStrikeEveryMs;
@@ -323,6 +337,8 @@ void History::strike_operators() {
     if (stage_.random.chance(100)) release_clients();
   if (faults_.strikes(Fault::wiped_device, 2)) peer.wipe();
   if (stage_.random.chance(200)) adopt_mismatched();
+  if (upstream_ && faults_.strikes(Fault::wiped_server, 3)) upstream_->wipe();
+  if (upstream_ && stage_.random.chance(100)) adopt_upstream();
   if (faults_.strikes(Fault::reconfiguration, 10)) toggle_subscription();
 }
 
@@ -347,6 +363,12 @@ void History::release_clients() {
   gateway_->core().state.clients.for_each([this](broker::Client& client) {
     if (client.quarantine) gateway_->broker().sessions().release(client);
   });
+}
+
+// Both operators agree that the other side is the right one.
+void History::adopt_upstream() {
+  for (const auto& uplink : gateway_->broker().uplinks().all())
+    if (gateway_->broker().uplinks().adopt(*uplink)) upstream_->adopt();
 }
 
 void History::adopt_mismatched() {
@@ -406,6 +428,7 @@ void History::heal() {
     resume_all();
     release_clients();
     adopt_mismatched();
+    if (upstream_) upstream_->heal(), adopt_upstream();
     if (at_rest()) break;
   }
   if (referee_.violation()) return;
@@ -460,6 +483,7 @@ void History::compare_with_recovery() {
   gateway_->advance();
   const uint64_t end_ms = stage_.clock.monotonic_ms + 60'000;
   peers_.clear();
+  upstream_.reset();
   while (gateway_->running() && stage_.clock.monotonic_ms < end_ms)
     if (!step(end_ms)) return;
   if (gateway_->running()) return referee_.violate("the gateway does not stop: " + gateway_->what_holds_up_the_stop());

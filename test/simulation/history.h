@@ -10,6 +10,7 @@
 
 #include "test/simulation/consumer.h"
 #include "test/simulation/publisher.h"
+#include "test/simulation/upstream.h"
 #include "test/simulation/vandal.h"
 
 namespace sink::simulation {
@@ -56,6 +57,7 @@ class History {
   void resume_all();
   void adopt_mismatched();
   void release_clients();
+  void adopt_upstream();
   bool storm();
   void heal();
   bool at_rest();
@@ -74,6 +76,7 @@ class History {
   std::vector<std::unique_ptr<Consumer>> consumers_;
   std::vector<std::unique_ptr<Consumer>> storm_;
   std::vector<std::unique_ptr<Vandal>> vandals_;
+  std::unique_ptr<Upstream> upstream_;  // where the history has an uplink
   std::vector<Peer*> peers_;
   broker::SubscriptionSpec optional_spec_;  // the operator removes it and puts it back
   bool optional_is_on_ = false;

@@ -90,6 +90,13 @@ void Referee::on_open(ConnectionId connection, const std::string& identity) {
     if (!event.acked) owe(event);  // it may be accepted only now
 }
 
+void Referee::on_dial(ConnectionId connection, const std::string& identity) {
+  on_open(connection, identity);
+  connections_[connection].dialled = true;
+  connections_[connection].in = protocol::Session(protocol::Role::client);
+  connections_[connection].out = protocol::Session(protocol::Role::server);
+}
+
 void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
   const auto found = connections_.find(id);
   if (found == connections_.end() || found->second.hostile) return;
@@ -105,6 +112,8 @@ void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
       const auto greeting = protocol::decode_greeting(request->greeting);
       if (greeting) from.asked = greeting->session;
       from.out = protocol::Session(protocol::Role::client, from.in.version());
+    } else if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&**message)) {
+      on_server_response(from, *answer);
     } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
       on_publish(from, *publish, held_back);
     } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
@@ -129,6 +138,10 @@ void Referee::on_output(ConnectionId id, protocol::Bytes bytes, Moment since) {
     if (!*message) break;
     if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&**message)) {
       on_response(to, *answer);
+    } else if (const auto* request = std::get_if<protocol::ConnectionRequest>(&**message)) {
+      to.in = protocol::Session(protocol::Role::client, request->protocol_version);
+      const auto greeting = protocol::decode_greeting(request->greeting);
+      if (greeting) to.asked = greeting->session;
     } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
       on_delivery(to, *publish, since);
     } else if (const auto* deliver = std::get_if<protocol::Deliver>(&**message)) {
@@ -159,8 +172,30 @@ void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& res
     welcome = *decoded;
     to.session = welcome->session.id;
   }
-  if (welcome && welcome->resumed) return resume(to, *welcome);
-  const auto parked = parked_.find(to.identity);
+  if (!welcome || !welcome->resumed) return begin_anew(to);
+  if (!to.asked || to.asked->id != welcome->session.id)
+    return violate("a session of " + to.identity + " is resumed that was not asked for");
+  resume(to, *to.asked, welcome->session);
+}
+
+// The gateway is the client here, and the peer's word is the welcome.
+void Referee::on_server_response(Connection& from, const protocol::ConnectionResponse& response) {
+  if (response.code != protocol::ResponseCode::connected &&
+      response.code != protocol::ResponseCode::hello_new_client)
+    return;
+  from.in.accept();
+  from.out.accept();
+  known_clients_.insert(from.identity);
+  if (response.greeting.empty()) return begin_anew(from);
+  const auto welcome = protocol::decode_welcome(response.greeting);
+  if (!welcome) return violate("the upstream's welcome cannot be read");
+  from.session = welcome->session.id;
+  if (!welcome->resumed) return begin_anew(from);
+  resume(from, welcome->session, *from.asked);
+}
+
+void Referee::begin_anew(const Connection& with) {
+  const auto parked = parked_.find(with.identity);
   if (parked == parked_.end()) return;
   forget_flights(parked->second.second->number, false);
   parked_.erase(parked);
@@ -168,9 +203,10 @@ void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& res
 
 // What the client has received is owed an answer and must not come again; what it has not comes
 // next. What the gateway has received of it is answered, once more if the answer was lost.
-void Referee::resume(Connection& to, const protocol::Welcome& welcome) {
+void Referee::resume(Connection& to, const protocol::SessionPoint& of_peer,
+                     const protocol::SessionPoint& of_gateway) {
   const auto parked = parked_.find(to.identity);
-  if (parked == parked_.end() || parked->second.first != welcome.session.id || !to.asked)
+  if (parked == parked_.end() || parked->second.first != of_peer.id)
     return violate("a session of " + to.identity + " is resumed that was never broken");
   ++tally_.resumed;
   to.dialogue = std::move(parked->second.second);
@@ -178,29 +214,29 @@ void Referee::resume(Connection& to, const protocol::Welcome& welcome) {
   for (auto& [id, other] : connections_)
     if (&other != &to && other.dialogue == to.dialogue) other.dialogue = new_dialogue();
   Dialogue& dialogue = *to.dialogue;
-  const uint64_t arrived = welcome.session.received;
+  const uint64_t arrived = of_gateway.received;
   if (arrived > dialogue.arrivals.size() ||
       (arrived < dialogue.arrivals.size() && !dialogue.held_back))
     return violate("the gateway has received " + std::to_string(dialogue.arrivals.size()) + " of " +
                    to.identity + " and says " + std::to_string(arrived));
   for (; dialogue.arrivals.size() > arrived; dialogue.arrivals.pop_back())
     dialogue.published.erase(dialogue.arrivals.back());
-  dialogue.sent = to.asked->received;
+  dialogue.sent = of_peer.received;
   std::erase_if(dialogue.flights, [&](const auto& entry) {
     const Flight& flight = entry.second;
     auto& in_flight = trackers_.at(flight.tracker).in_flight;
     const auto flown = in_flight.find(flight.event);
     const bool ours = flown != in_flight.end() && flown->second.first == dialogue.number;
-    const bool unreceived = flight.number > to.asked->received;
+    const bool unreceived = flight.number > of_peer.received;
     if (ours && unreceived) in_flight.erase(flown);
     if (ours && !unreceived) flown->second.second = now_ms_;
     return unreceived;
   });
   for (auto& [id, flight] : dialogue.flights)
     if (!flight.late) flight.since_ms = now_ms_;
-  const uint64_t missing = to.asked->sent - arrived;
-  for (size_t i = 0; i + missing < to.asked->awaited.size(); ++i) {
-    const uint16_t id = to.asked->awaited[i];
+  const uint64_t missing = of_peer.sent - arrived;
+  for (size_t i = 0; i + missing < of_peer.awaited.size(); ++i) {
+    const uint16_t id = of_peer.awaited[i];
     const auto answered = dialogue.answered.find(id);
     if (dialogue.published.count(id) == 0 && answered != dialogue.answered.end())
       dialogue.published[id] = answered->second;

@@ -52,6 +52,8 @@ class Referee {
   };
   Moment next_moment() { return {now_ms_, ++order_}; }
   void on_open(ConnectionId connection, const std::string& identity);
+  // The gateway makes this one: the peer is a server.
+  void on_dial(ConnectionId connection, const std::string& identity);
   void on_input(ConnectionId connection, protocol::Bytes bytes, bool held_back);
   // `since`: none of the bytes was made before.
   void on_output(ConnectionId connection, protocol::Bytes bytes, Moment since);
@@ -122,6 +124,7 @@ class Referee {
     std::string identity;
     protocol::Session in{protocol::Role::server};
     protocol::Session out{protocol::Role::client};
+    bool dialled = false;  // `in` and `out` have each other's roles
     bool hostile = false;  // broke the protocol: nothing it says counts any more
     bool fenced = false;
     std::shared_ptr<Dialogue> dialogue;
@@ -168,7 +171,10 @@ class Referee {
   void on_answer(Connection& from, uint16_t id, const protocol::Nack* nack, bool held_back);
   void on_response(Connection& to, const protocol::ConnectionResponse& response);
   void on_welcome(Connection& to, const protocol::ConnectionResponse& response);
-  void resume(Connection& to, const protocol::Welcome& welcome);
+  void resume(Connection& with, const protocol::SessionPoint& of_peer,
+              const protocol::SessionPoint& of_gateway);
+  void on_server_response(Connection& from, const protocol::ConnectionResponse& response);
+  void begin_anew(const Connection& with);
   std::shared_ptr<Dialogue> new_dialogue();
   void settle_accounts(Connection& with, bool parks);
   static bool is_settled(const Tracker& tracker, const std::string& name);

@@ -1,0 +1,233 @@
+#include "test/simulation/upstream.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "protocol/control/resumption.h"
+
+namespace sink::simulation {
+namespace {
+
+constexpr uint64_t kConnectMs = 40;  // a network's worth
+
+}  // namespace
+
+Upstream::Upstream(Stage& stage, Gateway& gateway)
+    : stage_(stage),
+      gateway_(gateway),
+      version_(stage.random.chance(700) ? protocol::kProtocolVersion1
+                                        : protocol::kProtocolVersion0) {}
+
+// ---- time ------------------------------------------------------------------------------------
+
+uint64_t Upstream::next_ms() const {
+  uint64_t next = UINT64_MAX;
+  if (gateway_.dialling()) next = dial_seen_ms_ ? *dial_seen_ms_ + kConnectMs : now_ms();
+  if (!link_) return next;
+  next = std::min(next, act_at_ms_);
+  if (!link_->down.reading()) return std::min(next, read_again_ms_);
+  const bool ends = link_->broken || link_->gateway_gone;
+  return std::min(next, link_->down.next_ms().value_or(ends ? 0 : UINT64_MAX));
+}
+
+void Upstream::advance() {
+  take_dial();
+  if (!link_) return;
+  if (!link_->down.reading() && read_again_ms_ <= now_ms()) link_->down.set_reading(true);
+  while (link_) {
+    const std::string bytes = link_->down.take(now_ms());
+    if (bytes.empty()) break;
+    session_.lend(bytes);
+    while (link_) {
+      const auto message = session_.next();
+      if (!message) return stage_.referee.violate("the upstream cannot read what it is sent");
+      if (!*message) break;
+      if (const auto* request = std::get_if<protocol::ConnectionRequest>(&**message)) {
+        on_request(*request);
+      } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
+        on_event(publish->message_id, publish->payload);
+      } else if (std::holds_alternative<protocol::Ping>(**message)) {
+        std::string pong;
+        protocol::append_pong(pong);
+        send(pong);
+      }
+    }
+    if (link_) session_.settle();
+  }
+  if (link_ && (link_->broken || link_->gateway_gone) && link_->down.empty()) return lose();
+  if (link_ && act_at_ms_ <= now_ms()) act();
+}
+
+// Taken, refused, or left without an answer until the gateway gives up.
+void Upstream::take_dial() {
+  if (!gateway_.dialling()) {
+    dial_seen_ms_.reset();
+    return;
+  }
+  if (!dial_seen_ms_) dial_seen_ms_ = now_ms();
+  if (now_ms() < *dial_seen_ms_ + kConnectMs) return;
+  dial_seen_ms_ = UINT64_MAX - kConnectMs;  // decided
+  if (faults().strikes(Fault::unreachable_server, 30)) return;
+  if (faults().strikes(Fault::unreachable_server, 50)) return gateway_.refuse_dial();
+  link_ = gateway_.accept_dial(random().chance(300) ? 600 : 64 * 1024);
+  session_ = protocol::Session(protocol::Role::server);
+  act_at_ms_ = now_ms() + 1;
+}
+
+void Upstream::heal() {
+  healed_ = true;
+  for (Unanswered& one : unanswered_) one.due_ms = now_ms();
+  if (dial_seen_ms_ && *dial_seen_ms_ > now_ms()) dial_seen_ms_ = now_ms();
+  if (link_ == nullptr) return;
+  if (link_->silent) {
+    link_->broken = true;
+    return lose();
+  }
+  link_->down.set_reading(true);
+}
+
+void Upstream::wipe() {
+  if (link_) link_->peer_gone = true;
+  lose();
+  ++instance_id_;
+  known_.reset();
+  resumable_.reset();
+}
+
+void Upstream::lose() {
+  link_.reset();
+  if (version_ == protocol::kProtocolVersion0) unanswered_.clear();
+}
+
+void Upstream::send(const std::string& frames) {
+  if (!link_ || link_->silent || link_->broken || frames.empty()) return;
+  const bool segmented = faults().strikes(Fault::segmentation, 50);
+  link_->up.put(frames, now_ms() + random().below(10), segmented, random());
+}
+
+// ---- handshake -------------------------------------------------------------------------------
+
+void Upstream::on_request(const protocol::ConnectionRequest& request) {
+  if (request.protocol_version > version_) {
+    std::string frame;
+    protocol::append_response(frame, {protocol::ResponseCode::unsupported_protocol_version});
+    send(frame);
+    link_->peer_gone = true;
+    return lose();
+  }
+  if (request.protocol_version == protocol::kProtocolVersion0) return respond_v0(request);
+  const auto greeting = protocol::decode_greeting(request.greeting);
+  if (!greeting) return stage_.referee.violate("the uplink's greeting cannot be read");
+  respond_v1(*greeting);
+}
+
+// nullopt: not the gateway that it knows, or not the server that the gateway knows.
+std::optional<protocol::ResponseCode> Upstream::judge(uint32_t client,
+                                                      std::optional<uint32_t> server) {
+  if (server && known_ == client && *server == instance_id_)
+    return protocol::ResponseCode::connected;
+  if (server || (known_ && known_ != client)) return std::nullopt;
+  known_ = client;
+  return protocol::ResponseCode::hello_new_client;
+}
+
+void Upstream::respond_v0(const protocol::ConnectionRequest& request) {
+  const auto code = judge(request.client_instance_id, request.server_instance_id);
+  std::string frame;
+  protocol::append_response(
+      frame, {code.value_or(protocol::ResponseCode::instance_id_mismatch), instance_id_});
+  send(frame);
+  unanswered_.clear();
+  if (code) return session_.accept();
+  link_->peer_gone = true;
+  lose();
+}
+
+void Upstream::respond_v1(const protocol::Greeting& greeting) {
+  const auto code = judge(greeting.client_instance_id, greeting.server_instance_id);
+  protocol::Welcome welcome;
+  welcome.server_instance_id = instance_id_;
+  welcome.server_name = "upstream";
+  welcome.retry_after_ms = code ? 0 : 1'000;
+  std::string answers;
+  if (code) {
+    welcome.resumed = greeting.session && resumes(*greeting.session, answers);
+    if (!welcome.resumed) {
+      unanswered_.clear();
+      received_ = {};
+      answers_ = {};
+      resumable_.emplace();
+      resumable_->fill(static_cast<uint8_t>(++sessions_));
+    }
+    welcome.session.id = *resumable_;
+    welcome.session.received = received_.count;
+    welcome.session.checksum = received_.checksum;
+  }
+  const std::string body = protocol::encode_welcome(welcome);
+  std::string frames;
+  protocol::append_response(
+      frames, {code.value_or(protocol::ResponseCode::instance_id_mismatch), 0, {}, {}, body});
+  send(frames + answers);
+  if (code) return session_.accept();
+  link_->peer_gone = true;
+  lose();
+}
+
+bool Upstream::resumes(const protocol::SessionPoint& asked, std::string& answers) {
+  if (resumable_ != asked.id || faults().strikes(Fault::unreachable_server, 20)) return false;
+  const auto awaited = protocol::awaited_and_received(asked, received_.count);
+  if (!awaited) {
+    stage_.referee.violate("the uplink asks for a session whose numbers cannot be");
+    return false;
+  }
+  answers_.append_answers(answers, *awaited);
+  return true;
+}
+
+// ---- events ----------------------------------------------------------------------------------
+
+void Upstream::on_event(uint16_t id, protocol::Bytes payload) {
+  if (answers_.is_unanswered(id) && version_ == protocol::kProtocolVersion1 && resumable_)
+    return stage_.referee.violate("the uplink uses a live message id again");
+  received_.add(payload);
+  answers_.on_message(id);
+  const uint64_t think_ms = healed_ ? 0 : random().below(random().chance(50) ? 8'000 : 200);
+  unanswered_.push_back({id, now_ms() + think_ms});
+}
+
+void Upstream::act() {
+  std::string frames;
+  std::erase_if(unanswered_, [&](const Unanswered& one) {
+    if (one.due_ms > now_ms()) return false;
+    if (faults().strikes(Fault::missing_answer, 5)) return true;
+    if (faults().strikes(Fault::nack, 40)) {
+      const std::string machine(1, static_cast<char>(random().between(1, 7)));
+      protocol::append_nack(frames, one.id, machine, "no");
+      answers_.on_nack(one.id, machine, "no");
+    } else {
+      protocol::append_ack(frames, one.id);
+      answers_.on_ack(one.id);
+    }
+    return true;
+  });
+  if (session_.connected()) send(frames);
+  act_at_ms_ = now_ms() + random().between(5, 60);
+  if (faults().strikes(Fault::connection_reset, 4)) {
+    link_->up.cut(now_ms(), random());
+    link_->down.cut(now_ms(), random());
+    link_->broken = true;
+  } else if (faults().strikes(Fault::half_open, 2)) {
+    link_->silent = true;
+    link_->up.lose_all();
+    link_->down.lose_all();
+  } else if (faults().strikes(Fault::stall, 3)) {
+    const uint64_t until = now_ms() + random().between(1, 3'000);
+    link_->up.delay(until);
+    link_->down.delay(until);
+  } else if (faults().strikes(Fault::slow_reader, 4)) {
+    link_->down.set_reading(false);
+    read_again_ms_ = now_ms() + random().between(100, 20'000);
+  }
+}
+
+}  // namespace sink::simulation

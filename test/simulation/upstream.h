@@ -1,0 +1,73 @@
+// A simulated server that the gateway's uplink forwards to: takes the connection or does not,
+// answers the handshake in version 1 or 0, resumes sessions, thinks about each event, answers it
+// well or badly, loses connections, and is wiped now and then. Not responsible for judging: what it
+// is sent it believes. Written apart from the engine's uplinks. Deterministic.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "protocol/answer_memory.h"
+#include "protocol/control/greeting.h"
+#include "protocol/session.h"
+#include "protocol/tally.h"
+#include "test/simulation/gateway.h"
+
+namespace sink::simulation {
+
+class Upstream {
+ public:
+  Upstream(Stage& stage, Gateway& gateway);
+  Upstream(const Upstream&) = delete;
+  Upstream& operator=(const Upstream&) = delete;
+
+  void advance();
+  uint64_t next_ms() const;
+  // The faults are over: answers at once, breaks nothing any more.
+  void heal();
+  // Another machine in its place, which has never heard of the gateway.
+  void wipe();
+  // Its operator takes the gateway for the one it is.
+  void adopt() { known_.reset(); }
+
+ private:
+  struct Unanswered {
+    uint16_t id = 0;
+    uint64_t due_ms = 0;
+  };
+  void take_dial();
+  void on_request(const protocol::ConnectionRequest& request);
+  void respond_v0(const protocol::ConnectionRequest& request);
+  void respond_v1(const protocol::Greeting& greeting);
+  bool resumes(const protocol::SessionPoint& asked, std::string& answers);
+  std::optional<protocol::ResponseCode> judge(uint32_t client, std::optional<uint32_t> server);
+  void on_event(uint16_t id, protocol::Bytes payload);
+  void act();
+  void send(const std::string& frames);
+  void lose();
+  uint64_t now_ms() const { return stage_.clock.monotonic_ms; }
+  Random& random() { return stage_.random; }
+  FaultPlan& faults() { return stage_.faults; }
+
+  Stage& stage_;
+  Gateway& gateway_;
+  const uint8_t version_;
+  uint32_t instance_id_ = 0x0c10'0001;
+  std::optional<uint32_t> known_;  // the gateway's instance id
+  std::shared_ptr<Link> link_;
+  protocol::Session session_{protocol::Role::server};
+  std::deque<Unanswered> unanswered_;
+  // Version 1: the session that may be resumed.
+  std::optional<protocol::SessionId> resumable_;
+  protocol::Tally received_;
+  protocol::AnswerMemory answers_;
+  uint64_t sessions_ = 0;
+  uint64_t act_at_ms_ = 0;
+  uint64_t read_again_ms_ = 0;
+  std::optional<uint64_t> dial_seen_ms_;
+  bool healed_ = false;
+};
+
+}  // namespace sink::simulation
