@@ -110,6 +110,7 @@ bool Broker::turn() {
   sessions_.expire_sessions();
   uplinks_.run_due();
   intake_.write_due();
+  intake_.acknowledge_again();
   sessions_.resume_paused();
   const bool done = delivery_.pump_all();
   if (core_.now.monotonic_ms >= next_tidy_ms_) tidy();

@@ -30,6 +30,9 @@ class Delivery {
   // Called when a young event has been settled by everyone: its publisher is due an ACK.
   std::function<void(const YoungEvent&)> on_young_settled;
 
+  // The tracker is done with the event: settled, or in quarantine. Wired to Intake.
+  std::function<void(Position, TrackerId)> on_done;
+
   // Writes a young event before any record speaks of it; wired to Intake.
   std::function<void(Position)> ensure_written;
 
@@ -85,6 +88,8 @@ class Delivery {
   std::vector<Position> first_unsettled(Tracker& tracker, Position from, Position end,
                                         size_t count);
   std::optional<Position> oldest_unsettled(Tracker& tracker);
+  // Whether anything below `end` is neither settled nor in quarantine.
+  bool moves_below(Tracker& tracker, Position end);
   // The record of an event that is in memory.
   std::optional<std::string_view> find_record(Position position);
   // Sets a source in quarantine (NACK policy quarantine-client); wired to Sessions.

@@ -58,6 +58,12 @@ std::optional<Position> Delivery::oldest_unsettled(Tracker& tracker) {
   return oldest == UINT64_MAX ? std::nullopt : std::optional(oldest);
 }
 
+bool Delivery::moves_below(Tracker& tracker, Position end) {
+  if (!tracker.pending.empty() && tracker.pending.front() < end) return true;
+  const auto moving = collect_moving(tracker);
+  return std::any_of(moving.begin(), moving.end(), [end](Position at) { return at < end; });
+}
+
 void Delivery::collect_unsettled(Tracker& tracker, Position first, Position end,
                                  std::vector<Position>& out) {
   tracker.pending.collect(first, end, out);

@@ -224,6 +224,7 @@ void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
                    std::to_string(attempts) + " attempt(s); see sinkctl event show " +
                    std::to_string(failure.position));
   tracker.quarantined.put(failure.position, std::move(event));
+  if (on_done) on_done(failure.position, tracker.id);
   if (mark != tracker.marks.end()) tracker.marks.erase(mark);
   const auto held = tracker.held.find(key);
   if (hold && ordered) {

@@ -38,6 +38,10 @@ void count(Counters& counters, Refusal refusal) {
 
 Intake::Intake(Core& core, Delivery& delivery) : core_(core), delivery_(delivery) {
   delivery_.on_young_settled = [this](const YoungEvent& event) { on_settled(event); };
+  delivery_.on_done = [this](Position position, TrackerId tracker) {
+    if (waits_.empty()) return;
+    if (const auto target = waits_.done(position, tracker)) send_ack(*target);
+  };
   delivery_.ensure_written = [this](Position position) {
     write_while([position](const YoungEvent& event) { return event.position <= position; });
   };
@@ -86,7 +90,7 @@ void Intake::take(Peer& peer, const protocol::EventView& event, protocol::Bytes 
                        : client.progress.check(event.event_type_id, event.key, event.offset)) {
     case OffsetVerdict::duplicate:
       ++core_.counters.events_duplicate;
-      return ack_when_committed(target);
+      return ack_again(client, event, target);
     case OffsetVerdict::regressed: return refuse(peer, target, Refusal::offset_regressed);
     case OffsetVerdict::fresh: break;
   }
@@ -133,6 +137,10 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
   peer.refused.remove(event.event_type_id, event.key, event.offset);
   if (core_.settings.commit_linger_ms > 0) core_.log.reserve_positions();
   const Position position = core_.log.take_position();
+  std::vector<TrackerId> awaited;
+  for (const Tracker* tracker : matched)
+    if (tracker->subscription->spec.ack == AckWhen::settled) awaited.push_back(tracker->id);
+  if (!awaited.empty()) waits_.expect(position, std::move(awaited), target);
   if (core_.settings.commit_linger_ms > 0) {
     YoungEvent young{position, core_.now.monotonic_ms, client.number, prefix_, prefix_.size(),
                      matched, target, 0};
@@ -141,7 +149,7 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
     core_.young.add(std::move(young));
   } else {
     core_.log.append_event(position, prefix_, payload, static_cast<uint32_t>(matched.size()));
-    acks_.push_back({core_.log.open_sequence(), target});
+    acks_.push_back({core_.log.open_sequence(), target, position});
   }
   if (peer.uplink == nullptr)
     client.progress.record(event.event_type_id, event.key, event.offset,
@@ -195,6 +203,7 @@ void Intake::redirect(ConnectionId from, ConnectionId to) {
     if (ack.target.connection == from) ack.target.connection = to;
   for (YoungEvent& event : core_.young)
     if (event.ack.connection == from) event.ack.connection = to;
+  waits_.redirect(from, to);
 }
 
 void Intake::announce(Peer& peer) {
@@ -221,6 +230,28 @@ void Intake::ack_when_committed(const AckTarget& target) {
   acks_.push_back({needed, target});
 }
 
+// The first copy may still be on its way: what its trackers hold now, it is among.
+void Intake::ack_again(const Client& client, const protocol::EventView& event,
+                       const AckTarget& target) {
+  std::vector<TrackerId> awaited;
+  const Position end = core_.log.next_position();
+  for (Tracker* tracker :
+       core_.router.route(client, event.event_type_id, event.key, core_.state.routable))
+    if (tracker->subscription->spec.ack == AckWhen::settled && delivery_.moves_below(*tracker, end))
+      awaited.push_back(tracker->id);
+  if (awaited.empty()) return ack_when_committed(target);
+  write_all();
+  waits_.expect_again(end, std::move(awaited), target);
+}
+
+void Intake::acknowledge_again() {
+  const auto has_below = [this](TrackerId id, Position end) {
+    Tracker* tracker = core_.state.tracker(id);
+    return tracker != nullptr && delivery_.moves_below(*tracker, end);
+  };
+  for (const AckTarget& target : waits_.take_again(has_below)) ack_when_committed(target);
+}
+
 void Intake::send_ack(const AckTarget& target) {
   Peer* peer = core_.peers.find(target.connection);
   if (peer == nullptr || (peer->closing && !peer->parked) || core_.log.failed()) return;
@@ -232,8 +263,13 @@ void Intake::send_ack(const AckTarget& target) {
 void Intake::on_committed(storage::Sequence sequence) {
   committed_ = sequence;
   while (!acks_.empty() && acks_.front().sequence <= sequence) {
-    send_ack(acks_.front().target);
+    const PendingAck ack = acks_.front();
     acks_.pop_front();
+    if (!waits_.waits(ack.position)) {
+      send_ack(ack.target);
+    } else if (const auto target = waits_.committed(ack.position)) {
+      send_ack(*target);
+    }
   }
   drop_finished(sequence);
 }
@@ -242,6 +278,7 @@ void Intake::on_committed(storage::Sequence sequence) {
 
 // Everyone has settled it: its publisher is acknowledged now, and it is never written.
 void Intake::on_settled(const YoungEvent& event) {
+  waits_.forget(event.position);
   send_ack(event.ack);
   young_bytes_ -= event.record.size();
   core_.counters.bytes_avoided += event.record.size() + kRecordOverhead;
@@ -276,7 +313,7 @@ void Intake::write_while(Predicate predicate) {
                            static_cast<uint32_t>(event.unsettled.size()));
     event.written_in = core_.log.open_sequence();
     young_bytes_ -= event.record.size();
-    acks_.push_back({event.written_in, event.ack});
+    acks_.push_back({event.written_in, event.ack, event.position});
   }
   drop_finished(committed_);
 }

@@ -7,6 +7,7 @@
 #include <deque>
 #include <vector>
 
+#include "daemon/broker/ack_waits.h"
 #include "daemon/broker/core.h"
 #include "daemon/broker/delivery.h"
 #include "protocol/frame.h"
@@ -33,11 +34,19 @@ class Intake {
   bool on_batch(Peer& peer, const protocol::BatchFrame& frame);
   // What connection `from` is still owed goes to `to`.
   void redirect(ConnectionId from, ConnectionId to);
+  // Nothing is owed to it any more.
+  void forget(ConnectionId connection) { waits_.forget_connection(connection); }
+  // Too many of its events wait for subscriptions with ack = "settled": it is not read further.
+  bool owes_much(ConnectionId connection) const {
+    return waits_.owed(connection) >= AckWaits::kPerPeerMax;
+  }
   void on_committed(storage::Sequence sequence);
 
   // Hands young events to the log whose linger is over.
   void write_due();
   void write_all();
+  // ACKs of events that were sent again, and whose trackers have come so far.
+  void acknowledge_again();
   std::optional<uint64_t> deadline_ms() const;
   // Records that ride along with a commit that happens anyway.
   void write_progress();
@@ -49,6 +58,7 @@ class Intake {
   struct PendingAck {
     storage::Sequence sequence = 0;
     AckTarget target;
+    Position position = 0;
   };
 
   void take(Peer& peer, const protocol::EventView& event, protocol::Bytes payload,
@@ -62,6 +72,7 @@ class Intake {
   protocol::Bytes canonical(const protocol::EventView& event, protocol::Bytes payload);
   void note_freshness(Client& client, const protocol::EventView& event);
   void ack_when_committed(const AckTarget& target);
+  void ack_again(const Client& client, const protocol::EventView& event, const AckTarget& target);
   void send_ack(const AckTarget& target);
   void announce(Peer& peer);
   void on_settled(const YoungEvent& event);
@@ -78,6 +89,7 @@ class Intake {
   size_t young_written_ = 0;     // at the front of core_.young
   uint64_t young_bytes_ = 0;     // not yet written
   storage::Sequence committed_ = 0;
+  AckWaits waits_;
   std::vector<ProgressRecord> progress_;  // of events that were never written
 };
 

@@ -83,6 +83,7 @@ void append_spec(std::string& out, const SubscriptionSpec& spec) {
     append_chunk(out, rule.machine);
     append_varint(out, static_cast<uint8_t>(rule.action));
   }
+  if (spec.ack != AckWhen::stored) append_varint(out, static_cast<uint8_t>(spec.ack));
 }
 
 void read_texts(Fields& fields, std::vector<std::string>& texts) {
@@ -118,6 +119,7 @@ void read_spec(Fields& fields, SubscriptionSpec& spec) {
     fields.text(rule.machine);
     fields.choice(rule.action, NackAction::pause);
   });
+  if (!fields.complete()) fields.choice(spec.ack, AckWhen::settled);  // older records end before it
 }
 
 template <class T>

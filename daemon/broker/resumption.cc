@@ -24,6 +24,7 @@ void Resumption::end(Client& client) {
   Peer* parked = core_.peers.find(client.parked);
   if (parked == nullptr) return;
   client.ended_session = parked->resumable->id;
+  intake_.forget(parked->id);
   delivery_.detach(client, *parked);
   release(client, *parked);
 }

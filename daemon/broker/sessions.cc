@@ -102,7 +102,8 @@ void Sessions::process(Peer& peer) {
     const bool brings_events = type == protocol::MessageType::publish ||
                                type == protocol::MessageType::batch ||
                                type == protocol::MessageType::deliver;
-    if (brings_events && peer.session.connected() && (intake_.busy() || core_.draining))
+    if (brings_events && peer.session.connected() &&
+        (intake_.busy() || intake_.owes_much(peer.id) || core_.draining))
       return pause_input(peer);
     if (has_much_output(peer) || peer.replies_due >= kRepliesDueMax) return pause_input(peer);
     const auto message = peer.session.next();
@@ -481,6 +482,7 @@ void Sessions::leave(Peer& peer, bool resumable) {
   client.last_seen_ms = core_.now.wall_ms;
   if (resumable && peer.resumable && !peer.said_goodbye && core_.settings.session_ttl_ms > 0)
     return resumption_.park(client, peer);
+  intake_.forget(peer.id);
   delivery_.detach(client, peer);
 }
 

@@ -37,6 +37,8 @@ inline constexpr Name<LogFormat> kLogFormatNames[] = {
 };
 inline constexpr Name<broker::Order> kOrderNames[] = {{broker::Order::key, "key"},
                                                       {broker::Order::none, "none"}};
+inline constexpr Name<broker::AckWhen> kAckNames[] = {{broker::AckWhen::stored, "stored"},
+                                                      {broker::AckWhen::settled, "settled"}};
 inline constexpr Name<broker::AfterQuarantine> kAfterQuarantineNames[] = {
     {broker::AfterQuarantine::continue_key, "continue"},
     {broker::AfterQuarantine::hold_key, "hold"},

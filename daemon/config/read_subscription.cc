@@ -139,6 +139,7 @@ void read_subscription(const toml::table& table, const std::string& path, const 
   reader.texts("keys", spec.keys);
   reader.text("key_format", spec.key_format);
   reader.choice("order", spec.order, kOrderNames);
+  reader.choice("ack", spec.ack, kAckNames);
   reader.count("in_flight", spec.in_flight, kInFlight);
   reader.duration("ack_timeout", spec.ack_timeout_ms, kAckTimeouts);
   reader.count("max_deliveries", spec.max_deliveries, kDeliveries);

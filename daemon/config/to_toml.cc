@@ -85,6 +85,7 @@ std::vector<std::pair<std::string, std::string>> subscription_values(
       {"keys", toml_texts(spec.keys)},
       {"key_format", toml_text(spec.key_format)},
       {"order", toml_text(word_for(spec.order, kOrderNames))},
+      {"ack", toml_text(word_for(spec.ack, kAckNames))},
       {"in_flight", std::to_string(spec.in_flight)},
       {"ack_timeout", toml_text(format_duration(spec.ack_timeout_ms))},
       {"max_deliveries", std::to_string(spec.max_deliveries)},

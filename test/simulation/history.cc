@@ -75,6 +75,7 @@ void History::subscribe(SubscriptionSpec spec) {
   refereed.attempts_max =
       spec.after_quarantine == broker::AfterQuarantine::hold_key ? 0 : spec.max_deliveries;
   refereed.ack_timeout_ms = spec.ack_timeout_ms;
+  refereed.ack_settled = spec.ack == broker::AckWhen::settled;
   referee_.subscribe(refereed);
   gateway_->specs.push_back(std::move(spec));
 }
@@ -148,6 +149,7 @@ void History::configure() {
     spec.keys = {random.chance(500) ? "a*" : "*"};
     spec.in_flight = window();
     spec.max_deliveries = 3;
+    if (random.chance(300)) spec.ack = broker::AckWhen::settled;
     subscribe(spec);
     std::swap(gateway_->specs.back(), gateway_->specs[gateway_->specs.size() - 2]);
     gateway_->uplinks.push_back({"cloud", {"cloud:2020"}});

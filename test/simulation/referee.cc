@@ -382,6 +382,7 @@ void Referee::judge_answer(const std::string& name, bool ack) {
     ++tally_.acked;
     if (event.must_refuse && !event.owed.empty() && !rotten_)
       violate("P5: " + name + " is ACKed behind a higher offset of its key");
+    if (!event.acked) judge_end_to_end(event, name);
     event.acked = true;
     Progress& progress = progress_[event.key_name];
     if (!event.old_history && !event.owed.empty()) {  // of unrouted events nothing is kept
@@ -397,6 +398,22 @@ void Referee::judge_answer(const std::string& name, bool ack) {
     violate("P4: " + name + " is refused after it was ACKed");
   if (!event.may_refuse && !event.must_refuse && !may_be_full_ && !rotten_)
     violate("P5: " + name + " is refused without a reason");
+}
+
+// Only an answer, or the lack of one for long enough, lets a subscription be done with an event.
+void Referee::judge_end_to_end(const Event& event, const std::string& name) {
+  if (rotten_) return;
+  for (const auto& [tracker_name, must] : event.owed) {
+    const auto to = trackers_.find(tracker_name);
+    const RefereedSubscription& subscription =
+        subscriptions_.at(tracker_name.substr(0, tracker_name.find(' ')));
+    if (!must || !subscription.ack_settled) continue;
+    const bool answered = to != trackers_.end() && (to->second.answered.count(name) != 0 ||
+                                                    is_settled(to->second, name));
+    const bool overdue = now_ms_ >= event.seen_ms + subscription.ack_timeout_ms;
+    if (!answered && !overdue)
+      violate("P1: " + name + " is ACKed, and " + tracker_name + " has not answered it");
+  }
 }
 
 void Referee::on_new_history(const std::string& client) {
@@ -556,6 +573,7 @@ void Referee::on_answer(Connection& from, uint16_t id, const protocol::Nack* nac
   auto what = Refused::held;
   if (nack != nullptr && !nack->machine.empty() && machines_.count(nack->machine[0]) != 0)
     what = machines_[nack->machine[0]];
+  to.answered.insert(flight.event);
   to.in_flight.erase(flight.event);
   if (timed_out(to, flight.since_ms)) ++to.failures[flight.event];
   trace_.note(now_ms_, nack == nullptr ? "acked" : "nacked", certain ? 1 : 0,

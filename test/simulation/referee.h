@@ -149,6 +149,7 @@ class Referee {
     std::optional<uint64_t> output_lost_ms;  // first deliveries may have been lost with it
     std::optional<uint64_t> unseen_ms;       // any delivery may have been lost unseen until then
     std::set<std::string> delivered;
+    std::set<std::string> answered;          // well or badly
   };
   struct Progress {
     uint64_t acked_offset = 0, seen_offset = 0, next_index = 0;
@@ -163,6 +164,7 @@ class Referee {
   std::string on_event(Connection& from, const protocol::EventView& content);
   void on_publish_answer(Connection& to, uint16_t id, const protocol::Nack* nack);
   void judge_answer(const std::string& name, bool ack);
+  void judge_end_to_end(const Event& event, const std::string& name);
   void on_delivery(Connection& to, const protocol::Publish& publish, Moment since);
   void on_deliver(Connection& to, const protocol::Deliver& deliver, Moment since);
   void judge_delivery(const std::string& name, Tracker& to, const Event& event,

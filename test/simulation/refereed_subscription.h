@@ -21,6 +21,7 @@ struct RefereedSubscription {
   uint32_t window = 1;
   uint32_t attempts_max = 0;  // 0: no limit
   uint64_t ack_timeout_ms = 0;
+  bool ack_settled = false;  // publishers are ACKed when it is done with the event
 
   static bool matches(const std::string& pattern, const std::string& text) {
     if (!pattern.ends_with('*')) return pattern == text;

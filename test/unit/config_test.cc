@@ -320,6 +320,9 @@ server_ca = "ca.pem"
   expect_error(whole.substr(0, whole.find("server_ca")), 1, "uplink[0].server_ca", "PEM");
   const std::string forwards = "[[subscription]]\nname = \"up\"\nconsumer = \"uplink:cloud\"\n";
   CHECK(good(whole + forwards).subscriptions[0].consumer == "uplink:cloud");
+  CHECK(good(whole + forwards).subscriptions[0].ack == sink::broker::AckWhen::stored);
+  CHECK(good(whole + forwards + "ack = \"settled\"\n").subscriptions[0].ack ==
+        sink::broker::AckWhen::settled);
   expect_error(forwards, 3, "subscription[0].consumer", "[[uplink]]");
 }
 
