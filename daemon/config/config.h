@@ -93,8 +93,8 @@ struct Origin {
 };
 
 // By key path: "store.sync", "listener[0]", "listener[0].address",
-// "subscription[2].on_nack[0].machine"; indices count from 0 in the order written. What is absent is
-// a default.
+// "subscription[2].on_nack[0].machine"; indices count from 0 in the order written. What is absent
+// is a default.
 using Origins = std::map<std::string, Origin, std::less<>>;
 
 struct Config {
