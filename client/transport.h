@@ -10,9 +10,10 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-#include "client/sink_client.h"
+#include "client/listener.h"
 #include "protocol/bytes.h"
 #include "protocol/endpoint.h"
+#include "tls/context.h"
 #include "tls/stream.h"
 
 namespace sink::client {
