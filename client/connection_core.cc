@@ -4,15 +4,17 @@
 #include <random>
 #include <utility>
 
+#include "client/refusal_words.h"
 #include "protocol/bytes.h"
 
 namespace sink::client {
 namespace {
 
 constexpr size_t kWriteBytes = 256 * 1024;  // plaintext handed to TLS at once
+constexpr uint64_t kSaveWaitMs = 1'000;     // until a save under way is asked about again
 constexpr uint64_t kFinishMs = 1'000;
 constexpr uint64_t kVersion0Ms = 24 * 3'600'000;  // before version 1 is asked for again
-constexpr uint32_t kUnansweredMax = 2;  // requests in version 1 before one in version 0
+constexpr uint32_t kUnansweredMax = 2;            // requests in version 1 before one in version 0
 
 uint32_t random_u32() {
   static thread_local std::random_device device;
@@ -27,29 +29,6 @@ size_t encoded_size(const protocol::EventView& event) {
          event.event_data.size();
 }
 
-// What a refusal without words of its own means, and what to do.
-protocol::Bytes explain(protocol::ResponseCode code) {
-  switch (code) {
-    case protocol::ResponseCode::instance_id_mismatch:
-      return "the server knows this client, or this client knows the server, under another "
-             "instance "
-             "id; use the state file that belongs to both, or have the server's operator adopt the "
-             "client (sinkctl client adopt)";
-    case protocol::ResponseCode::unsupported_protocol_version:
-      return "the server speaks no version of the Sink protocol that this client speaks; upgrade "
-             "one of the two";
-    case protocol::ResponseCode::unsupported_application_version:
-      return "the server does not accept this application version; see application_versions in its "
-             "configuration";
-    case protocol::ResponseCode::quarantined:
-      return "the server's operator has quarantined this client";
-    case protocol::ResponseCode::connected:
-    case protocol::ResponseCode::hello_new_client:
-      break;
-  }
-  return "";
-}
-
 }  // namespace
 
 ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
@@ -62,7 +41,7 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
                PublishQueue({options_.queue_events != 0 ? options_.queue_events
                                                         : size_t{1000} + options_.window,
                              options_.queue_bytes}),
-               {},
+               Backoff(options_.backoff),
                {},
                {}} {
   uv_timer_init(loop_, &timer_);  // neither init can fail
@@ -72,13 +51,20 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
 }
 
 void ConnectionCore::start() {
-  if (state_ == State::idle) load_identity();
+  if (state_ != State::idle) return;
+  if (const auto problem = problem_with(options_)) {
+    state_ = State::failed;
+    return enter(ConnectionState::failed, *problem);
+  }
+  load_identity("started");
 }
 
 // ---- instance ids, on libuv's pool ----
 
-void ConnectionCore::load_identity() {
+void ConnectionCore::load_identity(protocol::Bytes reason) {
   state_ = State::loading;
+  enter(ConnectionState::connecting, reason);
+  if (state_ != State::loading) return;
   keeper_.load(random_u32(), [this](const tl::expected<Identity, std::string>& loaded) {
     if (state_ != State::loading) return;
     if (!loaded) return fail(Stage::identity, loaded.error());
@@ -104,14 +90,16 @@ void ConnectionCore::save_identity(uint32_t server_instance_id) {
 
 void ConnectionCore::open() {
   state_ = State::opening;
+  enter(was_connected_ ? ConnectionState::reconnecting : ConnectionState::connecting,
+        "the wait is over");
+  if (state_ != State::opening) return;
   link_.reset();
   goodbye_.clear();
   heard_ = false;
   ++attempts_;
   arm(options_.connect_timeout_ms);
   transport_ = std::make_unique<Transport>(
-      loop_,
-      Transport::Target{options_.server, options_.tls, options_.server_name, attempts_ - 1},
+      loop_, Transport::Target{options_.server, options_.tls, options_.server_name, attempts_ - 1},
       *this);
   transport_->open();
 }
@@ -159,9 +147,12 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
           {answered->tag, answered->acked, answered->machine, answered->human, answered->payload});
   } else if (const auto* delivered = std::get_if<EventDelivered>(&event)) {
     if (listener_ != nullptr)
-      listener_->on_delivery(
-          {{session_, delivered->message_id}, delivered->event, delivered->payload,
-           delivered->subscription, delivered->source, delivered->attempt});
+      listener_->on_delivery({{session_, delivered->message_id},
+                              delivered->event,
+                              delivered->payload,
+                              delivered->subscription,
+                              delivered->source,
+                              delivered->attempt});
   } else if (const auto* hello = std::get_if<HelloNewClient>(&event)) {
     new_client_ = true;
     save_identity(hello->server_instance_id);
@@ -179,14 +170,17 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
 
 void ConnectionCore::report_connected(const HandshakeDone& done) {
   state_ = State::connected;
+  was_connected_ = true;
+  durable_.backoff.on_connected(now_ms());
   if (!done.resumed) ++session_;
   arm_keepalive();
-  const Connected connected{std::exchange(new_client_, false),
-                            durable_.identity.server_instance_id.value_or(0),
-                            transport_->tls_version(),
-                            transport_->tls_cipher(),
-                            link_->protocol_version(),
-                            done.resumed};
+  enter(ConnectionState::connected, done.resumed ? "the handshake is complete, the session goes on"
+                                                 : "the handshake is complete");
+  if (state_ != State::connected) return;
+  const Connected connected{
+      std::exchange(new_client_, false), durable_.identity.server_instance_id.value_or(0),
+      transport_->tls_version(),         transport_->tls_cipher(),
+      link_->protocol_version(),         done.resumed};
   if (listener_ != nullptr) listener_->on_connected(connected);
 }
 
@@ -231,8 +225,9 @@ bool ConnectionCore::fall_back(const LinkRefused& refusal) {
 
 void ConnectionCore::refused(const LinkRefused& refusal) {
   if (fall_back(refusal)) return;
-  const uint64_t delay_ms = retry_later(refusal.retry_after_ms);
-  if (listener_ == nullptr) return;
+  // The end of the attempt leaves the views of the refusal alone.
+  const uint64_t delay_ms = end_attempt(refusal.retry_after_ms, summary(refusal));
+  if (listener_ == nullptr || over()) return;
   const auto human = refusal.human.empty() ? explain(refusal.code) : refusal.human;
   listener_->on_refused({refusal.code, refusal.machine, human, delay_ms});
 }
@@ -246,19 +241,36 @@ void ConnectionCore::fail(Stage stage, std::string reason) {
   if (over()) return;
   count_unanswered();
   if (!goodbye_.empty()) reason = std::exchange(goodbye_, {});
-  const uint64_t delay_ms = retry_later();
-  if (listener_ != nullptr) listener_->on_disconnected({stage, std::move(reason), delay_ms});
+  const uint64_t delay_ms = end_attempt(0, reason);
+  if (listener_ == nullptr || over()) return;
+  listener_->on_disconnected({stage, std::move(reason), delay_ms});
 }
 
-uint64_t ConnectionCore::retry_later(uint64_t at_least_ms) {
+// Waits for the next attempt, or fails for good. Answers the wait, 0 where there is none.
+uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& reason) {
   transport_.reset();
   if (link_) link_->end();
   if (!durable_.session.id) durable_.queue.rewind();
   new_client_ = false;
+  const auto backoff_ms = durable_.backoff.next_delay_ms(now_ms(), random_u32());
+  if (!backoff_ms) {
+    state_ = State::failed;
+    uv_timer_stop(&timer_);
+    enter(ConnectionState::failed, "gave up after " +
+                                       std::to_string(options_.backoff.attempts_max) +
+                                       " attempts in a row; the last one: " + reason);
+    return 0;
+  }
   state_ = State::waiting;
-  const uint64_t delay_ms = std::max(durable_.backoff.next_delay_ms(random_u32()), at_least_ms);
+  const uint64_t delay_ms = std::max(*backoff_ms, at_least_ms);
   arm(delay_ms);
+  enter(ConnectionState::disconnected, reason);
   return delay_ms;
+}
+
+void ConnectionCore::enter(ConnectionState to, protocol::Bytes reason) {
+  const ConnectionState from = std::exchange(public_state_, to);
+  if (listener_ != nullptr && from != to) listener_->on_state({from, to, reason});
 }
 
 // ---- time ----
@@ -279,8 +291,8 @@ void ConnectionCore::on_timer() {
   switch (state_) {
     case State::waiting:
       // A save that outlasted its connection comes first: the ids are written by one at a time.
-      if (keeper_.busy()) return arm(kRetryFirstMs);
-      return identified_ ? open() : load_identity();
+      if (keeper_.busy()) return arm(kSaveWaitMs);
+      return identified_ ? open() : load_identity("the wait is over");
     case State::opening:
     case State::greeting:
       return fail(transport_->stage(),
@@ -292,6 +304,7 @@ void ConnectionCore::on_timer() {
     case State::idle:
     case State::loading:
     case State::saving:
+    case State::failed:
     case State::closed:
       return;
   }
@@ -307,7 +320,7 @@ void ConnectionCore::on_keepalive_due() {
 // ---- events ----
 
 PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t tag) {
-  if (over()) return PublishResult::closed;
+  if (over() || state_ == State::failed) return PublishResult::closed;
   if (!protocol::event_fits(encoded_size(event))) return PublishResult::too_large;
   if (!durable_.queue.push(event, tag)) {
     room_wanted_ = true;
@@ -321,7 +334,7 @@ PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t
 }
 
 bool ConnectionCore::may_answer_later(DeliveryId id) const {
-  return state_ != State::connected && !over() && durable_.session.id &&
+  return state_ != State::connected && state_ != State::failed && !over() && durable_.session.id &&
          durable_.session.answers.is_unanswered(id.message_id);
 }
 
@@ -384,10 +397,12 @@ void ConnectionCore::close() {
   if (link_) link_->end();
   if (!speaking) {
     transport_.reset();
-    return arm(0);
+    arm(0);
+  } else {
+    arm(kFinishMs);
+    on_writable();
   }
-  arm(kFinishMs);
-  on_writable();
+  enter(ConnectionState::closed, "closed by its user");
 }
 
 void ConnectionCore::on_writable() {
@@ -425,27 +440,6 @@ void ConnectionCore::release() {
     return;
   }
   listener_->on_closed();  // may destroy the facade, and with it this core
-}
-
-ConnectionState ConnectionCore::public_state() const {
-  switch (state_) {
-    case State::idle:
-      return ConnectionState::idle;
-    case State::loading:
-    case State::opening:
-    case State::greeting:
-    case State::saving:
-      return ConnectionState::connecting;
-    case State::waiting:
-      return ConnectionState::waiting;
-    case State::connected:
-      return ConnectionState::connected;
-    case State::finishing:
-      return ConnectionState::closing;
-    case State::closed:
-      return open_handles_ > 0 ? ConnectionState::closing : ConnectionState::closed;
-  }
-  return ConnectionState::closed;
 }
 
 }  // namespace sink::client

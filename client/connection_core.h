@@ -6,6 +6,7 @@
 //   idle --start--> loading --> opening --open--> greeting --hello--> saving --> connected
 //                     ^            ^                 |                   |          |
 //                     +- waiting <-+-----------------+-------------------+----------+
+//                           no attempt is left --> failed
 //   any --close--> finishing --server's end or 1 s--> closed; when its handles have closed the core
 //   is freed
 #pragma once
@@ -34,7 +35,7 @@ class ConnectionCore final : public Transport::Owner {
   void flush();
   void close();
   void abandon();
-  ConnectionState public_state() const;
+  ConnectionState public_state() const { return public_state_; }
   const DurableState& durable() const { return durable_; }
 
  private:
@@ -46,10 +47,11 @@ class ConnectionCore final : public Transport::Owner {
     greeting,
     saving,
     connected,
+    failed,
     finishing,
     closed
   };
-  void load_identity();
+  void load_identity(protocol::Bytes reason);
   void save_identity(uint32_t server_instance_id);
   void open();
   void on_open() override;
@@ -66,7 +68,8 @@ class ConnectionCore final : public Transport::Owner {
   void count_unanswered();
   void report_room();
   void write_output();
-  uint64_t retry_later(uint64_t at_least_ms = 0);
+  uint64_t end_attempt(uint64_t at_least_ms, const std::string& reason);
+  void enter(ConnectionState to, protocol::Bytes reason);
   void fail(Stage stage, std::string reason);
   void arm(uint64_t delay_ms);
   void arm_keepalive();
@@ -89,13 +92,15 @@ class ConnectionCore final : public Transport::Owner {
   uv_timer_t timer_{};
   uv_idle_t turn_end_{};
   State state_ = State::idle;
+  ConnectionState public_state_ = ConnectionState::disconnected;
   uint32_t attempts_ = 0;
-  uint32_t session_ = 0;           // counts sessions; fences DeliveryIds
-  uint64_t version_0_until_ms_ = 0;  // the server does not speak version 1
-  std::string goodbye_;            // the server's last word on this connection
+  uint32_t session_ = 0;              // counts sessions; fences DeliveryIds
+  uint64_t version_0_until_ms_ = 0;   // the server does not speak version 1
+  std::string goodbye_;               // the server's last word on this connection
   uint32_t unanswered_requests_ = 0;  // of version 1, in a row
-  bool heard_ = false;             // the server has said something on this connection
+  bool heard_ = false;                // the server has said something on this connection
   bool new_client_ = false;
+  bool was_connected_ = false;
   bool room_wanted_ = false;
   bool identified_ = false;  // durable_.identity is what is kept on disk
   bool abandoned_ = false;   // the facade is gone

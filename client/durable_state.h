@@ -29,7 +29,7 @@ struct Counters {
 struct DurableState {
   Identity identity;
   PublishQueue queue;
-  Backoff backoff;
+  Backoff backoff;  // told of attempts and connections by whoever makes the links
   Counters counters;
   SessionMemory session;
 };

@@ -162,7 +162,6 @@ std::optional<LinkEvent> Link::handshake_complete() {
   }
   session_.accept();
   state_ = LinkState::connected;
-  durable_.backoff.reset();
   ++durable_.counters.handshakes;
   send_queued();
   return done;

@@ -33,7 +33,7 @@ struct DeliveryId {
 struct Delivery {
   DeliveryId id;
   protocol::EventView event;
-  protocol::Bytes payload;  // the same event, encoded
+  protocol::Bytes payload;       // the same event, encoded
   protocol::Bytes subscription;  // version 1, like the next two: its name
   protocol::Bytes source;        // the publisher's client_id
   uint64_t attempt = 0;          // above 1: it was sent before
@@ -48,7 +48,31 @@ struct Connected {
   bool resumed = false;  // the session of an earlier connection goes on
 };
 
-// The server answered the handshake with a refusal. The connection tries again after retry_in_ms.
+// Where a connection stands.
+//
+//   disconnected --start(), or the wait is over--> connecting, or reconnecting if it was connected
+//   connecting, reconnecting --the handshake is complete--> connected
+//   connecting, reconnecting, connected --refused, failed or lost--> disconnected, which waits
+//                                       --the same, and no attempt is left--> failed
+//   any --close()--> closed
+enum class ConnectionState : uint8_t {
+  disconnected,  // before start(), and while it waits for the next attempt
+  connecting,    // an attempt is under way, and none has succeeded yet
+  connected,     // events pass
+  reconnecting,  // an attempt is under way after a connection was lost
+  failed,        // for good: attempts_max are used up, or the options are wrong
+  closed,        // for good: close() was called
+};
+const char* to_string(ConnectionState state);
+
+struct StateChange {
+  ConnectionState from = ConnectionState::disconnected;
+  ConnectionState to = ConnectionState::disconnected;
+  protocol::Bytes reason;  // one sentence; valid until the callback returns
+};
+
+// The server answered the handshake with a refusal. The connection tries again after retry_in_ms,
+// which is at least what the server asked for; 0: no attempt is left, the connection has failed.
 struct Refusal {
   protocol::ResponseCode code = protocol::ResponseCode::instance_id_mismatch;
   protocol::Bytes machine;  // quarantined: the server's words; else empty
@@ -59,7 +83,8 @@ struct Refusal {
 enum class Stage : uint8_t { identity, resolving, connecting, securing, handshaking, connected };
 const char* to_string(Stage stage);
 
-// An attempt failed or a connection ended. The connection tries again after retry_in_ms.
+// An attempt failed or a connection ended. The connection tries again after retry_in_ms; 0: no
+// attempt is left, the connection has failed.
 struct Disconnection {
   Stage stage = Stage::connecting;  // how far it had come
   std::string reason;
@@ -70,6 +95,8 @@ struct Disconnection {
 class Listener {
  public:
   virtual ~Listener() = default;
+  // Comes before the notice with the details, such as on_connected or on_refused.
+  virtual void on_state(const StateChange&) {}
   virtual void on_connected(const Connected&) {}
   virtual void on_disconnected(const Disconnection&) {}
   virtual void on_refused(const Refusal&) {}

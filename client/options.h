@@ -4,8 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "client/backoff.h"
+#include "client/link.h"
+#include "protocol/endpoint.h"
 #include "client/link.h"
 #include "protocol/endpoint.h"
 
@@ -25,7 +29,13 @@ struct Options {
   size_t queue_bytes = 64 * 1024 * 1024;
   uint64_t keepalive_ms = protocol::kKeepaliveMs;
   uint64_t connect_timeout_ms = 30'000;  // from the name lookup to the end of the handshake
+  BackoffOptions backoff;
   uint8_t protocol_version = 1;  // asked for; a server that only speaks 0 is asked for that
 };
+
+inline constexpr uint64_t kBackoffMaxMs = 24 * 3'600'000;
+
+// What is wrong with the options: the one to change, and to what. nullopt: nothing is.
+[[nodiscard]] std::optional<std::string> problem_with(const Options& options);
 
 }  // namespace sink::client

@@ -7,6 +7,24 @@
 
 namespace sink::client {
 
+const char* to_string(ConnectionState state) {
+  switch (state) {
+    case ConnectionState::disconnected:
+      return "disconnected";
+    case ConnectionState::connecting:
+      return "connecting";
+    case ConnectionState::connected:
+      return "connected";
+    case ConnectionState::reconnecting:
+      return "reconnecting";
+    case ConnectionState::failed:
+      return "failed";
+    case ConnectionState::closed:
+      return "closed";
+  }
+  return "unknown";
+}
+
 const char* to_string(Stage stage) {
   switch (stage) {
     case Stage::identity:

@@ -1,5 +1,5 @@
 // The SDK's front door: a durable connection to a Sink server on the caller's libuv loop. It
-// connects, shakes hands, publishes, delivers, keeps alive and reconnects for ever. Not responsible
+// connects, shakes hands, publishes, delivers, keeps alive and reconnects. Not responsible
 // for what events mean, nor for keeping unanswered events over a restart of the process. Invariant:
 // an event that publish() took is answered exactly once by Listener::on_answer, for as long as the
 // connection is not closed; meanwhile it is sent again after every reconnect, in its order and
@@ -27,10 +27,8 @@ enum class PublishResult : uint8_t {
   queued,
   queue_full,  // nothing was taken; on_room will tell when to go on
   too_large,   // the encoded event does not fit a frame of 65,535 bytes
-  closed,
+  closed,      // or failed: nothing is taken any more
 };
-
-enum class ConnectionState : uint8_t { idle, connecting, connected, waiting, closing, closed };
 
 class ConnectionCore;
 
@@ -45,10 +43,11 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Loads or makes the instance ids, then connects. Call once.
+  // Loads or makes the instance ids, then connects. Call once. Wrong options end in `failed` before
+  // it returns, with the one to change as the reason.
   void start();
 
-  // Takes a copy of the event. `tag` comes back with the answer. Works in every state but closing
+  // Takes a copy of the event. `tag` comes back with the answer. Works in every state but failed
   // and closed: events wait for the connection. They are written in one go at the end of the loop
   // turn, or by flush().
   [[nodiscard]] PublishResult publish(const protocol::EventView& event, uint64_t tag);
@@ -61,8 +60,9 @@ class Connection {
   // Writes now what would be written at the end of the loop turn.
   void flush();
 
-  // Ends in order: sends what is buffered, says goodbye, waits up to a second for the server's
-  // end, then on_closed. Unanswered publishes are given up; unanswered() counts them.
+  // The state is `closed` at once. Ends in order: sends what is buffered, says goodbye, waits up to
+  // a second for the server's end, then on_closed. Unanswered publishes are given up; unanswered()
+  // counts them.
   void close();
 
   ConnectionState state() const;

@@ -195,12 +195,42 @@ TEST_CASE("backoff: doubles from 1 s to 30 s with 20 % jitter and never gives up
   const uint64_t nominal[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000};
   for (const uint64_t expected : nominal) {
     Backoff low = backoff, high = backoff;
-    CHECK(low.next_delay_ms(0) == expected * 8 / 10);
-    CHECK(high.next_delay_ms(static_cast<uint32_t>(2 * (expected / 5))) == expected * 12 / 10);
-    backoff.next_delay_ms(12345);
+    CHECK(low.next_delay_ms(0, 0) == expected * 8 / 10);
+    CHECK(high.next_delay_ms(0, static_cast<uint32_t>(2 * (expected / 5))) == expected * 12 / 10);
+    backoff.next_delay_ms(0, 12345);
   }
-  backoff.reset();
-  CHECK(backoff.next_delay_ms(200) == 1000);
+}
+
+TEST_CASE("backoff: only a connection that lasted as long as the wait it stands for resets it") {
+  Backoff backoff;
+  uint64_t now = 5'000;
+  CHECK(backoff.next_delay_ms(now, 200) == 1000);
+  CHECK(backoff.next_delay_ms(now, 400) == 2000);
+  backoff.on_connected(now);
+  CHECK(backoff.next_delay_ms(now + 3'999, 800) == 4000);  // accepted and dropped
+  backoff.on_connected(now);
+  CHECK(backoff.next_delay_ms(now + 8'000, 200) == 1000);
+  CHECK(backoff.next_delay_ms(now + 60'000, 400) == 2000);  // an attempt does not last
+}
+
+TEST_CASE("backoff: base, maximum and jitter are the user's") {
+  Backoff backoff({10, 25, 0, 0});
+  for (const uint64_t expected : {10, 20, 25, 25}) CHECK(backoff.next_delay_ms(0, 7) == expected);
+  Backoff wild({10, 25, 100, 0});
+  CHECK(wild.next_delay_ms(0, 0) == 1);  // 0 would be no wait at all
+  CHECK(wild.next_delay_ms(0, 40) == 40);
+}
+
+TEST_CASE("backoff: with a bound it ends, and a connection that lasted begins the count anew") {
+  Backoff backoff({10, 10, 0, 3});
+  CHECK(backoff.next_delay_ms(0, 0).has_value());
+  CHECK(backoff.next_delay_ms(0, 0).has_value());
+  backoff.on_connected(0);
+  CHECK(backoff.next_delay_ms(10, 0).has_value());
+  CHECK(backoff.next_delay_ms(20, 0).has_value());
+  backoff.on_connected(30);
+  CHECK(backoff.next_delay_ms(39, 0).has_value());  // did not last
+  CHECK_FALSE(backoff.next_delay_ms(40, 0).has_value());
 }
 
 TEST_CASE("endpoint: what a server's address may look like") {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "protocol/control/greeting.h"
 #include "protocol/handshake.h"
 #include "protocol/session.h"
 #include "tls/stream.h"
@@ -41,6 +42,7 @@ class FakeServer {
   bool crashes_at_version_1 = false;                   // as the reference implementation does
   std::optional<uint32_t> recorded;                    // the client's instance id
   std::optional<protocol::ConnectionResponse> refuse;  // instead of the handshake's outcome
+  std::optional<protocol::Welcome> refuse_in_version_1;  // as quarantined, with these words
   OnPublish on_publish = [this](Peer& from, const protocol::Publish& publish) {
     std::string out;
     protocol::append_ack(out, publish.message_id);
@@ -187,7 +189,13 @@ class FakeServer {
     if (crashes_at_version_1 && request.protocol_version != 0) return drop(to);
     requested_server_ids.push_back(request.server_instance_id);
     protocol::ConnectionResponse response;
-    if (refuse && request.protocol_version == 0) {
+    std::string greeting;
+    if (refuse_in_version_1 && request.protocol_version == 1) {
+      greeting = protocol::encode_welcome(*refuse_in_version_1);
+      response.code = protocol::ResponseCode::quarantined;
+      response.greeting = greeting;
+      to.session.close();
+    } else if (refuse && request.protocol_version == 0) {
       response = *refuse;
       to.session.close();
     } else {
