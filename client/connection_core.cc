@@ -4,6 +4,7 @@
 #include <random>
 #include <utility>
 
+#include "client/dropping.h"
 #include "client/refusal_words.h"
 #include "protocol/bytes.h"
 
@@ -38,14 +39,14 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
       keeper_(loop, std::move(persistence)),
       listener_(&listener),
       durable_{{},
-               PublishQueue({options_.queue_events != 0 ? options_.queue_events
-                                                        : size_t{1000} + options_.window,
-                             options_.queue_bytes}),
+               PublishQueue({options_.queue_events, options_.queue_bytes}),
                Backoff(options_.backoff),
                {},
                {}} {
   uv_timer_init(loop_, &timer_);  // neither init can fail
+  uv_timer_init(loop_, &age_timer_);
   uv_idle_init(loop_, &turn_end_);
+  age_timer_.data = this;
   timer_.data = this;
   turn_end_.data = this;
 }
@@ -54,7 +55,8 @@ void ConnectionCore::start() {
   if (state_ != State::idle) return;
   if (const auto problem = problem_with(options_)) {
     state_ = State::failed;
-    return enter(ConnectionState::failed, *problem);
+    enter(ConnectionState::failed, *problem);
+    return report_dropped(DropReason::failed, take_all(durable_.queue));
   }
   load_identity("started");
 }
@@ -177,6 +179,7 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
   enter(ConnectionState::connected, done.resumed ? "the handshake is complete, the session goes on"
                                                  : "the handshake is complete");
   if (state_ != State::connected) return;
+  watch_ages();  // what did not fit into the window waits on
   const Connected connected{
       std::exchange(new_client_, false), durable_.identity.server_instance_id.value_or(0),
       transport_->tls_version(),         transport_->tls_cipher(),
@@ -185,7 +188,7 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
 }
 
 void ConnectionCore::report_room() {
-  if (!room_wanted_ || durable_.queue.full() || listener_ == nullptr) return;
+  if (!room_wanted_ || durable_.queue.full() || listener_ == nullptr || over()) return;
   room_wanted_ = false;
   listener_->on_room();
 }
@@ -230,6 +233,7 @@ void ConnectionCore::refused(const LinkRefused& refusal) {
   if (listener_ == nullptr || over()) return;
   const auto human = refusal.human.empty() ? explain(refusal.code) : refusal.human;
   listener_->on_refused({refusal.code, refusal.machine, human, delay_ms});
+  after_attempt();
 }
 
 void ConnectionCore::on_end(Stage stage, std::string reason) {
@@ -244,6 +248,13 @@ void ConnectionCore::fail(Stage stage, std::string reason) {
   const uint64_t delay_ms = end_attempt(0, reason);
   if (listener_ == nullptr || over()) return;
   listener_->on_disconnected({stage, std::move(reason), delay_ms});
+  after_attempt();
+}
+
+// What was in flight waits again, or will never be sent.
+void ConnectionCore::after_attempt() {
+  if (state_ == State::failed) return report_dropped(DropReason::failed, take_all(durable_.queue));
+  watch_ages();
 }
 
 // Waits for the next attempt, or fails for good. Answers the wait, 0 where there is none.
@@ -255,7 +266,9 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
   const auto backoff_ms = durable_.backoff.next_delay_ms(now_ms(), random_u32());
   if (!backoff_ms) {
     state_ = State::failed;
+    durable_.session = {};
     uv_timer_stop(&timer_);
+    uv_timer_stop(&age_timer_);
     enter(ConnectionState::failed, "gave up after " +
                                        std::to_string(options_.backoff.attempts_max) +
                                        " attempts in a row; the last one: " + reason);
@@ -322,15 +335,69 @@ void ConnectionCore::on_keepalive_due() {
 PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t tag) {
   if (over() || state_ == State::failed) return PublishResult::closed;
   if (!protocol::event_fits(encoded_size(event))) return PublishResult::too_large;
-  if (!durable_.queue.push(event, tag)) {
+  if (making_room_ || (durable_.queue.full() && !make_room())) {
     room_wanted_ = true;
     return PublishResult::queue_full;
   }
+  if (over()) return PublishResult::closed;  // while it made room
+  uv_update_time(loop_);  // the loop may not have run for a while, and ages begin here
+  if (!durable_.queue.push(event, tag, now_ms())) return PublishResult::queue_full;
+  watch_ages();
   if (state_ == State::connected) {
     link_->send_queued();
     flush_soon();
   }
   return PublishResult::queued;
+}
+
+// What is in flight on a live connection is not dropped: its answer is on the way.
+PublishQueue::Reach ConnectionCore::droppable() const {
+  return state_ == State::connected ? PublishQueue::Reach::unsent : PublishQueue::Reach::all;
+}
+
+bool ConnectionCore::make_room() {
+  if (options_.overflow == Overflow::refuse) return false;
+  const auto dropped = take_overflow(durable_.queue, droppable());
+  if (dropped.empty()) return false;
+  making_room_ = true;
+  report_dropped(DropReason::overflow, dropped);
+  making_room_ = false;
+  return true;
+}
+
+void ConnectionCore::watch_ages() {
+  if (options_.queue_age_ms == 0 || over()) return;
+  if (uv_is_active(reinterpret_cast<uv_handle_t*>(&age_timer_)) != 0) return;
+  const auto due_ms = next_aged_ms(durable_.queue, droppable(), options_.queue_age_ms);
+  if (!due_ms) return;
+  uv_timer_start(
+      &age_timer_,
+      [](uv_timer_t* timer) { static_cast<ConnectionCore*>(timer->data)->drop_aged(); },
+      std::max(*due_ms, now_ms()) - now_ms(), 0);
+}
+
+void ConnectionCore::drop_aged() {
+  report_dropped(DropReason::aged_out,
+                 take_aged(durable_.queue, droppable(), options_.queue_age_ms, now_ms()));
+  report_room();
+  watch_ages();
+}
+
+void ConnectionCore::report_dropped(DropReason reason, const std::vector<DroppedEvent>& events) {
+  if (events.empty()) return;
+  switch (reason) {
+    case DropReason::overflow:
+      durable_.counters.overflowed += events.size();
+      break;
+    case DropReason::aged_out:
+      durable_.counters.aged_out += events.size();
+      break;
+    case DropReason::failed:
+    case DropReason::closed:
+      durable_.counters.given_up += events.size();
+      break;
+  }
+  if (listener_ != nullptr) listener_->on_dropped({reason, events});
 }
 
 bool ConnectionCore::may_answer_later(DeliveryId id) const {
@@ -430,7 +497,9 @@ void ConnectionCore::finish_closing() {
     static_cast<ConnectionCore*>(handle->data)->release();
   };
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&age_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&turn_end_), closed);
+  report_dropped(DropReason::closed, take_all(durable_.queue));
 }
 
 void ConnectionCore::release() {

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "client/identity_keeper.h"
 #include "client/sink_client.h"
@@ -67,8 +68,14 @@ class ConnectionCore final : public Transport::Owner {
   void on_first_bytes();
   void count_unanswered();
   void report_room();
+  bool make_room();
+  void drop_aged();
+  void watch_ages();
+  void report_dropped(DropReason reason, const std::vector<DroppedEvent>& events);
+  PublishQueue::Reach droppable() const;
   void write_output();
   uint64_t end_attempt(uint64_t at_least_ms, const std::string& reason);
+  void after_attempt();
   void enter(ConnectionState to, protocol::Bytes reason);
   void fail(Stage stage, std::string reason);
   void arm(uint64_t delay_ms);
@@ -90,6 +97,7 @@ class ConnectionCore final : public Transport::Owner {
   std::unique_ptr<Transport> transport_;
   std::optional<Link> link_;  // stays, ended, until the next attempt: callers may hold its views
   uv_timer_t timer_{};
+  uv_timer_t age_timer_{};
   uv_idle_t turn_end_{};
   State state_ = State::idle;
   ConnectionState public_state_ = ConnectionState::disconnected;
@@ -102,9 +110,10 @@ class ConnectionCore final : public Transport::Owner {
   bool new_client_ = false;
   bool was_connected_ = false;
   bool room_wanted_ = false;
+  bool making_room_ = false;
   bool identified_ = false;  // durable_.identity is what is kept on disk
   bool abandoned_ = false;   // the facade is gone
-  int open_handles_ = 2;     // must close before the core is freed
+  int open_handles_ = 3;     // must close before the core is freed
 };
 
 }  // namespace sink::client

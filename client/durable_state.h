@@ -20,6 +20,10 @@ struct Counters {
   uint64_t republishes = 0;  // of those, sent before on an earlier connection
   uint64_t acked = 0;        // our events
   uint64_t nacked = 0;
+  uint64_t overflowed = 0;  // dropped without an answer, for each reason
+  uint64_t aged_out = 0;
+  uint64_t given_up = 0;         // by close() or for good
+  uint64_t late_answers = 0;     // to events that had been dropped, ignored
   uint64_t unknown_answers = 0;  // ACKs and NACKs for ids that were not in flight, ignored
   uint64_t deliveries = 0;       // events the server sent
   uint64_t deliveries_acked = 0;

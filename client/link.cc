@@ -62,9 +62,7 @@ bool Link::resume_session() {
   const protocol::SessionPoint& theirs = welcome_->session;
   if (session.id != theirs.id || session.judge(theirs)) return false;
   if (!session.answers.complete()) return false;  // since the request was made
-  const size_t unreceived = static_cast<size_t>(session.sent.count - theirs.received);
-  const auto first = session.take_unreceived(theirs);
-  if (unreceived > 0) durable_.queue.rewind_to(first, unreceived);
+  session.take_unreceived(theirs, durable_.queue);
   session.answers.append_answers(output_.tail(), theirs.awaited);
   ++durable_.counters.resumed;
   return true;
@@ -104,8 +102,8 @@ std::optional<LinkEvent> Link::act_on(const protocol::Message& message) {
 }
 
 std::optional<LinkEvent> Link::on_message(const protocol::ConnectionResponse& response) {
-  const bool refused_by_version_0 = response.code == ResponseCode::unsupported_protocol_version &&
-                                    response.greeting.empty();
+  const bool refused_by_version_0 =
+      response.code == ResponseCode::unsupported_protocol_version && response.greeting.empty();
   if (session_.version() != protocol::kProtocolVersion0 && !refused_by_version_0)
     return on_welcome(response);
   if (is_refusal(response.code)) {
@@ -152,8 +150,9 @@ std::optional<LinkEvent> Link::handshake_complete() {
     if (!welcome_->resumed) begin_session();
     if (welcome_->resumed && !resume_session()) {
       durable_.session.id.reset();
-      return fail("the server resumes a session that this client remembers otherwise; a new one "
-                  "is begun");
+      return fail(
+          "the server resumes a session that this client remembers otherwise; a new one "
+          "is begun");
     }
     durable_.session.id = welcome_->session.id;
     if (welcome_->keepalive_ms > 0) keepalive_.shorten(welcome_->keepalive_ms);
@@ -194,6 +193,11 @@ std::optional<LinkEvent> Link::on_answer(uint16_t message_id, const protocol::Na
     return std::nullopt;
   }
   session.answered_max = std::max(session.answered_max, message->mark.number);
+  if (!durable_.queue.holds(message->slot, message->serial)) {
+    ++durable_.counters.late_answers;
+    send_queued();
+    return std::nullopt;
+  }
   const auto taken = durable_.queue.take(message->slot);
   send_queued();
   if (nack == nullptr) {
@@ -210,8 +214,8 @@ void Link::send_queued() {
   while (queue.next_unsent() != PublishQueue::kNone && output_.size() < kOutputHighWater) {
     const auto slot = queue.next_unsent();
     SessionMemory& session = durable_.session;
-    const auto message_id =
-        session.window.add({slot, {session.sent.count + 1, session.sent.checksum}});
+    const auto message_id = session.window.add(
+        {slot, queue.serial(slot), {session.sent.count + 1, session.sent.checksum}});
     if (!message_id) return;
     session.sent.add(queue.payload(slot));
     protocol::append_publish(output_.tail(), *message_id, queue.payload(slot));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "protocol/bytes.h"
@@ -19,6 +20,27 @@ struct Answer {
   protocol::Bytes machine;  // NACK only, like human
   protocol::Bytes human;
   protocol::Bytes payload;  // the event: protocol::decode_event
+};
+
+enum class DropReason : uint8_t {
+  overflow,  // the queue was full, and publish() made room
+  aged_out,  // no answer within queue_age_ms
+  failed,    // the connection has failed
+  closed,    // the connection was closed before the answer came
+};
+const char* to_string(DropReason reason);
+
+struct DroppedEvent {
+  uint64_t tag = 0;         // as given to publish()
+  bool sent = false;        // it was sent: the server may have accepted it nevertheless
+  protocol::Bytes payload;  // the event: protocol::decode_event
+};
+
+// Events that left the queue without an answer; none will come. Views are valid until the callback
+// returns or publish() is called, whichever is first.
+struct Dropped {
+  DropReason reason = DropReason::overflow;
+  std::span<const DroppedEvent> events;  // at least one, oldest first
 };
 
 // Names a delivery in the session that it arrived in (of version 0: on that connection); in any
@@ -103,6 +125,9 @@ class Listener {
   // The server does not speak version 1; the connection goes on at once with version 0.
   virtual void on_fallback() {}
   virtual void on_answer(const Answer&) {}
+  // Called for an overflow from within publish(); a publish() from within that answers queue_full
+  // rather than drop more.
+  virtual void on_dropped(const Dropped&) {}
   // Answer with ack() or nack(), now or later. The default refuses nothing and answers nothing.
   virtual void on_delivery(const Delivery&) {}
   // publish() answered queue_full, and now there is room again.

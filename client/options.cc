@@ -9,7 +9,9 @@ std::optional<std::string> problem_with(const Options& options) {
     return "server: a host and a port, or the path of a unix socket, must be set";
   if (options.window < 1 || options.window > protocol::kWindowMax)
     return "window: must be 1 to 4095";
+  if (options.queue_events == 0) return "queue_events: must be at least 1";
   if (options.queue_bytes == 0) return "queue_bytes: must be at least 1";
+  if (options.queue_age_ms > kQueueAgeMaxMs) return "queue_age_ms: must be at most a year";
   if (options.keepalive_ms == 0) return "keepalive_ms: must be at least 1";
   if (options.connect_timeout_ms == 0) return "connect_timeout_ms: must be at least 1";
   if (options.protocol_version > protocol::kProtocolVersion1)

@@ -10,8 +10,6 @@
 #include "client/backoff.h"
 #include "client/link.h"
 #include "protocol/endpoint.h"
-#include "client/link.h"
-#include "protocol/endpoint.h"
 
 namespace sink::tls {
 class ClientContext;
@@ -19,14 +17,22 @@ class ClientContext;
 
 namespace sink::client {
 
+// What publish() does when the queue is full.
+enum class Overflow : uint8_t {
+  drop_oldest,  // makes room: on_dropped tells what for; queue_full only if all of it is in flight
+  refuse,       // answers queue_full, and on_room tells when to go on: for users that can wait
+};
+
 struct Options {
   protocol::Endpoint server;
   std::shared_ptr<const tls::ClientContext> tls;  // null: plaintext (loopback and unix sockets)
   std::string server_name;  // whom the server's certificate must name; empty: server.host
   std::string application_version;
   uint16_t window = kWindowDefault;  // publishes in flight, 1 to 4095
-  size_t queue_events = 0;           // unanswered publishes at most; 0: 1000 + window
-  size_t queue_bytes = 64 * 1024 * 1024;
+  size_t queue_events = 1'000;       // unanswered publishes at most, those in flight among them
+  size_t queue_bytes = 64 * 1024 * 1024;  // the same, in bytes of encoded events
+  uint64_t queue_age_ms = 60'000;  // what has waited longer for an answer is dropped; 0: no limit
+  Overflow overflow = Overflow::drop_oldest;
   uint64_t keepalive_ms = protocol::kKeepaliveMs;
   uint64_t connect_timeout_ms = 30'000;  // from the name lookup to the end of the handshake
   BackoffOptions backoff;
@@ -34,6 +40,7 @@ struct Options {
 };
 
 inline constexpr uint64_t kBackoffMaxMs = 24 * 3'600'000;
+inline constexpr uint64_t kQueueAgeMaxMs = 365 * kBackoffMaxMs;
 
 // What is wrong with the options: the one to change, and to what. nullopt: nothing is.
 [[nodiscard]] std::optional<std::string> problem_with(const Options& options);

@@ -6,7 +6,7 @@
 
 namespace sink::client {
 
-bool PublishQueue::push(const protocol::EventView& event, uint64_t tag) {
+bool PublishQueue::push(const protocol::EventView& event, uint64_t tag, uint64_t now_ms) {
   if (full()) return false;
   const bool sparse = dead_bytes_ > kDeadBytesKept && dead_bytes_ > bytes_.size() / 2;
   if (sparse || size_ == 0) compact();
@@ -15,6 +15,8 @@ bool PublishQueue::push(const protocol::EventView& event, uint64_t tag) {
   entry = {};
   entry.at = bytes_.size();
   entry.tag = tag;
+  entry.serial = ++pushed_;
+  entry.queued_at_ms = now_ms;
   protocol::append_event(bytes_, event);
   entry.length = static_cast<uint32_t>(bytes_.size() - entry.at);
   entry.older = newest_;
@@ -47,6 +49,10 @@ bool PublishQueue::mark_sent() {
 PublishQueue::Taken PublishQueue::take(Slot slot) {
   Entry& entry = entries_[slot];
   const Taken taken{entry.tag, payload(slot)};
+  if (slot == next_unsent_) {
+    next_unsent_ = entry.newer;
+    --unsent_;
+  }
   if (entry.older == kNone) {
     oldest_ = entry.newer;
   } else {
@@ -58,6 +64,7 @@ PublishQueue::Taken PublishQueue::take(Slot slot) {
     entries_[entry.newer].older = entry.older;
   }
   dead_bytes_ += entry.length;
+  entry.serial = 0;
   entry.newer = free_;
   free_ = slot;
   --size_;

@@ -18,19 +18,20 @@
 
 namespace sink::client {
 
-// One of our publishes that awaits its answer.
+// One of our publishes that awaits its answer. The queue may have let go of it meanwhile.
 struct InFlight {
   PublishQueue::Slot slot = PublishQueue::kNone;
+  uint64_t serial = 0;
   protocol::TallyMark mark;
 };
 
 struct SessionMemory {
   std::optional<protocol::SessionId> id;  // version 1, once the server has named it
   protocol::InFlightWindow<InFlight> window{0, 1};
-  uint64_t answered_max = 0;              // the highest number of a publish that was answered
-  protocol::Tally sent;                   // publishes
-  protocol::Tally received;               // deliveries
-  protocol::AnswerMemory answers;         // to those
+  uint64_t answered_max = 0;       // the highest number of a publish that was answered
+  protocol::Tally sent;            // publishes
+  protocol::Tally received;        // deliveries
+  protocol::AnswerMemory answers;  // to those
 
   // What the next CONNECTION REQUEST says of it; nullopt: a new session is asked for.
   std::optional<protocol::SessionPoint> point() {
@@ -55,19 +56,21 @@ struct SessionMemory {
     return protocol::judge_resumption(theirs, facts);
   }
 
-  // Takes what the server has not received out of the window; the first of it, to be sent next.
-  PublishQueue::Slot take_unreceived(const protocol::SessionPoint& theirs) {
+  // Takes what the server has not received out of the window, to be sent next.
+  void take_unreceived(const protocol::SessionPoint& theirs, PublishQueue& queue) {
     std::vector<uint16_t> unreceived;
     window.for_each([&](uint16_t message_id, const InFlight& message) {
       if (message.mark.number > theirs.received) unreceived.push_back(message_id);
     });
-    PublishQueue::Slot first = PublishQueue::kNone;
+    InFlight first;
+    size_t count = 0;
     for (const uint16_t message_id : unreceived) {
       const InFlight message = *window.take(message_id);
-      if (message.mark.number == theirs.received + 1) first = message.slot;
+      if (!queue.holds(message.slot, message.serial)) continue;
+      if (count++ == 0 || message.mark.number < first.mark.number) first = message;
     }
+    if (count > 0) queue.rewind_to(first.slot, count);
     sent = {theirs.received, theirs.checksum};
-    return first;
   }
 };
 

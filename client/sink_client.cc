@@ -25,6 +25,20 @@ const char* to_string(ConnectionState state) {
   return "unknown";
 }
 
+const char* to_string(DropReason reason) {
+  switch (reason) {
+    case DropReason::overflow:
+      return "overflow";
+    case DropReason::aged_out:
+      return "aged out";
+    case DropReason::failed:
+      return "failed";
+    case DropReason::closed:
+      return "closed";
+  }
+  return "unknown";
+}
+
 const char* to_string(Stage stage) {
   switch (stage) {
     case Stage::identity:

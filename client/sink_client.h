@@ -1,9 +1,9 @@
 // The SDK's front door: a durable connection to a Sink server on the caller's libuv loop. It
-// connects, shakes hands, publishes, delivers, keeps alive and reconnects. Not responsible
-// for what events mean, nor for keeping unanswered events over a restart of the process. Invariant:
-// an event that publish() took is answered exactly once by Listener::on_answer, for as long as the
-// connection is not closed; meanwhile it is sent again after every reconnect, in its order and
-// with its ack key.
+// connects, shakes hands, publishes, delivers, keeps alive and reconnects. Not responsible for what
+// events mean, nor for keeping unanswered events over a restart of the process. Invariant: an event
+// that publish() took is reported exactly once: answered by Listener::on_answer, or given up by
+// Listener::on_dropped. Meanwhile it is sent again after every reconnect, in its order and with its
+// ack key.
 //
 // Threads: everything happens on the loop's thread; Persistence is called on libuv's pool.
 // Callbacks may call any method of the connection, and may destroy it. The process must ignore
@@ -25,7 +25,7 @@ namespace sink::client {
 
 enum class PublishResult : uint8_t {
   queued,
-  queue_full,  // nothing was taken; on_room will tell when to go on
+  queue_full,  // nothing was taken nor dropped; on_room will tell when to go on
   too_large,   // the encoded event does not fit a frame of 65,535 bytes
   closed,      // or failed: nothing is taken any more
 };
@@ -38,7 +38,7 @@ class Connection {
   // (or, after the destructor, once more until it has no handles left).
   Connection(uv_loop_s* loop, Options options, std::shared_ptr<Persistence> persistence,
              Listener& listener);
-  // Like close(), but at once, and without on_closed.
+  // Like close(), but at once, and without on_dropped and on_closed.
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -61,12 +61,12 @@ class Connection {
   void flush();
 
   // The state is `closed` at once. Ends in order: sends what is buffered, says goodbye, waits up to
-  // a second for the server's end, then on_closed. Unanswered publishes are given up; unanswered()
-  // counts them.
+  // a second for the server's end. Unanswered publishes are given up: on_dropped names them, then
+  // on_closed.
   void close();
 
   ConnectionState state() const;
-  size_t unanswered() const;  // publishes taken and neither ACKed nor NACKed
+  size_t unanswered() const;  // publishes taken and not reported yet
   const Counters& counters() const;
   const Identity& identity() const;  // zero until loaded
 

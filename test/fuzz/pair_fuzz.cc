@@ -54,7 +54,7 @@ class End {
 
   bool publish(uint64_t offset) {
     const std::string data = data_of(offset);
-    if (!durable_.queue.push({1, 0, "key", offset, 0, data}, offset)) return false;
+    if (!durable_.queue.push({1, 0, "key", offset, 0, data}, offset, 0)) return false;
     published_.insert(offset);
     if (link_) link_->send_queued();
     return true;

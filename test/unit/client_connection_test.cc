@@ -249,6 +249,7 @@ TEST_CASE("connection: it may be destroyed in any of its callbacks and in any st
 TEST_CASE("connection: a full queue says so, and says when there is room") {
   Stage stage;
   stage.options.queue_events = 10;
+  stage.options.overflow = client::Overflow::refuse;
   stage.start();
   for (uint64_t offset = 1; offset <= 10; ++offset) stage.publish(offset);
   const protocol::EventView event{1, 1, "key", 11, 0, "data"};

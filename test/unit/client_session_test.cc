@@ -79,7 +79,7 @@ struct Talk {
   }
 
   void publish(uint64_t offset) {
-    REQUIRE(durable.queue.push({1, 0, "k", offset, 0, "data"}, offset));
+    REQUIRE(durable.queue.push({1, 0, "k", offset, 0, "data"}, offset, 0));
     link->send_queued();
   }
 
@@ -183,6 +183,54 @@ TEST_CASE("client v1: a resumed session sends only what has not arrived, and its
   for (const uint16_t id : {4095, 1, 2}) protocol::append_ack(ack, id);
   talk.say(ack);
   CHECK(talk.durable.queue.size() == 0);
+}
+
+TEST_CASE("client v1: what was dropped meanwhile is not sent by the session that goes on") {
+  Talk talk;
+  talk.welcome(talk.new_session(1));
+  for (const uint64_t offset : {1, 2, 3, 4}) talk.publish(offset);
+  CHECK(talk.spoken() ==
+        Words{"publish 4094 1", "publish 4095 2", "publish 0 3", "publish 1 4"});
+  talk.link->end();
+  PublishQueue& queue = talk.durable.queue;
+  for (const uint64_t offset : {1, 2, 3}) {
+    CHECK(queue.take(queue.oldest(PublishQueue::Reach::all)).tag == offset);
+  }
+  talk.connect();
+  REQUIRE(talk.greeting.session);
+  CHECK(talk.greeting.session->sent == 4);  // the session counts what it has sent
+  CHECK(talk.greeting.session->awaited == std::vector<uint16_t>{4094, 4095, 0, 1});
+  talk.publish(5);  // into the slot of a dropped one
+  auto words = talk.new_session(1);
+  words.resumed = true;
+  words.session.received = 2;
+  words.session.checksum = tally_of({1, 2}).checksum;
+  talk.welcome(words);
+  CHECK(talk.last<HandshakeDone>().resumed);
+  CHECK(talk.spoken() == Words{"publish 2 4", "publish 3 5"});
+  std::string answers;
+  for (const uint16_t id : {4094, 4095, 2}) protocol::append_ack(answers, id);
+  talk.say(answers);
+  CHECK(talk.durable.counters.late_answers == 2);
+  CHECK(talk.durable.counters.acked == 1);
+  CHECK(queue.size() == 1);
+}
+
+TEST_CASE("client v1: a session of which everything was dropped goes on with what is new") {
+  Talk talk;
+  talk.welcome(talk.new_session(1));
+  for (const uint64_t offset : {1, 2}) talk.publish(offset);
+  talk.spoken();
+  talk.link->end();
+  PublishQueue& queue = talk.durable.queue;
+  while (queue.size() > 0) (void)queue.take(queue.oldest(PublishQueue::Reach::all));
+  talk.connect();
+  talk.publish(3);
+  auto words = talk.new_session(1);
+  words.resumed = true;
+  talk.welcome(words);
+  CHECK(talk.last<HandshakeDone>().resumed);
+  CHECK(talk.spoken() == Words{"publish 0 3"});
 }
 
 TEST_CASE("client v1: a new session sends everything again that was not answered") {

@@ -100,6 +100,13 @@ struct Device : client::Listener {
     if (when_delivered) when_delivered(delivery);
   }
   void on_fallback() override { notes.push_back("falls back"); }
+  void on_dropped(const client::Dropped& dropped) override {
+    std::string note = std::string(to_string(dropped.reason)) + ":";
+    for (const auto& event : dropped.events)
+      note += " " + std::to_string(event.tag) + (event.sent ? "s" : "");
+    drops.push_back(note);
+    if (when_dropped) when_dropped(dropped);
+  }
   void on_room() override { ++rooms; }
   void on_closed() override { closed = true; }
 
@@ -110,12 +117,13 @@ struct Device : client::Listener {
     if (when_state) when_state(change);
   }
 
-  Words notes, states, state_reasons;
+  Words notes, states, state_reasons, drops;
   std::string reason, tls_version;
   uint64_t retry_in_ms = 0;
   std::vector<uint64_t> acked, nacked, delivered;
   std::vector<client::DeliveryId> ids;
   std::function<void(const client::StateChange&)> when_state;
+  std::function<void(const client::Dropped&)> when_dropped;
   std::function<void()> when_connected, when_answered;
   std::function<void(const client::Delivery&)> when_delivered;
   int rooms = 0;
@@ -131,6 +139,7 @@ struct Stage {
     if (with_tls) options.tls = certificates().client();
     options.application_version = "1.0.0";
     options.protocol_version = 0;
+    options.queue_age_ms = 0;  // however slow the machine
   }
   ~Stage() {
     connection.reset();

@@ -104,7 +104,7 @@ struct Conversation {
   }
 
   void publish(uint64_t offset) {
-    REQUIRE(durable.queue.push(event(offset), offset));
+    REQUIRE(durable.queue.push(event(offset), offset, 0));
     link->send_queued();
   }
 
@@ -154,7 +154,7 @@ TEST_CASE("publish queue: keeps order and bytes through holes, compaction and re
   std::vector<PublishQueue::Slot> slots;
   const std::string data(300, 'x');
   for (uint64_t i = 0; i < 1000; ++i) {
-    REQUIRE(queue.push(event(i, data), i));
+    REQUIRE(queue.push(event(i, data), i, 0));
     slots.push_back(queue.next_unsent());
     CHECK_FALSE(queue.mark_sent());
   }
@@ -164,7 +164,7 @@ TEST_CASE("publish queue: keeps order and bytes through holes, compaction and re
     CHECK(taken.tag == i);
     CHECK(offset_of(taken.payload) == i);
   }
-  REQUIRE(queue.push(event(1000, data), 1000));  // compacts
+  REQUIRE(queue.push(event(1000, data), 1000, 0));  // compacts
   CHECK(queue.bytes() < 200 * 320);
   queue.rewind();
   CHECK(queue.unsent() == queue.size());
@@ -178,16 +178,16 @@ TEST_CASE("publish queue: keeps order and bytes through holes, compaction and re
 
 TEST_CASE("publish queue: says when it is full, by events and by bytes") {
   PublishQueue few({2, 1 << 20});
-  CHECK(few.push(event(1), 1));
-  CHECK(few.push(event(2), 2));
-  CHECK_FALSE(few.push(event(3), 3));
+  CHECK(few.push(event(1), 1, 0));
+  CHECK(few.push(event(2), 2, 0));
+  CHECK_FALSE(few.push(event(3), 3, 0));
   const auto slot = few.next_unsent();
   few.mark_sent();
   few.take(slot);
-  CHECK(few.push(event(3), 3));
+  CHECK(few.push(event(3), 3, 0));
   PublishQueue small({100, 20});
-  CHECK(small.push(event(1, "0123456789012345"), 1));
-  CHECK_FALSE(small.push(event(2), 2));
+  CHECK(small.push(event(1, "0123456789012345"), 1, 0));
+  CHECK_FALSE(small.push(event(2), 2, 0));
 }
 
 TEST_CASE("backoff: doubles from 1 s to 30 s with 20 % jitter and never gives up") {
@@ -454,7 +454,7 @@ TEST_CASE("link: a slow server holds events in the queue, not in the output") {
   talk.shake_hands();
   const std::string large(60'000, 'x');
   for (uint64_t offset = 0; offset < 100; ++offset) {
-    REQUIRE(talk.durable.queue.push(event(offset, large), offset));
+    REQUIRE(talk.durable.queue.push(event(offset, large), offset, 0));
     talk.link->send_queued();
   }
   CHECK(talk.link->output().size() < kOutputHighWater + 65'537);

@@ -81,6 +81,10 @@ tl::expected<DeviceSetup, Problem> prepare(const DeviceOptions& options) {
   if (setup.client.tls != nullptr && setup.client.server.is_unix() && options.server_name.empty())
     return usage("TLS over a unix socket needs --server-name", "or use --plaintext");
   setup.client.application_version = options.application_version;
+  // The commands wait for the server; what they were given is published or reported as unanswered.
+  setup.client.overflow = client::Overflow::refuse;
+  setup.client.queue_events = size_t{1000} + protocol::kWindowMax;
+  setup.client.queue_age_ms = 0;
   if (options.state.empty()) {
     setup.persistence = std::make_shared<client::MemoryPersistence>();
   } else {
