@@ -22,14 +22,6 @@ uint32_t random_u32() {
   return static_cast<uint32_t>(device());
 }
 
-size_t encoded_size(const protocol::EventView& event) {
-  using protocol::varint_size;
-  return varint_size(event.event_type_id) + varint_size(event.schema_version) +
-         varint_size(event.key.size()) + event.key.size() + varint_size(event.offset) +
-         varint_size(event.timestamp) + varint_size(event.event_data.size()) +
-         event.event_data.size();
-}
-
 }  // namespace
 
 ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
@@ -334,7 +326,7 @@ void ConnectionCore::on_keepalive_due() {
 
 PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t tag) {
   if (over() || state_ == State::failed) return PublishResult::closed;
-  if (!protocol::event_fits(encoded_size(event))) return PublishResult::too_large;
+  if (!protocol::event_fits(protocol::event_bytes(event))) return PublishResult::too_large;
   if (making_room_ || (durable_.queue.full() && !make_room())) {
     room_wanted_ = true;
     return PublishResult::queue_full;

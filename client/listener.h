@@ -22,6 +22,7 @@ struct Answer {
   protocol::Bytes payload;  // the event: protocol::decode_event
 };
 
+// Part of the ABI of sink.h, like ConnectionState: never renumber.
 enum class DropReason : uint8_t {
   overflow,  // the queue was full, and publish() made room
   aged_out,  // no answer within queue_age_ms

@@ -10,7 +10,7 @@
 #include <sstream>
 #include <thread>
 
-#include "fake_server.h"
+#include "server_thread.h"
 #include "tools/device/beat.h"
 #include "tools/device/latency_histogram.h"
 #include "tools/device/offset_book.h"
@@ -21,6 +21,7 @@ namespace {
 
 using namespace sink;
 using namespace sink::tools;
+using test::ServerThread;
 namespace fs = std::filesystem;
 
 struct Folder {
@@ -35,42 +36,6 @@ struct Folder {
     std::ofstream(file(name)) << text;
   }
   std::string path;
-};
-
-// A fake server with a loop and a thread of its own; `script` runs on that thread before it starts.
-class ServerThread {
- public:
-  explicit ServerThread(const std::function<void(test::FakeServer&)>& script = {}) {
-    uv_loop_init(&loop_);
-    uv_async_init(&loop_, &stop_, [](uv_async_t* async) {
-      static_cast<ServerThread*>(async->data)->server_->close();
-      uv_close(reinterpret_cast<uv_handle_t*>(async), nullptr);
-    });
-    stop_.data = this;
-    server_.emplace(&loop_, nullptr);
-    if (script) script(*server_);
-    address = "127.0.0.1:" + std::to_string(server_->port());
-    thread_ = std::thread([this] { uv_run(&loop_, UV_RUN_DEFAULT); });
-  }
-  ~ServerThread() {
-    join();
-    uv_loop_close(&loop_);
-  }
-  // Ends the server; what it was told may be read afterwards.
-  test::FakeServer& join() {
-    if (thread_.joinable()) {
-      uv_async_send(&stop_);
-      thread_.join();
-    }
-    return *server_;
-  }
-  std::string address;
-
- private:
-  uv_loop_t loop_{};
-  uv_async_t stop_{};
-  std::optional<test::FakeServer> server_;
-  std::thread thread_;
 };
 
 struct Run {

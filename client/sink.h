@@ -1,0 +1,236 @@
+/* The client library for C: a durable connection to a Sink server, with the power of the C++ one
+ * (sink_client.h, docs/sdk.md). Plain C99, no other header of the project.
+ *
+ * A connection runs on the caller's libuv loop, or on a loop and a thread of its own:
+ *
+ *                         the caller's loop              its own thread
+ *   functions             on the loop's thread           on any thread
+ *   callbacks             on the loop's thread           on the connection's thread
+ *   sink_connection_free  anywhere, also in a callback   on any thread but the connection's
+ *   SIGPIPE               the process must ignore it     nothing to do
+ *
+ * On the caller's loop: keep running it until on_closed, or after sink_connection_free() until it
+ * has no handles left. Bytes and strings in a notice are valid until the callback returns or
+ * sink_publish() is called, whichever is first. Strings in options are copied.
+ *
+ * Structs may grow at their end: set them up with their _init function, which writes `size`.
+ * Numbers are part of the ABI: never renumber.
+ */
+#ifndef SINK_H
+#define SINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SINK_API __attribute__((visibility("default")))
+#else
+#define SINK_API
+#endif
+
+struct uv_loop_s;
+typedef struct sink_connection sink_connection;
+
+typedef struct sink_bytes {
+  const char* data;
+  size_t size;
+} sink_bytes;
+
+typedef struct sink_event {
+  uint64_t event_type_id;
+  uint64_t schema_version;
+  sink_bytes key;
+  uint64_t offset;
+  uint64_t timestamp;
+  sink_bytes event_data;
+} sink_event;
+
+typedef enum sink_result {
+  SINK_OK = 0,
+  SINK_QUEUE_FULL = 1,       /* nothing was taken; on_room tells when to go on */
+  SINK_TOO_LARGE = 2,        /* the encoded event does not fit a frame of 65,535 bytes */
+  SINK_CLOSED = 3,           /* or failed: nothing is taken any more */
+  SINK_UNKNOWN_DELIVERY = 4, /* answered before, or of an earlier session */
+  SINK_NO_THREAD = 5         /* sink_start: no descriptor or no thread is left */
+} sink_result;
+
+typedef enum sink_state {
+  SINK_STATE_DISCONNECTED = 0, /* before sink_start(), and while it waits for the next attempt */
+  SINK_STATE_CONNECTING = 1,
+  SINK_STATE_CONNECTED = 2,
+  SINK_STATE_RECONNECTING = 3,
+  SINK_STATE_FAILED = 4, /* for good: the attempts are used up, or the options are wrong */
+  SINK_STATE_CLOSED = 5
+} sink_state;
+
+typedef enum sink_overflow { SINK_DROP_OLDEST = 0, SINK_REFUSE = 1 } sink_overflow;
+
+typedef enum sink_drop_reason {
+  SINK_DROP_OVERFLOW = 0,
+  SINK_DROP_AGED_OUT = 1,
+  SINK_DROP_FAILED = 2,
+  SINK_DROP_CLOSED = 3
+} sink_drop_reason;
+
+/* What each option means is told in client/options.h and docs/sdk.md. */
+typedef struct sink_options {
+  size_t size;
+  const char* server;           /* "HOST:PORT", "[IPV6]:PORT" or "unix:PATH" */
+  const char* certificate_file; /* PEM, like the next two; all three NULL: plaintext */
+  const char* private_key_file;
+  const char* ca_file;
+  const char* crl_file;            /* PEM; NULL: none */
+  const char* server_name;         /* in the server's certificate; NULL: the host of server */
+  const char* application_version; /* NULL: "" */
+  const char* state_file;          /* keeps the instance ids; NULL: forgotten with the process */
+  uint64_t window;
+  uint64_t queue_events;
+  uint64_t queue_bytes;
+  uint64_t queue_age_ms; /* 0: no limit */
+  sink_overflow overflow;
+  uint64_t keepalive_ms;
+  uint64_t connect_timeout_ms;
+  uint64_t backoff_base_ms;
+  uint64_t backoff_max_ms;
+  uint32_t backoff_jitter_percent;
+  uint32_t attempts_max; /* 0: no bound */
+  uint32_t protocol_version;
+} sink_options;
+
+typedef struct sink_state_change {
+  sink_state from;
+  sink_state to;
+  sink_bytes reason;
+} sink_state_change;
+
+typedef struct sink_connected {
+  uint32_t server_instance_id;
+  uint32_t protocol_version;
+  int new_client;          /* the server had not known us before */
+  int resumed;             /* the session of an earlier connection goes on */
+  const char* tls_version; /* such as "TLSv1.3"; "" is plaintext */
+  const char* tls_cipher;
+} sink_connected;
+
+typedef struct sink_disconnection {
+  const char* stage; /* how far it had come, such as "connecting" */
+  sink_bytes reason;
+  uint64_t retry_in_ms; /* 0: the connection has failed */
+} sink_disconnection;
+
+typedef struct sink_refusal {
+  uint32_t code;    /* the response of the protocol: 2 to 5 */
+  const char* name; /* such as "quarantined" */
+  sink_bytes machine;
+  sink_bytes human;
+  uint64_t retry_in_ms; /* at least what the server asked for; 0: the connection has failed */
+} sink_refusal;
+
+typedef struct sink_answer {
+  uint64_t tag; /* as given to sink_publish() */
+  int acked;
+  sink_bytes machine; /* NACK only, like human */
+  sink_bytes human;
+  sink_event event;
+} sink_answer;
+
+typedef struct sink_dropped_event {
+  uint64_t tag;
+  int sent; /* the server may have accepted it nevertheless */
+  sink_event event;
+} sink_dropped_event;
+
+typedef struct sink_dropped {
+  sink_drop_reason reason;
+  size_t count; /* at least 1 */
+  const sink_dropped_event* events; /* oldest first */
+} sink_dropped;
+
+typedef struct sink_delivery_id {
+  uint32_t connection;
+  uint16_t message_id;
+} sink_delivery_id;
+
+typedef struct sink_delivery {
+  sink_delivery_id id;
+  sink_event event;
+  sink_bytes subscription; /* version 1, like the next two */
+  sink_bytes source;
+  uint64_t attempt; /* above 1: it was sent before */
+} sink_delivery;
+
+/* Any may be NULL. None may return by longjmp or by an exception. */
+typedef struct sink_callbacks {
+  size_t size;
+  void* user; /* given to each */
+  void (*on_state)(void* user, const sink_state_change* change);
+  void (*on_connected)(void* user, const sink_connected* connected);
+  void (*on_disconnected)(void* user, const sink_disconnection* lost);
+  void (*on_refused)(void* user, const sink_refusal* refusal);
+  void (*on_fallback)(void* user);
+  void (*on_answer)(void* user, const sink_answer* answer);
+  void (*on_delivery)(void* user, const sink_delivery* delivery);
+  void (*on_dropped)(void* user, const sink_dropped* dropped);
+  void (*on_room)(void* user);
+  void (*on_closed)(void* user);
+} sink_callbacks;
+
+typedef struct sink_counters {
+  size_t size;
+  uint64_t handshakes;
+  uint64_t resumed;
+  uint64_t publishes;
+  uint64_t republishes;
+  uint64_t acked;
+  uint64_t nacked;
+  uint64_t overflowed;
+  uint64_t aged_out;
+  uint64_t given_up;
+  uint64_t late_answers;
+  uint64_t unknown_answers;
+  uint64_t deliveries;
+  uint64_t deliveries_acked;
+  uint64_t deliveries_nacked;
+} sink_counters;
+
+SINK_API void sink_options_init(sink_options* options);
+SINK_API void sink_callbacks_init(sink_callbacks* callbacks);
+SINK_API void sink_counters_init(sink_counters* counters);
+
+/* Nothing happens before sink_start(). `loop` NULL: a thread of its own. NULL is an error: one
+ * sentence that says what to change is in `error`, cut where it ends. */
+SINK_API sink_connection* sink_connection_new(struct uv_loop_s* loop, const sink_options* options,
+                                              const sink_callbacks* callbacks, char* error,
+                                              size_t error_size);
+/* Ends at once, without further callbacks; with its own thread, waits for it. NULL is ignored. */
+SINK_API void sink_connection_free(sink_connection* connection);
+
+SINK_API sink_result sink_start(sink_connection* connection);
+SINK_API sink_result sink_publish(sink_connection* connection, const sink_event* event,
+                                  uint64_t tag);
+/* With its own thread: SINK_OK says that the answer is on its way, whether or not it is wanted. */
+SINK_API sink_result sink_ack(sink_connection* connection, sink_delivery_id id);
+SINK_API sink_result sink_nack(sink_connection* connection, sink_delivery_id id, sink_bytes machine,
+                               sink_bytes human);
+/* Writes now what would be written at the end of the loop turn; without effect with a thread. */
+SINK_API void sink_flush(sink_connection* connection);
+/* Sends what is buffered, says goodbye; on_closed is the last callback. */
+SINK_API void sink_close(sink_connection* connection);
+
+SINK_API sink_state sink_connection_state(const sink_connection* connection);
+SINK_API size_t sink_unanswered(const sink_connection* connection);
+SINK_API void sink_read_counters(const sink_connection* connection, sink_counters* counters);
+
+SINK_API const char* sink_state_name(sink_state state);
+SINK_API const char* sink_drop_reason_name(sink_drop_reason reason);
+SINK_API const char* sink_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

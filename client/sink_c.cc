@@ -1,0 +1,341 @@
+// Implements sink.h over Connection and ThreadedConnection: translates, decides nothing. Invariant:
+// no exception leaves it; where memory ends the process ends, as in the C++ library.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "client/sink.h"
+#include "client/sink_client.h"
+#include "client/threaded_connection.h"
+#include "tls/context.h"
+
+namespace {
+
+using namespace sink;
+using protocol::Bytes;
+
+sink_bytes lend(Bytes bytes) {
+  return {bytes.data(), bytes.size()};
+}
+Bytes borrow(sink_bytes bytes) {
+  return bytes.size == 0 ? Bytes() : Bytes(bytes.data, bytes.size);
+}
+const char* or_empty(const char* text) {
+  return text == nullptr ? "" : text;
+}
+
+sink_event lend(const protocol::EventView& event) {
+  return {event.event_type_id, event.schema_version, lend(event.key),
+          event.offset,        event.timestamp,      lend(event.event_data)};
+}
+sink_event lend_decoded(Bytes payload) {
+  const auto event = protocol::decode_event(payload);
+  return event ? lend(*event) : sink_event{};  // encoded by this library: decodes
+}
+
+// The numbers of the ABI are those of the C++ enums.
+static_assert(SINK_STATE_DISCONNECTED == int(client::ConnectionState::disconnected));
+static_assert(SINK_STATE_CONNECTING == int(client::ConnectionState::connecting));
+static_assert(SINK_STATE_CONNECTED == int(client::ConnectionState::connected));
+static_assert(SINK_STATE_RECONNECTING == int(client::ConnectionState::reconnecting));
+static_assert(SINK_STATE_FAILED == int(client::ConnectionState::failed));
+static_assert(SINK_STATE_CLOSED == int(client::ConnectionState::closed));
+static_assert(SINK_DROP_OVERFLOW == int(client::DropReason::overflow));
+static_assert(SINK_DROP_AGED_OUT == int(client::DropReason::aged_out));
+static_assert(SINK_DROP_FAILED == int(client::DropReason::failed));
+static_assert(SINK_DROP_CLOSED == int(client::DropReason::closed));
+
+sink_state to_c(client::ConnectionState state) {
+  return static_cast<sink_state>(state);
+}
+sink_drop_reason to_c(client::DropReason reason) {
+  return static_cast<sink_drop_reason>(reason);
+}
+
+sink_result to_c(client::PublishResult result) {
+  switch (result) {
+    case client::PublishResult::queued:
+      return SINK_OK;
+    case client::PublishResult::queue_full:
+      return SINK_QUEUE_FULL;
+    case client::PublishResult::too_large:
+      return SINK_TOO_LARGE;
+    case client::PublishResult::closed:
+      return SINK_CLOSED;
+  }
+  return SINK_CLOSED;
+}
+
+// A struct of this header's or an older one's size; what an older one lacks has its default.
+template <class Struct>
+Struct grown(const Struct& given, const Struct& defaults) {
+  Struct whole = defaults;
+  std::memcpy(static_cast<void*>(&whole), &given, std::min(given.size, sizeof whole));
+  return whole;
+}
+
+class Callbacks final : public client::Listener {
+ public:
+  explicit Callbacks(const sink_callbacks& callbacks) : to_(callbacks) {}
+
+ private:
+  void on_state(const client::StateChange& change) override {
+    const sink_state_change c{to_c(change.from), to_c(change.to), lend(change.reason)};
+    if (to_.on_state != nullptr) to_.on_state(to_.user, &c);
+  }
+  void on_connected(const client::Connected& now) override {
+    const sink_connected c{now.server_instance_id, now.protocol_version,
+                           now.new_client,         now.resumed,
+                           now.tls_version,        now.tls_cipher};
+    if (to_.on_connected != nullptr) to_.on_connected(to_.user, &c);
+  }
+  void on_disconnected(const client::Disconnection& lost) override {
+    const sink_disconnection c{to_string(lost.stage), lend(lost.reason), lost.retry_in_ms};
+    if (to_.on_disconnected != nullptr) to_.on_disconnected(to_.user, &c);
+  }
+  void on_refused(const client::Refusal& refusal) override {
+    const sink_refusal c{static_cast<uint32_t>(refusal.code), protocol::to_string(refusal.code),
+                         lend(refusal.machine), lend(refusal.human), refusal.retry_in_ms};
+    if (to_.on_refused != nullptr) to_.on_refused(to_.user, &c);
+  }
+  void on_fallback() override {
+    if (to_.on_fallback != nullptr) to_.on_fallback(to_.user);
+  }
+  void on_answer(const client::Answer& answer) override {
+    const sink_answer c{answer.tag, answer.acked, lend(answer.machine), lend(answer.human),
+                        lend_decoded(answer.payload)};
+    if (to_.on_answer != nullptr) to_.on_answer(to_.user, &c);
+  }
+  void on_delivery(const client::Delivery& delivery) override {
+    const sink_delivery c{{delivery.id.connection, delivery.id.message_id},
+                          lend(delivery.event),
+                          lend(delivery.subscription),
+                          lend(delivery.source),
+                          delivery.attempt};
+    if (to_.on_delivery != nullptr) to_.on_delivery(to_.user, &c);
+  }
+  void on_dropped(const client::Dropped& dropped) override {
+    if (to_.on_dropped == nullptr) return;
+    std::vector<sink_dropped_event> events;
+    events.reserve(dropped.events.size());
+    for (const client::DroppedEvent& event : dropped.events)
+      events.push_back({event.tag, event.sent, lend_decoded(event.payload)});
+    const sink_dropped c{to_c(dropped.reason), events.size(), events.data()};
+    to_.on_dropped(to_.user, &c);
+  }
+  void on_room() override {
+    if (to_.on_room != nullptr) to_.on_room(to_.user);
+  }
+  void on_closed() override {
+    if (to_.on_closed != nullptr) to_.on_closed(to_.user);
+  }
+
+  const sink_callbacks to_;
+};
+
+// ---- options ----
+
+using Problem = std::optional<std::string>;
+
+Problem read_tls(const sink_options& from, client::Options& to) {
+  const bool any = from.certificate_file != nullptr || from.private_key_file != nullptr ||
+                   from.ca_file != nullptr || from.crl_file != nullptr;
+  if (!any) return std::nullopt;
+  if (from.certificate_file == nullptr || from.private_key_file == nullptr ||
+      from.ca_file == nullptr)
+    return "TLS needs certificate_file, private_key_file and ca_file; leave all out for plaintext";
+  tls::ClientOptions tls;
+  tls.certificate_file = from.certificate_file;
+  tls.private_key_file = from.private_key_file;
+  tls.server_ca_file = from.ca_file;
+  tls.server_crl_file = or_empty(from.crl_file);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  auto context = tls::ClientContext::load(tls, static_cast<uint64_t>(now_ms));
+  if (!context) return context.error().message;
+  to.tls = std::move(*context);
+  return std::nullopt;
+}
+
+Problem read_options(const sink_options& from, client::Options& to) {
+  auto server = protocol::parse_endpoint(or_empty(from.server));
+  if (!server) return "server: " + server.error();
+  to.server = std::move(*server);
+  if (auto problem = read_tls(from, to)) return problem;
+  to.server_name = or_empty(from.server_name);
+  to.application_version = or_empty(from.application_version);
+  // What does not fit becomes what is out of range, and is named by problem_with().
+  to.window = static_cast<uint16_t>(std::min<uint64_t>(from.window, UINT16_MAX));
+  to.queue_events = from.queue_events;
+  to.queue_bytes = from.queue_bytes;
+  to.queue_age_ms = from.queue_age_ms;
+  to.overflow =
+      from.overflow == SINK_REFUSE ? client::Overflow::refuse : client::Overflow::drop_oldest;
+  to.keepalive_ms = from.keepalive_ms;
+  to.connect_timeout_ms = from.connect_timeout_ms;
+  to.backoff = {from.backoff_base_ms, from.backoff_max_ms, from.backoff_jitter_percent,
+                from.attempts_max};
+  to.protocol_version = static_cast<uint8_t>(std::min<uint32_t>(from.protocol_version, UINT8_MAX));
+  return problem_with(to);
+}
+
+std::shared_ptr<client::Persistence> persistence_of(const sink_options& options) {
+  if (options.state_file == nullptr) return std::make_shared<client::MemoryPersistence>();
+  return std::make_shared<client::FilePersistence>(options.state_file);
+}
+
+sink_connection* refuse(const std::string& problem, char* error, size_t error_size) {
+  if (error != nullptr && error_size > 0) {
+    const size_t size = std::min(problem.size(), error_size - 1);
+    std::memcpy(error, problem.data(), size);
+    error[size] = '\0';
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+// Exactly one of the two connections, and whom it tells. Freed within a callback it goes at once:
+// the connection knows its listener no more, and what libuv still holds frees itself.
+struct sink_connection {
+  explicit sink_connection(const sink_callbacks& callbacks) : listener(callbacks) {}
+  Callbacks listener;
+  std::unique_ptr<client::Connection> on_loop;
+  std::unique_ptr<client::ThreadedConnection> on_thread;
+};
+
+extern "C" {
+
+void sink_options_init(sink_options* options) {
+  const client::Options defaults;
+  *options = {};
+  options->size = sizeof *options;
+  options->window = defaults.window;
+  options->queue_events = defaults.queue_events;
+  options->queue_bytes = defaults.queue_bytes;
+  options->queue_age_ms = defaults.queue_age_ms;
+  options->overflow = SINK_DROP_OLDEST;
+  options->keepalive_ms = defaults.keepalive_ms;
+  options->connect_timeout_ms = defaults.connect_timeout_ms;
+  options->backoff_base_ms = defaults.backoff.base_ms;
+  options->backoff_max_ms = defaults.backoff.max_ms;
+  options->backoff_jitter_percent = defaults.backoff.jitter_percent;
+  options->attempts_max = defaults.backoff.attempts_max;
+  options->protocol_version = defaults.protocol_version;
+}
+
+void sink_callbacks_init(sink_callbacks* callbacks) {
+  *callbacks = {};
+  callbacks->size = sizeof *callbacks;
+}
+
+void sink_counters_init(sink_counters* counters) {
+  *counters = {};
+  counters->size = sizeof *counters;
+}
+
+sink_connection* sink_connection_new(uv_loop_s* loop, const sink_options* options,
+                                     const sink_callbacks* callbacks, char* error,
+                                     size_t error_size) {
+  if (options == nullptr || options->size == 0)
+    return refuse("options: call sink_options_init() first", error, error_size);
+  if (callbacks == nullptr || callbacks->size == 0)
+    return refuse("callbacks: call sink_callbacks_init() first", error, error_size);
+  sink_options default_options;
+  sink_options_init(&default_options);
+  const sink_options given = grown(*options, default_options);
+  client::Options wanted;
+  if (const auto problem = read_options(given, wanted)) return refuse(*problem, error, error_size);
+  auto* made = new sink_connection(grown(*callbacks, sink_callbacks{}));
+  if (loop == nullptr) {
+    made->on_thread = std::make_unique<client::ThreadedConnection>(
+        std::move(wanted), persistence_of(given), made->listener);
+  } else {
+    made->on_loop = std::make_unique<client::Connection>(loop, std::move(wanted),
+                                                         persistence_of(given), made->listener);
+  }
+  return made;
+}
+
+void sink_connection_free(sink_connection* connection) {
+  delete connection;
+}
+
+sink_result sink_start(sink_connection* connection) {
+  if (connection->on_thread != nullptr)
+    return connection->on_thread->start() ? SINK_OK : SINK_NO_THREAD;
+  connection->on_loop->start();
+  return SINK_OK;
+}
+
+sink_result sink_publish(sink_connection* connection, const sink_event* event, uint64_t tag) {
+  const protocol::EventView view{event->event_type_id, event->schema_version,
+                                 borrow(event->key),   event->offset,
+                                 event->timestamp,     borrow(event->event_data)};
+  return to_c(connection->on_thread != nullptr ? connection->on_thread->publish(view, tag)
+                                               : connection->on_loop->publish(view, tag));
+}
+
+sink_result sink_ack(sink_connection* connection, sink_delivery_id id) {
+  const client::DeliveryId named{id.connection, id.message_id};
+  if (connection->on_thread != nullptr)
+    return connection->on_thread->ack(named) ? SINK_OK : SINK_CLOSED;
+  return connection->on_loop->ack(named) ? SINK_OK : SINK_UNKNOWN_DELIVERY;
+}
+
+sink_result sink_nack(sink_connection* connection, sink_delivery_id id, sink_bytes machine,
+                      sink_bytes human) {
+  const client::DeliveryId named{id.connection, id.message_id};
+  if (connection->on_thread != nullptr)
+    return connection->on_thread->nack(named, borrow(machine), borrow(human)) ? SINK_OK
+                                                                              : SINK_CLOSED;
+  return connection->on_loop->nack(named, borrow(machine), borrow(human)) ? SINK_OK
+                                                                          : SINK_UNKNOWN_DELIVERY;
+}
+
+void sink_flush(sink_connection* connection) {
+  if (connection->on_loop != nullptr) connection->on_loop->flush();
+}
+
+void sink_close(sink_connection* connection) {
+  if (connection->on_thread != nullptr) return connection->on_thread->close();
+  connection->on_loop->close();
+}
+
+sink_state sink_connection_state(const sink_connection* connection) {
+  return to_c(connection->on_thread != nullptr ? connection->on_thread->state()
+                                               : connection->on_loop->state());
+}
+
+size_t sink_unanswered(const sink_connection* connection) {
+  return connection->on_thread != nullptr ? connection->on_thread->unanswered()
+                                          : connection->on_loop->unanswered();
+}
+
+void sink_read_counters(const sink_connection* connection, sink_counters* counters) {
+  const client::Counters now = connection->on_thread != nullptr ? connection->on_thread->counters()
+                                                                : connection->on_loop->counters();
+  const sink_counters whole{counters->size, now.handshakes,       now.resumed,
+                            now.publishes,  now.republishes,      now.acked,
+                            now.nacked,     now.overflowed,       now.aged_out,
+                            now.given_up,   now.late_answers,     now.unknown_answers,
+                            now.deliveries, now.deliveries_acked, now.deliveries_nacked};
+  std::memcpy(counters, &whole, std::min(counters->size, sizeof whole));
+}
+
+const char* sink_state_name(sink_state state) {
+  return to_string(static_cast<client::ConnectionState>(state));
+}
+
+const char* sink_drop_reason_name(sink_drop_reason reason) {
+  return to_string(static_cast<client::DropReason>(reason));
+}
+
+const char* sink_version(void) {
+  return SINKD_VERSION;
+}
+
+}  // extern "C"

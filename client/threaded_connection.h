@@ -1,0 +1,108 @@
+// A Connection on a loop and a thread of its own, for users that have no libuv loop. Owns both.
+// Not responsible for what a Connection does (sink_client.h); every rule of it holds, and:
+//
+// - any thread may call any method; callbacks come on the thread of the connection, one at a time;
+// - publish() hands the event over to that thread. What waits for it is bounded as the queue is, by
+//   queue_events and queue_bytes once more; an event's age counts from when the thread takes it;
+// - the destructor must not run on the thread of the connection.
+//
+// Invariant: an event that publish() took is reported once, by on_answer or by on_dropped, unless
+// the destructor comes first.
+#pragma once
+
+#include <uv.h>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "client/sink_client.h"
+
+namespace sink::client {
+
+class ThreadedConnection final : private Listener {
+ public:
+  // Nothing happens before start(). `listener` must outlive the connection.
+  ThreadedConnection(Options options, std::shared_ptr<Persistence> persistence, Listener& listener);
+  // Ends at once, without further callbacks, and waits for the thread.
+  ~ThreadedConnection() override;
+  ThreadedConnection(const ThreadedConnection&) = delete;
+  ThreadedConnection& operator=(const ThreadedConnection&) = delete;
+
+  // Begins the thread. The error is the system's: no descriptor or no thread is left.
+  [[nodiscard]] tl::expected<void, std::string> start();
+
+  [[nodiscard]] PublishResult publish(const protocol::EventView& event, uint64_t tag);
+  // False only once the connection has failed or is closed: whether the delivery still awaits its
+  // answer is seen on the thread.
+  bool ack(DeliveryId id);
+  bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
+  // What was published before is handed to the connection first.
+  void close();
+
+  ConnectionState state() const { return state_; }
+  size_t unanswered() const;  // taken and not reported yet
+  Counters counters() const;
+
+ private:
+  struct Handed {  // an event on its way to the thread
+    uint64_t tag = 0;
+    std::string payload;
+  };
+  struct HandedAnswer {
+    DeliveryId id;
+    std::optional<std::string> machine;  // nullopt: ACK
+    std::string human;
+  };
+
+  void on_state(const StateChange& change) override;
+  void on_connected(const Connected& connected) override { listener_.on_connected(connected); }
+  void on_disconnected(const Disconnection& lost) override { listener_.on_disconnected(lost); }
+  void on_refused(const Refusal& refusal) override { listener_.on_refused(refusal); }
+  void on_fallback() override { listener_.on_fallback(); }
+  void on_answer(const Answer& answer) override;
+  void on_delivery(const Delivery& delivery) override;
+  void on_dropped(const Dropped& dropped) override;
+  void on_room() override { uv_async_send(&wake_); }
+  void on_closed() override;
+
+  void run();
+  void wake();  // with mutex_ held
+  void take_over();
+  void take_over_answers();
+  void take_over_events();
+  void drop_handed();
+  void reported(size_t events);
+  bool ended() const {
+    return state_ == ConnectionState::failed || state_ == ConnectionState::closed;
+  }
+
+  Listener& listener_;
+  const size_t events_max_;
+  const size_t bytes_max_;
+  uv_loop_t loop_{};
+  uv_async_t wake_{};
+  std::string failure_;  // why there is no loop
+  std::thread thread_;
+  std::unique_ptr<Connection> connection_;  // touched by the thread only, once it runs
+  std::atomic<ConnectionState> state_ = ConnectionState::disconnected;
+
+  mutable std::mutex mutex_;  // guards what follows; never held during a callback
+  std::deque<Handed> events_;
+  size_t bytes_ = 0;  // of events_
+  std::vector<HandedAnswer> answers_;
+  Counters counters_;
+  size_t unreported_ = 0;
+  bool room_wanted_ = false;
+  bool close_wanted_ = false;
+  bool end_wanted_ = false;  // by the destructor
+  bool deaf_ = false;        // wake_ is closed
+};
+
+}  // namespace sink::client

@@ -1,0 +1,312 @@
+// The C ABI, used through its shared library: on the caller's loop beside a scripted server, and on
+// its own thread against a server on another one.
+#include <uv.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <csignal>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "client/sink.h"
+#include "server_thread.h"
+
+namespace {
+
+using sink::test::FakeServer;
+using sink::test::ServerThread;
+using Words = std::vector<std::string>;
+
+std::string text(sink_bytes bytes) {
+  return std::string(bytes.data, bytes.size);
+}
+
+// All that the callbacks were told, in words; may be waited for from another thread.
+struct Heard {
+  Heard() {
+    sink_callbacks_init(&callbacks);
+    callbacks.user = this;
+    callbacks.on_state = [](void* user, const sink_state_change* change) {
+      self(user)->add(std::string(sink_state_name(change->to)));
+    };
+    callbacks.on_connected = [](void* user, const sink_connected* now) {
+      self(user)->add((now->new_client ? "new at " : "at ") +
+                      std::to_string(now->server_instance_id) + now->tls_version);
+    };
+    callbacks.on_disconnected = [](void* user, const sink_disconnection* lost) {
+      self(user)->add(std::string("lost while ") + lost->stage);
+    };
+    callbacks.on_refused = [](void* user, const sink_refusal* refusal) {
+      self(user)->add("refused " + std::to_string(refusal->code) + " " + refusal->name + " " +
+                      text(refusal->machine) + "/" + text(refusal->human));
+    };
+    callbacks.on_answer = [](void* user, const sink_answer* answer) {
+      self(user)->add((answer->acked ? "acked " : "nacked ") + std::to_string(answer->tag) + " " +
+                      text(answer->event.event_data) + text(answer->machine) + text(answer->human));
+    };
+    callbacks.on_delivery = [](void* user, const sink_delivery* delivery) {
+      Heard* heard = self(user);
+      heard->ids.push_back(delivery->id);
+      heard->add("delivered " + std::to_string(delivery->event.offset));
+    };
+    callbacks.on_dropped = [](void* user, const sink_dropped* dropped) {
+      std::string word = std::string("dropped, ") + sink_drop_reason_name(dropped->reason) + ":";
+      for (size_t i = 0; i < dropped->count; ++i)
+        word += " " + std::to_string(dropped->events[i].tag) +
+                text(dropped->events[i].event.event_data);
+      self(user)->add(word);
+    };
+    callbacks.on_room = [](void* user) { self(user)->add("room"); };
+    callbacks.on_closed = [](void* user) { self(user)->add("over"); };
+  }
+  static Heard* self(void* user) { return static_cast<Heard*>(user); }
+
+  void add(const std::string& word) {
+    {
+      const std::lock_guard lock(mutex);
+      words.push_back(word);
+      changed.notify_all();
+    }
+    if (when_told) when_told(word);
+  }
+  bool has(const std::string& word) const {
+    return std::find(words.begin(), words.end(), word) != words.end();
+  }
+  void wait_for(const std::string& word) {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return has(word); });
+  }
+
+  sink_callbacks callbacks;
+  Words words;
+  std::vector<sink_delivery_id> ids;
+  std::function<void(const std::string&)> when_told;
+  std::mutex mutex;
+  std::condition_variable changed;
+};
+
+// `server` stays the caller's.
+sink_options options_for(const char* server) {
+  sink_options options;
+  sink_options_init(&options);
+  options.server = server;
+  options.protocol_version = 0;
+  options.queue_age_ms = 0;
+  options.backoff_base_ms = 1;
+  options.backoff_max_ms = 4;
+  return options;
+}
+
+sink_event event(uint64_t offset) {
+  sink_event event{};
+  event.event_type_id = 1;
+  event.key = {"key", 3};
+  event.offset = offset;
+  event.event_data = {"data", 4};
+  return event;
+}
+
+struct Loop {
+  Loop() {
+    std::signal(SIGPIPE, SIG_IGN);
+    uv_loop_init(&loop);
+    server.emplace(&loop, nullptr);
+    address = "127.0.0.1:" + std::to_string(server->port());
+  }
+  ~Loop() {
+    sink_connection_free(connection);
+    server->close();
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK(uv_loop_close(&loop) == 0);
+  }
+  void make(const sink_options& options) {
+    char error[200] = "";
+    connection = sink_connection_new(&loop, &options, &heard.callbacks, error, sizeof error);
+    CHECK(std::string(error).empty());
+    REQUIRE(connection != nullptr);
+  }
+  template <class Condition>
+  void until(Condition&& condition) {
+    while (!condition()) uv_run(&loop, UV_RUN_ONCE);
+  }
+
+  uv_loop_t loop;
+  std::optional<FakeServer> server;
+  std::string address;
+  Heard heard;
+  sink_connection* connection = nullptr;
+};
+
+std::string problem_of(const sink_options* options, const sink_callbacks* callbacks) {
+  char error[100] = "";
+  CHECK(sink_connection_new(nullptr, options, callbacks, error, sizeof error) == nullptr);
+  return error;
+}
+
+}  // namespace
+
+TEST_CASE("c: the defaults are those of the library") {
+  sink_options options;
+  sink_options_init(&options);
+  CHECK(options.size == sizeof options);
+  CHECK(options.backoff_base_ms == 1'000);
+  CHECK(options.backoff_max_ms == 30'000);
+  CHECK(options.backoff_jitter_percent == 20);
+  CHECK(options.attempts_max == 0);
+  CHECK(options.connect_timeout_ms == 30'000);
+  CHECK(options.queue_events == 1'000);
+  CHECK(options.queue_age_ms == 60'000);
+  CHECK(options.overflow == SINK_DROP_OLDEST);
+}
+
+TEST_CASE("c: wrong options name the one to change") {
+  Heard heard;
+  sink_options options = options_for("");
+  CHECK(problem_of(&options, &heard.callbacks).find("server: ") == 0);
+  options.server = "127.0.0.1:1";
+  options.window = 70'000;
+  CHECK(problem_of(&options, &heard.callbacks) == "window: must be 1 to 4095");
+  options.window = 1;
+  options.ca_file = "/absent/ca.pem";
+  CHECK(problem_of(&options, &heard.callbacks).find("TLS needs certificate_file") == 0);
+  options.certificate_file = options.private_key_file = "/absent/client.pem";
+  CHECK(problem_of(&options, &heard.callbacks).find("/absent/") != std::string::npos);
+  CHECK(problem_of(nullptr, &heard.callbacks).find("sink_options_init") != std::string::npos);
+  options.ca_file = options.certificate_file = options.private_key_file = nullptr;
+  sink_callbacks zero{};
+  CHECK(problem_of(&options, &zero).find("sink_callbacks_init") != std::string::npos);
+  char little[5];
+  options.window = 0;
+  CHECK(sink_connection_new(nullptr, &options, &heard.callbacks, little, sizeof little) == nullptr);
+  CHECK(std::string(little) == "wind");
+}
+
+TEST_CASE("c: a program that was compiled with a shorter struct gets the defaults of the rest") {
+  Loop stage;
+  sink_options options = options_for(stage.address.c_str());
+  options.size = offsetof(sink_options, protocol_version);
+  options.protocol_version = 99;
+  stage.heard.callbacks.size = offsetof(sink_callbacks, on_answer);
+  stage.make(options);
+  sink_start(stage.connection);
+  const sink_event one = event(1);
+  CHECK(sink_publish(stage.connection, &one, 1) == SINK_OK);
+  stage.until([&] { return sink_unanswered(stage.connection) == 0; });
+  for (const auto& word : stage.heard.words) CHECK(word.find("acked") == std::string::npos);
+}
+
+TEST_CASE("c: publishes, delivers, answers and closes on the caller's loop") {
+  Loop stage;
+  stage.make(options_for(stage.address.c_str()));
+  CHECK(sink_connection_state(stage.connection) == SINK_STATE_DISCONNECTED);
+  CHECK(sink_start(stage.connection) == SINK_OK);
+  CHECK(sink_connection_state(stage.connection) == SINK_STATE_CONNECTING);
+  sink_event one = event(1);
+  CHECK(sink_publish(stage.connection, &one, 7) == SINK_OK);
+  CHECK(sink_unanswered(stage.connection) == 1);
+  const std::string large(70'000, 'x');
+  one.event_data = {large.data(), large.size()};
+  CHECK(sink_publish(stage.connection, &one, 8) == SINK_TOO_LARGE);
+  stage.until([&] { return stage.heard.has("acked 7 data"); });
+  stage.server->deliver(*stage.server->peer, 5, 21);
+  stage.server->deliver(*stage.server->peer, 6, 22);
+  stage.until([&] { return stage.heard.has("delivered 22"); });
+  CHECK(sink_ack(stage.connection, stage.heard.ids[0]) == SINK_OK);
+  CHECK(sink_ack(stage.connection, stage.heard.ids[0]) == SINK_UNKNOWN_DELIVERY);
+  CHECK(sink_nack(stage.connection, stage.heard.ids[1], {"m", 1}, {"human", 5}) == SINK_OK);
+  stage.until([&] { return stage.server->nacks.size() == 1; });
+  CHECK(stage.server->nacks == Words{"m/human"});
+  sink_counters counters;
+  sink_counters_init(&counters);
+  sink_read_counters(stage.connection, &counters);
+  CHECK(counters.size == sizeof counters);
+  CHECK(counters.acked == 1);
+  CHECK(counters.deliveries == 2);
+  CHECK(counters.deliveries_nacked == 1);
+  sink_close(stage.connection);
+  one = event(2);
+  CHECK(sink_publish(stage.connection, &one, 9) == SINK_CLOSED);
+  stage.until([&] { return stage.heard.has("over"); });
+  CHECK(stage.heard.words == Words{"connecting", "connected", "new at 99", "acked 7 data",
+                                   "delivered 21", "delivered 22", "closed", "over"});
+}
+
+TEST_CASE("c: refusals, losses, drops and failing for good are told") {
+  Loop stage;
+  stage.server->refuse = sink::protocol::ConnectionResponse{
+      sink::protocol::ResponseCode::quarantined, 0, "q1", "ask the operator"};
+  sink_options options = options_for(stage.address.c_str());
+  options.attempts_max = 2;
+  options.queue_events = 1;
+  stage.make(options);
+  for (uint64_t offset = 1; offset <= 2; ++offset) {
+    const sink_event one = event(offset);
+    CHECK(sink_publish(stage.connection, &one, offset) == SINK_OK);
+  }
+  sink_start(stage.connection);
+  stage.until([&] { return stage.heard.has("dropped, failed: 2data"); });
+  const std::string refused = "refused 3 quarantined q1/ask the operator";
+  CHECK(stage.heard.words == Words{"dropped, overflow: 1data", "connecting", "disconnected",
+                                   refused, "connecting", "failed", refused,
+                                   "dropped, failed: 2data"});
+  CHECK(sink_connection_state(stage.connection) == SINK_STATE_FAILED);
+}
+
+TEST_CASE("c: a connection may be freed within any callback of the caller's loop") {
+  for (const std::string word :
+       {"connecting", "connected", "new at 99", "acked 1 data", "room", "delivered 21", "closed"}) {
+    CAPTURE(word);
+    Loop stage;
+    stage.server->on_connected = [&](auto& peer) { stage.server->deliver(peer, 3, 21); };
+    sink_options options = options_for(stage.address.c_str());
+    options.queue_events = 1;
+    options.overflow = SINK_REFUSE;
+    stage.make(options);
+    const sink_event one = event(1);
+    CHECK(sink_publish(stage.connection, &one, 1) == SINK_OK);
+    CHECK(sink_publish(stage.connection, &one, 2) == SINK_QUEUE_FULL);
+    stage.heard.when_told = [&](const std::string& told) {
+      if (told == word) sink_connection_free(std::exchange(stage.connection, nullptr));
+      if (told == "delivered 21" && word == "closed") sink_close(stage.connection);
+    };
+    sink_connection* const connection = stage.connection;
+    sink_start(connection);
+    stage.until([&] { return stage.connection == nullptr; });
+    CHECK(stage.heard.words.back() == word);
+  }
+}
+
+TEST_CASE("c: the same on its own thread, called from this one") {
+  ServerThread server([](FakeServer& fake) {
+    fake.on_connected = [&fake](auto& peer) { fake.deliver(peer, 3, 21); };
+  });
+  Heard heard;
+  const sink_options options = options_for(server.address.c_str());
+  char error[200] = "";
+  sink_connection* connection =
+      sink_connection_new(nullptr, &options, &heard.callbacks, error, sizeof error);
+  REQUIRE(connection != nullptr);
+  const sink_event one = event(1);
+  CHECK(sink_publish(connection, &one, 1) == SINK_OK);
+  CHECK(sink_start(connection) == SINK_OK);
+  heard.wait_for("acked 1 data");
+  heard.wait_for("delivered 21");
+  sink_delivery_id id;
+  {
+    const std::lock_guard lock(heard.mutex);
+    id = heard.ids.at(0);
+  }
+  CHECK(sink_ack(connection, id) == SINK_OK);
+  sink_close(connection);
+  heard.wait_for("over");
+  CHECK(sink_connection_state(connection) == SINK_STATE_CLOSED);
+  CHECK(sink_publish(connection, &one, 2) == SINK_CLOSED);
+  CHECK(sink_ack(connection, id) == SINK_CLOSED);
+  sink_counters counters;
+  sink_counters_init(&counters);
+  sink_read_counters(connection, &counters);
+  CHECK(counters.acked == 1);
+  sink_connection_free(connection);
+  CHECK(server.join().acks == std::vector<uint16_t>{3});
+}
