@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <sstream>
 
 #include "server_thread.h"
@@ -62,6 +63,26 @@ TEST_CASE("examples: consume ACKs what it prints") {
         "delivered 11 to you\ndelivered 12 to you\ndelivered 13 to you\n");
   CHECK(folder.status == 0);
   CHECK(server.join().acks == std::vector<uint16_t>{1, 2, 3});
+}
+
+TEST_CASE("examples: a small device without libuv publishes, answers and connects again") {
+  int drops = 1;
+  ServerThread server([&drops](FakeServer& fake) {
+    fake.on_connected = [&fake](auto& peer) { fake.deliver(peer, 7, 21); };
+    const auto answer = fake.on_publish;
+    fake.on_publish = [&fake, &drops, answer](auto& peer, const auto& publish) {
+      if (publish.event.offset == 40 && drops-- > 0) return fake.drop(peer);
+      answer(peer, publish);
+    };
+  });
+  Folder folder;
+  std::string address = server.address;
+  address[address.find(':')] = ' ';
+  CHECK(folder.run(SMALL_DEVICE " " + address + " 100") == "100 accepted\n");
+  CHECK(folder.status == 0);
+  FakeServer& heard = server.join();
+  CHECK(heard.acks == std::vector<uint16_t>{7, 7});
+  CHECK(std::set(heard.offsets.begin(), heard.offsets.end()).size() == 100);
 }
 
 TEST_CASE("examples: the library for C shows its own functions and nothing else") {
