@@ -21,7 +21,7 @@ tl::unexpected<std::string> system_error(const std::string& deed, const std::str
 
 tl::unexpected<std::string> damaged(const std::string& path, const std::string& what) {
   return tl::unexpected(
-      path + " is not a file of instance ids (" + what +
+      path + " does not hold instance ids (" + what +
       "); restore it, or remove it and have the server's operator adopt this client");
 }
 
@@ -72,6 +72,26 @@ std::optional<uint32_t> take_line(std::string_view& text, std::string_view field
   return id;
 }
 
+std::string to_text(const Identity& identity) {
+  std::string text;
+  text.append(kClientField).append(std::to_string(identity.client_instance_id)).append("\n");
+  if (identity.server_instance_id)
+    text.append(kServerField).append(std::to_string(*identity.server_instance_id)).append("\n");
+  return text;
+}
+
+// `where` is what the text was read from.
+tl::expected<Identity, std::string> from_text(std::string_view text, const std::string& where) {
+  const auto client = take_line(text, kClientField);
+  if (!client) return damaged(where, "no client_instance_id in its first line");
+  Identity identity{*client, std::nullopt};
+  if (text.empty()) return identity;
+  identity.server_instance_id = take_line(text, kServerField);
+  if (!identity.server_instance_id || !text.empty())
+    return damaged(where, "its second line is not a server_instance_id");
+  return identity;
+}
+
 }  // namespace
 
 tl::expected<void, std::string> replace_file(const std::string& path, std::string_view contents) {
@@ -106,23 +126,26 @@ tl::expected<std::optional<Identity>, std::string> FilePersistence::load() {
     have += static_cast<size_t>(n);
     if (have == sizeof buffer) return damaged(path_, "too long");
   }
-  std::string_view text(buffer, have);
-  const auto client = take_line(text, kClientField);
-  if (!client) return damaged(path_, "no client_instance_id in its first line");
-  Identity identity{*client, std::nullopt};
-  if (text.empty()) return identity;
-  identity.server_instance_id = take_line(text, kServerField);
-  if (!identity.server_instance_id || !text.empty())
-    return damaged(path_, "its second line is not a server_instance_id");
-  return identity;
+  const auto identity = from_text({buffer, have}, path_);
+  if (!identity) return tl::unexpected(identity.error());
+  return *identity;
 }
 
 tl::expected<void, std::string> FilePersistence::save(const Identity& identity) {
-  std::string text;
-  text.append(kClientField).append(std::to_string(identity.client_instance_id)).append("\n");
-  if (identity.server_instance_id)
-    text.append(kServerField).append(std::to_string(*identity.server_instance_id)).append("\n");
-  return replace_file(path_, text);
+  return replace_file(path_, to_text(identity));
+}
+
+tl::expected<std::optional<Identity>, std::string> KeyValuePersistence::load() {
+  const auto value = store_.get(key_);
+  if (!value) return tl::unexpected(value.error());
+  if (!*value) return std::nullopt;
+  const auto identity = from_text(**value, "the value of " + key_);
+  if (!identity) return tl::unexpected(identity.error());
+  return *identity;
+}
+
+tl::expected<void, std::string> KeyValuePersistence::save(const Identity& identity) {
+  return store_.put(key_, to_text(identity));
 }
 
 tl::expected<std::optional<Identity>, std::string> MemoryPersistence::load() {

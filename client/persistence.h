@@ -3,6 +3,7 @@
 // reported as done is what load() answers after a crash at any later moment.
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -34,6 +35,28 @@ class FilePersistence final : public Persistence {
 
  private:
   std::string path_;
+};
+
+// In the user's own store: a key-value store, flash, a database. The ids are one value under one
+// key, so that they are never told apart; the text is that of FilePersistence.
+class KeyValuePersistence final : public Persistence {
+ public:
+  // Both are called on a thread of libuv's pool. put() returns once the value would survive a power
+  // cut, and a crash within it leaves the old value or the new one.
+  struct Store {
+    std::function<tl::expected<std::optional<std::string>, std::string>(const std::string& key)>
+        get;  // nullopt: there is no such key
+    std::function<tl::expected<void, std::string>(const std::string& key, std::string_view value)>
+        put;
+  };
+  explicit KeyValuePersistence(Store store, std::string key = "sink.identity")
+      : store_(std::move(store)), key_(std::move(key)) {}
+  tl::expected<std::optional<Identity>, std::string> load() override;
+  tl::expected<void, std::string> save(const Identity& identity) override;
+
+ private:
+  Store store_;
+  std::string key_;
 };
 
 // Forgotten with the process: for tests, and for servers that name clients by their instance id.

@@ -99,6 +99,13 @@ typedef struct sink_options {
   uint32_t backoff_jitter_percent;
   uint32_t attempts_max; /* 0: no bound */
   uint32_t protocol_version;
+  /* In place of state_file: the instance ids in the caller's own store. Called on another thread,
+   * one at a time for a connection. */
+  void* store_user;
+  /* Writes at most `size` bytes; answers the value's size, -1 if there is none, -2 on failure. */
+  int (*store_get)(void* user, const char* key, char* value, size_t size);
+  /* Answers 0 once the value would survive a power cut, anything else on failure. */
+  int (*store_put)(void* user, const char* key, const char* value, size_t size);
 } sink_options;
 
 typedef struct sink_state_change {

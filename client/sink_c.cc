@@ -165,6 +165,10 @@ Problem read_options(const sink_options& from, client::Options& to) {
   if (!server) return "server: " + server.error();
   to.server = std::move(*server);
   if (auto problem = read_tls(from, to)) return problem;
+  if ((from.store_get == nullptr) != (from.store_put == nullptr))
+    return "store_get and store_put: set both, or none";
+  if (from.store_get != nullptr && from.state_file != nullptr)
+    return "state_file and store_get: the instance ids are kept in one of the two";
   to.server_name = or_empty(from.server_name);
   to.application_version = or_empty(from.application_version);
   // What does not fit becomes what is out of range, and is named by problem_with().
@@ -182,7 +186,32 @@ Problem read_options(const sink_options& from, client::Options& to) {
   return problem_with(to);
 }
 
+client::KeyValuePersistence::Store store_of(const sink_options& options) {
+  constexpr size_t kValueMax = 4'096;
+  client::KeyValuePersistence::Store store;
+  store.get = [user = options.store_user, get = options.store_get](
+                  const std::string& key) -> tl::expected<std::optional<std::string>, std::string> {
+    std::string value(kValueMax, '\0');
+    const int size = get(user, key.c_str(), value.data(), value.size());
+    if (size == -1) return std::nullopt;
+    if (size < 0 || static_cast<size_t>(size) > value.size())
+      return tl::unexpected("store_get answered " + std::to_string(size) + " for " + key);
+    value.resize(static_cast<size_t>(size));
+    return value;
+  };
+  store.put = [user = options.store_user, put = options.store_put](
+                  const std::string& key,
+                  std::string_view value) -> tl::expected<void, std::string> {
+    const int result = put(user, key.c_str(), value.data(), value.size());
+    if (result == 0) return {};
+    return tl::unexpected("store_put answered " + std::to_string(result) + " for " + key);
+  };
+  return store;
+}
+
 std::shared_ptr<client::Persistence> persistence_of(const sink_options& options) {
+  if (options.store_get != nullptr)
+    return std::make_shared<client::KeyValuePersistence>(store_of(options));
   if (options.state_file == nullptr) return std::make_shared<client::MemoryPersistence>();
   return std::make_shared<client::FilePersistence>(options.state_file);
 }

@@ -277,6 +277,39 @@ TEST_CASE("c: a connection may be freed within any callback of the caller's loop
   }
 }
 
+TEST_CASE("c: the instance ids may be kept in the caller's own store") {
+  struct Store {
+    std::string key, value;
+  } store;
+  Loop stage;
+  sink_options options = options_for(stage.address.c_str());
+  options.store_user = &store;
+  options.store_get = [](void* user, const char* key, char* value, size_t size) {
+    auto* kept = static_cast<Store*>(user);
+    if (kept->key != key) return -1;
+    REQUIRE(kept->value.size() <= size);
+    std::memcpy(value, kept->value.data(), kept->value.size());
+    return static_cast<int>(kept->value.size());
+  };
+  CHECK(problem_of(&options, &stage.heard.callbacks) ==
+        "store_get and store_put: set both, or none");
+  options.store_put = [](void* user, const char* key, const char* value, size_t size) {
+    *static_cast<Store*>(user) = {key, std::string(value, size)};
+    return 0;
+  };
+  stage.make(options);
+  sink_start(stage.connection);
+  stage.until([&] { return stage.heard.has("new at 99"); });
+  CHECK(store.value.find("server_instance_id = 99") != std::string::npos);
+  sink_connection_free(stage.connection);
+  stage.make(options);
+  sink_start(stage.connection);
+  stage.until([&] { return stage.heard.has("at 99"); });
+  CHECK(stage.server->requested_server_ids.back() == 99);
+  options.state_file = "file";
+  CHECK(problem_of(&options, &stage.heard.callbacks).find("state_file and store_get") == 0);
+}
+
 TEST_CASE("c: the same on its own thread, called from this one") {
   ServerThread server([](FakeServer& fake) {
     fake.on_connected = [&fake](auto& peer) { fake.deliver(peer, 3, 21); };

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -265,6 +266,33 @@ TEST_CASE("file persistence: survives, and never makes a new identity of a damag
   std::remove(path.c_str());
   CHECK_FALSE(FilePersistence(std::string(directory) + "/absent/file").save({1, 2}).has_value());
   rmdir(directory);
+}
+
+TEST_CASE("key-value persistence: one value, as durable as the user's store makes it") {
+  std::map<std::string, std::string> kept;
+  std::string problem;
+  KeyValuePersistence persistence(
+      {[&](const std::string& key) -> tl::expected<std::optional<std::string>, std::string> {
+         if (!problem.empty()) return tl::unexpected(problem);
+         if (!kept.contains(key)) return std::nullopt;
+         return kept[key];
+       },
+       [&](const std::string& key, std::string_view value) -> tl::expected<void, std::string> {
+         if (!problem.empty()) return tl::unexpected(problem);
+         kept[key] = value;
+         return {};
+       }});
+  CHECK(persistence.load().value() == std::nullopt);
+  REQUIRE(persistence.save({5, std::nullopt}).has_value());
+  CHECK(persistence.load().value() == Identity{5, std::nullopt});
+  REQUIRE(persistence.save({5, 6}).has_value());
+  CHECK(persistence.load().value() == Identity{5, 6});
+  CHECK(kept.size() == 1);
+  kept["sink.identity"] += "more";
+  CHECK(persistence.load().error().find("the value of sink.identity does not hold") == 0);
+  problem = "the flash is worn out";
+  CHECK(persistence.load().error() == problem);
+  CHECK(persistence.save({5, 6}).error() == problem);
 }
 
 TEST_CASE("link: a known client is connected and sends what waited, in order") {
