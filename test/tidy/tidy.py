@@ -17,6 +17,7 @@ ARROWS = {
     "storage": ["protocol"],
     "tls": [],
     "client": ["protocol", "tls"],
+    "client/outbox": ["client", "protocol", "storage"],
     "daemon/broker": ["protocol", "storage"],
     "daemon/config": ["daemon/broker", "protocol"],
     "daemon/accept": [],
