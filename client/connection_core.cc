@@ -29,6 +29,7 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
     : loop_(loop),
       options_(std::move(options)),
       keeper_(loop, std::move(persistence)),
+      outbox_(loop, options_.outbox),
       listener_(&listener),
       durable_{{},
                PublishQueue({options_.queue_events, options_.queue_bytes}),
@@ -38,7 +39,10 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
   uv_timer_init(loop_, &timer_);  // neither init can fail
   uv_timer_init(loop_, &age_timer_);
   uv_idle_init(loop_, &turn_end_);
+  uv_timer_init(loop_, &outbox_timer_);
   age_timer_.data = this;
+  outbox_timer_.data = this;
+  if (outbox_.keeps()) durable_.queue.remember_left();
   timer_.data = this;
   turn_end_.data = this;
 }
@@ -48,7 +52,7 @@ void ConnectionCore::start() {
   if (const auto problem = problem_with(options_)) {
     state_ = State::failed;
     enter(ConnectionState::failed, *problem);
-    return report_dropped(DropReason::failed, take_all(durable_.queue));
+    return give_up_the_rest(DropReason::failed);
   }
   load_identity("started");
 }
@@ -64,7 +68,23 @@ void ConnectionCore::load_identity(protocol::Bytes reason) {
     if (!loaded) return fail(Stage::identity, loaded.error());
     durable_.identity = *loaded;
     identified_ = true;
-    open();
+    load_outbox();
+  });
+}
+
+void ConnectionCore::load_outbox() {
+  if (restored_ || !outbox_.keeps()) return open();
+  state_ = State::loading;
+  outbox_.load([this](tl::expected<std::vector<KeptEvent>, OutboxError>& kept) {
+    if (state_ == State::finishing) return finish_closing();
+    if (state_ != State::loading) return;
+    if (!kept) return fail(Stage::identity, kept.error().message);
+    uv_update_time(loop_);
+    for (const KeptEvent& event : *kept) durable_.queue.restore(event.payload, event.tag, now_ms());
+    restored_ = true;
+    watch_ages();
+    report_room();
+    if (state_ == State::loading) open();
   });
 }
 
@@ -129,6 +149,7 @@ void ConnectionCore::process_input() {
   if (link_->state() == LinkState::ended) return;
   report_room();
   flush();
+  keep();
   if (transport_ == nullptr) return;
   if (!link_->wants_input()) return transport_->pause_input();
   transport_->resume_input();
@@ -245,8 +266,9 @@ void ConnectionCore::fail(Stage stage, std::string reason) {
 
 // What was in flight waits again, or will never be sent.
 void ConnectionCore::after_attempt() {
-  if (state_ == State::failed) return report_dropped(DropReason::failed, take_all(durable_.queue));
+  if (state_ == State::failed) return give_up_the_rest(DropReason::failed);
   watch_ages();
+  keep();
 }
 
 // Waits for the next attempt, or fails for good. Answers the wait, 0 where there is none.
@@ -257,13 +279,8 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
   new_client_ = false;
   const auto backoff_ms = durable_.backoff.next_delay_ms(now_ms(), random_u32());
   if (!backoff_ms) {
-    state_ = State::failed;
-    durable_.session = {};
-    uv_timer_stop(&timer_);
-    uv_timer_stop(&age_timer_);
-    enter(ConnectionState::failed, "gave up after " +
-                                       std::to_string(options_.backoff.attempts_max) +
-                                       " attempts in a row; the last one: " + reason);
+    enter_failed("gave up after " + std::to_string(options_.backoff.attempts_max) +
+                 " attempts in a row; the last one: " + reason);
     return 0;
   }
   state_ = State::waiting;
@@ -271,6 +288,24 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
   arm(delay_ms);
   enter(ConnectionState::disconnected, reason);
   return delay_ms;
+}
+
+void ConnectionCore::enter_failed(const std::string& reason) {
+  state_ = State::failed;
+  durable_.session = {};
+  uv_timer_stop(&timer_);
+  uv_timer_stop(&age_timer_);
+  enter(ConnectionState::failed, reason);
+}
+
+// Not for any fault of an attempt.
+void ConnectionCore::fail_for_good(const std::string& reason) {
+  if (over()) return;
+  if (state_ == State::failed) return after_attempt();
+  transport_.reset();
+  if (link_) link_->end();
+  enter_failed(reason);
+  after_attempt();
 }
 
 void ConnectionCore::enter(ConnectionState to, protocol::Bytes reason) {
@@ -297,7 +332,7 @@ void ConnectionCore::on_timer() {
     case State::waiting:
       // A save that outlasted its connection comes first: the ids are written by one at a time.
       if (keeper_.busy()) return arm(kSaveWaitMs);
-      return identified_ ? open() : load_identity("the wait is over");
+      return identified_ ? load_outbox() : load_identity("the wait is over");
     case State::opening:
     case State::greeting:
       return fail(transport_->stage(),
@@ -326,6 +361,10 @@ void ConnectionCore::on_keepalive_due() {
 
 PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t tag) {
   if (over() || state_ == State::failed) return PublishResult::closed;
+  if (outbox_.keeps() && !restored_) {  // what it keeps comes first
+    room_wanted_ = true;
+    return PublishResult::queue_full;
+  }
   if (!protocol::event_fits(protocol::event_bytes(event))) return PublishResult::too_large;
   if (making_room_ || (durable_.queue.full() && !make_room())) {
     room_wanted_ = true;
@@ -335,10 +374,11 @@ PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t
   uv_update_time(loop_);  // the loop may not have run for a while, and ages begin here
   if (!durable_.queue.push(event, tag, now_ms())) return PublishResult::queue_full;
   watch_ages();
-  if (state_ == State::connected) {
-    link_->send_queued();
-    flush_soon();
-  }
+  const auto slot = durable_.queue.newest();
+  if (outbox_.keeps())
+    outbox_.add({durable_.queue.serial(slot), tag, std::string(durable_.queue.payload(slot))});
+  if (state_ == State::connected) link_->send_queued();
+  if (state_ == State::connected || outbox_.keeps()) flush_soon();
   return PublishResult::queued;
 }
 
@@ -373,6 +413,39 @@ void ConnectionCore::drop_aged() {
                  take_aged(durable_.queue, droppable(), options_.queue_age_ms, now_ms()));
   report_room();
   watch_ages();
+  keep();
+}
+
+// ---- the outbox ----
+
+// Writes what was published and settled since the last time; one write follows the other.
+void ConnectionCore::keep() {
+  if (!outbox_.keeps() || state_ == State::closed) return;
+  for (const uint64_t serial : durable_.queue.take_left()) outbox_.settle(serial);
+  if (uv_is_active(reinterpret_cast<uv_handle_t*>(&outbox_timer_)) != 0) return;
+  outbox_.write([this](const auto& written) { on_kept(written); });
+}
+
+void ConnectionCore::on_kept(const tl::expected<std::vector<KeptEvent>, OutboxError>& written) {
+  if (written && !written->empty() && listener_ != nullptr) {
+    std::vector<uint64_t> tags;
+    for (const KeptEvent& event : *written) tags.push_back(event.tag);
+    listener_->on_kept({tags});
+  }
+  const bool closing = state_ == State::finishing;
+  if (!written && (closing || !written.error().passes)) outbox_.give_up();
+  if (closing && transport_ == nullptr) return finish_closing();
+  if (written) return keep();
+  if (!outbox_.keeps()) return fail_for_good("the outbox has failed: " + written.error().message);
+  uv_timer_start(
+      &outbox_timer_, [](uv_timer_t* timer) { static_cast<ConnectionCore*>(timer->data)->keep(); },
+      kSaveWaitMs, 0);
+}
+
+// What is in the outbox is not given up: the next run sends it.
+void ConnectionCore::give_up_the_rest(DropReason reason) {
+  if (outbox_.keeps()) return keep();
+  report_dropped(reason, take_all(durable_.queue));
 }
 
 void ConnectionCore::report_dropped(DropReason reason, const std::vector<DroppedEvent>& events) {
@@ -426,7 +499,9 @@ void ConnectionCore::flush_soon() {
   if (uv_is_active(reinterpret_cast<uv_handle_t*>(&turn_end_)) != 0) return;
   uv_idle_start(&turn_end_, [](uv_idle_t* idle) {
     uv_idle_stop(idle);
-    static_cast<ConnectionCore*>(idle->data)->flush();
+    auto* core = static_cast<ConnectionCore*>(idle->data);
+    core->flush();
+    core->keep();
   });
 }
 
@@ -483,15 +558,20 @@ void ConnectionCore::abandon() {
 
 void ConnectionCore::finish_closing() {
   if (state_ == State::closed) return;
-  state_ = State::closed;
   transport_.reset();
+  if (listener_ != nullptr && outbox_.keeps()) {
+    keep();  // the last of it; on_kept comes back
+    if (outbox_.behind()) return;
+  }
+  state_ = State::closed;
   const auto closed = [](uv_handle_t* handle) {
     static_cast<ConnectionCore*>(handle->data)->release();
   };
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&age_timer_), closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&outbox_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&turn_end_), closed);
-  report_dropped(DropReason::closed, take_all(durable_.queue));
+  give_up_the_rest(DropReason::closed);
 }
 
 void ConnectionCore::release() {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "client/identity_keeper.h"
+#include "client/outbox_keeper.h"
 #include "client/sink_client.h"
 #include "client/transport.h"
 
@@ -54,6 +55,10 @@ class ConnectionCore final : public Transport::Owner {
   };
   void load_identity(protocol::Bytes reason);
   void save_identity(uint32_t server_instance_id);
+  void load_outbox();
+  void keep();
+  void on_kept(const tl::expected<std::vector<KeptEvent>, OutboxError>& written);
+  void give_up_the_rest(DropReason reason);
   void open();
   void on_open() override;
   void on_input(protocol::Bytes bytes) override;
@@ -76,6 +81,8 @@ class ConnectionCore final : public Transport::Owner {
   void write_output();
   uint64_t end_attempt(uint64_t at_least_ms, const std::string& reason);
   void after_attempt();
+  void enter_failed(const std::string& reason);
+  void fail_for_good(const std::string& reason);
   void enter(ConnectionState to, protocol::Bytes reason);
   void fail(Stage stage, std::string reason);
   void arm(uint64_t delay_ms);
@@ -92,12 +99,14 @@ class ConnectionCore final : public Transport::Owner {
   uv_loop_t* loop_;
   Options options_;
   IdentityKeeper keeper_;
+  OutboxKeeper outbox_;
   Listener* listener_;  // null once abandoned
   DurableState durable_;
   std::unique_ptr<Transport> transport_;
   std::optional<Link> link_;  // stays, ended, until the next attempt: callers may hold its views
   uv_timer_t timer_{};
   uv_timer_t age_timer_{};
+  uv_timer_t outbox_timer_{};  // runs while the outbox has no room
   uv_idle_t turn_end_{};
   State state_ = State::idle;
   ConnectionState public_state_ = ConnectionState::disconnected;
@@ -112,8 +121,9 @@ class ConnectionCore final : public Transport::Owner {
   bool room_wanted_ = false;
   bool making_room_ = false;
   bool identified_ = false;  // durable_.identity is what is kept on disk
+  bool restored_ = false;    // what the outbox keeps is in the queue
   bool abandoned_ = false;   // the facade is gone
-  int open_handles_ = 3;     // must close before the core is freed
+  int open_handles_ = 4;     // must close before the core is freed
 };
 
 }  // namespace sink::client

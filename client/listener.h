@@ -44,6 +44,12 @@ struct Dropped {
   std::span<const DroppedEvent> events;  // at least one, oldest first
 };
 
+// Events that are in the outbox now: they survive a loss of power, and are sent again by the next
+// run until they are reported.
+struct Kept {
+  std::span<const uint64_t> tags;  // at least one, in the order of publish()
+};
+
 // Names a delivery in the session that it arrived in (of version 0: on that connection); in any
 // other it names nothing.
 struct DeliveryId {
@@ -129,6 +135,8 @@ class Listener {
   // Called for an overflow from within publish(); a publish() from within that answers queue_full
   // rather than drop more.
   virtual void on_dropped(const Dropped&) {}
+  // With an outbox only. An event that was answered before it was written is not named.
+  virtual void on_kept(const Kept&) {}
   // Answer with ack() or nack(), now or later. The default refuses nothing and answers nothing.
   virtual void on_delivery(const Delivery&) {}
   // publish() answered queue_full, and now there is room again.

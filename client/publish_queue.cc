@@ -8,6 +8,21 @@ namespace sink::client {
 
 bool PublishQueue::push(const protocol::EventView& event, uint64_t tag, uint64_t now_ms) {
   if (full()) return false;
+  Entry& entry = begin_entry(tag, now_ms);
+  protocol::append_event(bytes_, event);
+  end_entry(entry);
+  return true;
+}
+
+void PublishQueue::restore(protocol::Bytes payload, uint64_t tag, uint64_t now_ms) {
+  Entry& entry = begin_entry(tag, now_ms);
+  bytes_ += payload;
+  entry.sent_before = true;  // who knows
+  end_entry(entry);
+}
+
+// Makes the newest entry; its bytes are appended next.
+PublishQueue::Entry& PublishQueue::begin_entry(uint64_t tag, uint64_t now_ms) {
   const bool sparse = dead_bytes_ > kDeadBytesKept && dead_bytes_ > bytes_.size() / 2;
   if (sparse || size_ == 0) compact();
   const Slot slot = allocate();
@@ -17,8 +32,6 @@ bool PublishQueue::push(const protocol::EventView& event, uint64_t tag, uint64_t
   entry.tag = tag;
   entry.serial = ++pushed_;
   entry.queued_at_ms = now_ms;
-  protocol::append_event(bytes_, event);
-  entry.length = static_cast<uint32_t>(bytes_.size() - entry.at);
   entry.older = newest_;
   if (newest_ == kNone) {
     oldest_ = slot;
@@ -29,7 +42,11 @@ bool PublishQueue::push(const protocol::EventView& event, uint64_t tag, uint64_t
   if (next_unsent_ == kNone) next_unsent_ = slot;
   ++size_;
   ++unsent_;
-  return true;
+  return entry;
+}
+
+void PublishQueue::end_entry(Entry& entry) {
+  entry.length = static_cast<uint32_t>(bytes_.size() - entry.at);
 }
 
 protocol::Bytes PublishQueue::payload(Slot slot) const {
@@ -64,6 +81,7 @@ PublishQueue::Taken PublishQueue::take(Slot slot) {
     entries_[entry.newer].older = entry.older;
   }
   dead_bytes_ += entry.length;
+  if (remembers_left_) left_.push_back(entry.serial);
   entry.serial = 0;
   entry.newer = free_;
   free_ = slot;

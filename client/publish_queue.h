@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "protocol/bytes.h"
@@ -36,6 +37,14 @@ class PublishQueue {
   // Encodes the event behind the last one. False: the queue is full, nothing has changed. `now_ms`
   // never goes back.
   [[nodiscard]] bool push(const protocol::EventView& event, uint64_t tag, uint64_t now_ms);
+
+  // The same with an event that is encoded already, whatever the limits.
+  void restore(protocol::Bytes payload, uint64_t tag, uint64_t now_ms);
+
+  // From now on the serials of events that leave are remembered for take_left().
+  void remember_left() { remembers_left_ = true; }
+  std::vector<uint64_t> take_left() { return std::exchange(left_, {}); }
+  Slot newest() const { return newest_; }
 
   // The oldest event not sent on this connection, or kNone.
   Slot next_unsent() const { return next_unsent_; }
@@ -89,6 +98,8 @@ class PublishQueue {
   static constexpr size_t kDeadBytesKept = 64 * 1024;
   static constexpr size_t kCapacityKept = 1024 * 1024;
 
+  Entry& begin_entry(uint64_t tag, uint64_t now_ms);
+  void end_entry(Entry& entry);
   Slot allocate();
   void compact();
 
@@ -96,6 +107,8 @@ class PublishQueue {
   std::vector<Entry> entries_;
   std::string bytes_;  // payloads in order of age, with holes where answered ones were
   size_t dead_bytes_ = 0;
+  std::vector<uint64_t> left_;
+  bool remembers_left_ = false;
   uint64_t pushed_ = 0;
   size_t size_ = 0;
   size_t unsent_ = 0;

@@ -106,6 +106,8 @@ typedef struct sink_options {
   int (*store_get)(void* user, const char* key, char* value, size_t size);
   /* Answers 0 once the value would survive a power cut, anything else on failure. */
   int (*store_put)(void* user, const char* key, const char* value, size_t size);
+  const char* outbox_directory; /* keeps what is published over a loss of power; NULL: nothing */
+  uint64_t outbox_bytes;
 } sink_options;
 
 typedef struct sink_state_change {
@@ -184,6 +186,8 @@ typedef struct sink_callbacks {
   void (*on_dropped)(void* user, const sink_dropped* dropped);
   void (*on_room)(void* user);
   void (*on_closed)(void* user);
+  /* These events survive a loss of power now. */
+  void (*on_kept)(void* user, const uint64_t* tags, size_t count);
 } sink_callbacks;
 
 typedef struct sink_counters {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/outbox/log_outbox.h"
 #include "client/sink.h"
 #include "client/sink_client.h"
 #include "client/threaded_connection.h"
@@ -126,6 +127,9 @@ class Callbacks final : public client::Listener {
     const sink_dropped c{to_c(dropped.reason), events.size(), events.data()};
     to_.on_dropped(to_.user, &c);
   }
+  void on_kept(const client::Kept& kept) override {
+    if (to_.on_kept != nullptr) to_.on_kept(to_.user, kept.tags.data(), kept.tags.size());
+  }
   void on_room() override {
     if (to_.on_room != nullptr) to_.on_room(to_.user);
   }
@@ -183,6 +187,8 @@ Problem read_options(const sink_options& from, client::Options& to) {
   to.backoff = {from.backoff_base_ms, from.backoff_max_ms, from.backoff_jitter_percent,
                 from.attempts_max};
   to.protocol_version = static_cast<uint8_t>(std::min<uint32_t>(from.protocol_version, UINT8_MAX));
+  if (from.outbox_directory != nullptr)
+    to.outbox = std::make_shared<client::LogOutbox>(from.outbox_directory, from.outbox_bytes);
   return problem_with(to);
 }
 
@@ -254,6 +260,7 @@ void sink_options_init(sink_options* options) {
   options->backoff_jitter_percent = defaults.backoff.jitter_percent;
   options->attempts_max = defaults.backoff.attempts_max;
   options->protocol_version = defaults.protocol_version;
+  options->outbox_bytes = client::kOutboxBytes;
 }
 
 void sink_callbacks_init(sink_callbacks* callbacks) {

@@ -1,9 +1,8 @@
 // The SDK's front door: a durable connection to a Sink server on the caller's libuv loop. It
 // connects, shakes hands, publishes, delivers, keeps alive and reconnects. Not responsible for what
-// events mean, nor for keeping unanswered events over a restart of the process. Invariant: an event
-// that publish() took is reported exactly once: answered by Listener::on_answer, or given up by
-// Listener::on_dropped. Meanwhile it is sent again after every reconnect, in its order and with its
-// ack key.
+// events mean. Invariant: an event that publish() took is reported exactly once: answered by
+// Listener::on_answer, or given up by Listener::on_dropped; with an outbox by this run or a later
+// one. Meanwhile it is sent again after every reconnect, in its order and with its ack key.
 //
 // Threads: everything happens on the loop's thread; Persistence is called on libuv's pool.
 // Callbacks may call any method of the connection, and may destroy it. The process must ignore
@@ -62,7 +61,7 @@ class Connection {
 
   // The state is `closed` at once. Ends in order: sends what is buffered, says goodbye, waits up to
   // a second for the server's end. Unanswered publishes are given up: on_dropped names them, then
-  // on_closed.
+  // on_closed. With an outbox they are kept there instead, which is waited for.
   void close();
 
   ConnectionState state() const;

@@ -69,6 +69,7 @@ class ThreadedConnection final : private Listener {
   void on_answer(const Answer& answer) override;
   void on_delivery(const Delivery& delivery) override;
   void on_dropped(const Dropped& dropped) override;
+  void on_kept(const Kept& kept) override { listener_.on_kept(kept); }
   void on_room() override { uv_async_send(&wake_); }
   void on_closed() override;
 

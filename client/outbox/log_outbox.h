@@ -15,15 +15,17 @@
 
 namespace sink::client {
 
-// Our record kinds; in files, never renumber.
-inline constexpr auto kOutboxSettled = static_cast<storage::RecordKind>(16);  // u64 positions
+// Our record kinds, far from the broker's; in files, never renumber.
+inline constexpr auto kOutboxSettled = static_cast<storage::RecordKind>(224);  // u64 positions
 inline constexpr auto kOutboxUnsettled =
-    static_cast<storage::RecordKind>(17);  // in snapshots: same
+    static_cast<storage::RecordKind>(225);  // in snapshots: same
+
+inline constexpr uint64_t kOutboxBytes = 256u << 20;  // on disk
 
 class LogOutbox final : public Outbox, private storage::LogOwner {
  public:
   // The directory is created; its parent must exist. At most one process uses it at a time.
-  explicit LogOutbox(std::string directory, uint64_t bytes_max = 256u << 20);
+  explicit LogOutbox(std::string directory, uint64_t bytes_max = kOutboxBytes);
   // Over another disk, for tests; it must outlive the outbox.
   LogOutbox(storage::Disk& disk, uint64_t bytes_max);
   ~LogOutbox() override;

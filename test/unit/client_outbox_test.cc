@@ -1,10 +1,13 @@
-// The outbox in the log, over a disk that forgets what was not synced.
+// The outbox in the log, over a disk that forgets what was not synced; and a connection with one,
+// beside a scripted server on loopback.
 #include <doctest/doctest.h>
 
 #include <filesystem>
 #include <random>
+#include <thread>
 
 #include "client/outbox/log_outbox.h"
+#include "client_stage.h"
 #include "storage/simulated_disk.h"
 
 namespace {
@@ -31,6 +34,44 @@ std::vector<uint64_t> tags_of(const std::vector<KeptEvent>& kept) {
 }
 
 using Tags = std::vector<uint64_t>;
+
+// One run of a device after the other, on one disk.
+struct Run : test::Stage {
+  explicit Run(storage::SimulatedDisk& disk) : Stage(false) {
+    options.backoff = {1, 4, 0, 0};
+    options.outbox = std::make_shared<LogOutbox>(disk, kRoom);
+    server->instance_id = 99;
+    persistence = std::make_shared<client::MemoryPersistence>(client::Identity{7, 99});
+    server->recorded = 7;
+  }
+  // Until the outbox has been read there is no room.
+  void take(uint64_t tag) {
+    const protocol::EventView event{1, 1, "key", tag, 0, "data"};
+    bool taken = false;
+    until([&] {
+      taken = taken || connection->publish(event, tag) == client::PublishResult::queued;
+      return taken;
+    });
+  }
+};
+
+// Writes as it is told to.
+struct ScriptedOutbox : client::Outbox {
+  tl::expected<std::vector<KeptEvent>, client::OutboxError> load() override {
+    if (load_fails-- > 0) return tl::unexpected(client::OutboxError{"not readable"});
+    return {};
+  }
+  tl::expected<void, client::OutboxError> write(const OutboxBatch& batch) override {
+    while (!open) std::this_thread::yield();
+    if (write_fails-- > 0) return tl::unexpected(client::OutboxError{"not writable", passes});
+    for (const auto& one : batch.added) written.push_back(one.tag);
+    return {};
+  }
+  std::atomic<int> load_fails = 0, write_fails = 0;
+  std::atomic<bool> open = true;  // until then a write takes its time
+  bool passes = false;
+  Tags written;
+};
 
 }  // namespace
 
@@ -207,5 +248,159 @@ TEST_CASE("outbox: whenever the power fails, nothing that was written is lost") 
     for (const auto& one : *kept) found.insert(one.tag);
     for (const uint64_t tag : promised) CHECK(found.contains(tag));
     for (const uint64_t tag : gone) CHECK_FALSE(found.contains(tag));
+  }
+}
+
+TEST_CASE("outbox: what a run has kept is sent by the next one, first and in order") {
+  storage::SimulatedDisk disk;
+  {
+    Run run(disk);
+    run.server->stop_listening();
+    run.start();
+    for (const uint64_t tag : {1, 2, 3}) run.take(tag);
+    run.until([&] { return run.device.kept.size() == 3; });
+    CHECK(run.device.kept == Tags{1, 2, 3});
+    run.connection.reset();
+    CHECK(run.device.drops.empty());
+  }
+  disk.crash();
+  {
+    Run run(disk);
+    run.start();
+    run.take(4);
+    run.until([&] { return run.device.acked.size() == 4; });
+    CHECK(run.device.acked == Tags{1, 2, 3, 4});
+    CHECK(run.server->offsets == Tags{1, 2, 3, 4});
+    run.connection->close();
+    run.until([&] { return run.device.closed; });
+  }
+  disk.crash();
+  CHECK(LogOutbox(disk, kRoom).load().value().empty());
+}
+
+TEST_CASE("outbox: close() waits until what has no answer is kept, and gives nothing up") {
+  for (const bool connected : {false, true}) {
+    storage::SimulatedDisk disk;
+    {
+      Run run(disk);
+      run.server->on_publish = [](auto&, const auto&) {};
+      if (!connected) run.server->stop_listening();
+      run.start();
+      if (connected) run.until([&] { return run.connected(); });
+      for (const uint64_t tag : {1, 2, 3}) run.take(tag);
+      run.connection->close();
+      run.until([&] { return run.device.closed; });
+      CHECK(run.device.drops.empty());
+      CHECK(run.device.kept == Tags{1, 2, 3});
+    }
+    disk.crash();
+    LogOutbox outbox(disk, kRoom);
+    const auto kept = outbox.load().value();
+    REQUIRE(kept.size() == 3);
+    CHECK(kept[2].tag == 3);
+  }
+}
+
+TEST_CASE("outbox: a connection may be closed or destroyed while its outbox is read or written") {
+  for (const bool destroys : {false, true}) {
+    for (int turns = 0; turns < 12; ++turns) {
+      storage::SimulatedDisk disk;
+      Run run(disk);
+      run.start();
+      for (int turn = 0; turn < turns; ++turn) {
+        (void)run.connection->publish({1, 1, "key", 1, 0, "data"}, 1);
+        run.turns(1);
+      }
+      if (destroys) continue;
+      run.connection->close();
+      run.until([&] { return run.device.closed; });
+    }
+  }
+  storage::SimulatedDisk disk;
+  Run run(disk);
+  run.device.when_kept = [&] { run.connection.reset(); };
+  run.server->stop_listening();
+  run.start();
+  run.take(1);
+  run.until([&] { return run.connection == nullptr; });
+}
+
+TEST_CASE("outbox: until it is read publish() has no room, and says when there is") {
+  storage::SimulatedDisk disk;
+  Run run(disk);
+  run.start();
+  CHECK(run.connection->publish({1, 1, "key", 1, 0, "data"}, 1) ==
+        client::PublishResult::queue_full);
+  run.until([&] { return run.device.rooms == 1; });
+  run.publish(1);
+  run.until([&] { return run.device.acked.size() == 1; });
+}
+
+TEST_CASE("outbox: what is given up is not kept") {
+  storage::SimulatedDisk disk;
+  {
+    Run run(disk);
+    run.server->stop_listening();
+    run.options.queue_events = 2;
+    run.start();
+    for (const uint64_t tag : {1, 2}) run.take(tag);
+    run.until([&] { return run.device.kept.size() == 2; });
+    run.take(3);
+    CHECK(run.device.drops == test::Words{"overflow: 1"});
+    run.connection->close();
+    run.until([&] { return run.device.closed; });
+  }
+  disk.kill();
+  const auto kept = LogOutbox(disk, kRoom).load().value();
+  REQUIRE(kept.size() == 2);
+  CHECK(kept[0].tag == 2);
+  CHECK(kept[1].tag == 3);
+}
+
+TEST_CASE("outbox: one that cannot be read is told, and tried again") {
+  storage::SimulatedDisk disk;
+  Run run(disk);
+  auto outbox = std::make_shared<ScriptedOutbox>();
+  outbox->load_fails = 2;
+  run.options.outbox = outbox;
+  run.start();
+  run.until([&] { return run.connected(); });
+  CHECK(run.device.notes == test::Words{"lost while identity", "lost while identity", "connected"});
+  CHECK(run.device.reason == "not readable");
+}
+
+TEST_CASE("outbox: without room nothing is promised, and it is written later") {
+  storage::SimulatedDisk disk;
+  Run run(disk);
+  auto outbox = std::make_shared<ScriptedOutbox>();
+  outbox->write_fails = 1;
+  outbox->passes = true;
+  run.options.outbox = outbox;
+  run.server->stop_listening();
+  run.start();
+  run.take(1);
+  run.until([&] { return run.device.kept.size() == 1; });
+  CHECK(outbox->written == Tags{1});
+  CHECK(run.device.drops.empty());
+}
+
+TEST_CASE("outbox: one that fails for good ends the connection, and all is reported") {
+  for (const bool closing : {false, true}) {
+    storage::SimulatedDisk disk;
+    Run run(disk);
+    auto outbox = std::make_shared<ScriptedOutbox>();
+    outbox->write_fails = 1;
+    run.options.outbox = outbox;
+    run.server->stop_listening();
+    run.start();
+    outbox->open = !closing;
+    run.take(1);
+    if (closing) run.connection->close();
+    outbox->open = true;
+    run.until([&] { return !run.device.drops.empty(); });
+    CHECK(run.device.drops == test::Words{closing ? "closed: 1" : "failed: 1"});
+    if (!closing) CHECK(run.device.state_reasons.back() == "the outbox has failed: not writable");
+    if (closing) run.until([&] { return run.device.closed; });
+    CHECK(run.device.kept.empty());
   }
 }

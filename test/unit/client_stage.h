@@ -107,6 +107,10 @@ struct Device : client::Listener {
     drops.push_back(note);
     if (when_dropped) when_dropped(dropped);
   }
+  void on_kept(const client::Kept& now) override {
+    kept.insert(kept.end(), now.tags.begin(), now.tags.end());
+    if (when_kept) when_kept();
+  }
   void on_room() override { ++rooms; }
   void on_closed() override { closed = true; }
 
@@ -120,10 +124,11 @@ struct Device : client::Listener {
   Words notes, states, state_reasons, drops;
   std::string reason, tls_version;
   uint64_t retry_in_ms = 0;
-  std::vector<uint64_t> acked, nacked, delivered;
+  std::vector<uint64_t> acked, nacked, delivered, kept;
   std::vector<client::DeliveryId> ids;
   std::function<void(const client::StateChange&)> when_state;
   std::function<void(const client::Dropped&)> when_dropped;
+  std::function<void()> when_kept;
   std::function<void()> when_connected, when_answered;
   std::function<void(const client::Delivery&)> when_delivered;
   int rooms = 0;
