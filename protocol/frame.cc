@@ -173,8 +173,8 @@ Decoded decode_frame(Bytes frame, uint8_t version) {
     case MessageType::control_reply: return ControlReply{id, body};
     case MessageType::batch: return BatchFrame{id, body};
     case MessageType::deliver: return decode_deliver(id, body);
-    case MessageType::connection_request:
-    case MessageType::connection_response: break;
+    case MessageType::connection_request:         // unreached: decoded above
+    case MessageType::connection_response: break;  // unreached: decoded above
   }
   return failed(DecodeError::unassigned_type);
 }

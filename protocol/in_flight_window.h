@@ -105,10 +105,8 @@ class InFlightWindow {
     const size_t size = slots_.empty() ? 16 : slots_.size() * 2;
     std::vector<Slot> larger(size);
     uint32_t id = oldest_;
-    for (uint32_t left = span(); left > 0; --left, id = following(id)) {
-      if (slots_.empty()) break;
+    for (uint32_t left = span(); left > 0; --left, id = following(id))
       larger[id & (size - 1)] = std::move(slots_[id & mask()]);
-    }
     slots_ = std::move(larger);
   }
 

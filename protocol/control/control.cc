@@ -103,19 +103,6 @@ const char* to_string(GoodbyeReason reason) {
   return "a reason unknown to this version";
 }
 
-const char* to_string(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::none: return "done";
-    case ErrorCode::unknown_kind: return "unknown kind";
-    case ErrorCode::not_allowed: return "not allowed";
-    case ErrorCode::invalid: return "invalid";
-    case ErrorCode::not_found: return "not found";
-    case ErrorCode::exists: return "exists";
-    case ErrorCode::too_many: return "too many";
-  }
-  return "an error unknown to this version";
-}
-
 std::string encode_control(const ControlRequest& request) {
   Encoder encoder;
   return std::visit(encoder, request);

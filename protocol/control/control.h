@@ -76,7 +76,6 @@ enum class ErrorCode : uint8_t {
   exists = 5,
   too_many = 6,
 };
-const char* to_string(ErrorCode code);
 
 struct ControlOutcome {
   ErrorCode code = ErrorCode::none;

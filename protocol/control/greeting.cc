@@ -48,17 +48,6 @@ Decoded<SessionPoint> decode(const wire::SessionPoint& table) {
 
 }  // namespace
 
-const char* to_string(NewSessionReason reason) {
-  switch (reason) {
-    case NewSessionReason::none_asked: return "none was asked for";
-    case NewSessionReason::unknown: return "the session is not known";
-    case NewSessionReason::expired: return "the session has expired";
-    case NewSessionReason::checksum_mismatch: return "the checksums differ";
-    case NewSessionReason::impossible_count: return "the count is impossible";
-  }
-  return "a reason unknown to this version";
-}
-
 std::string encode_greeting(const Greeting& greeting) {
   Builder builder;
   const auto version = vector_of(

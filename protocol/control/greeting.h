@@ -29,7 +29,6 @@ enum class NewSessionReason : uint8_t {
   checksum_mismatch = 3,  // the same number of events, other bytes
   impossible_count = 4,   // more than was sent, or less than was answered
 };
-const char* to_string(NewSessionReason reason);
 
 // What one side takes from the other.
 struct Limits {

@@ -165,6 +165,11 @@ TEST_CASE("batch: columns that are too long or too short for the count are refus
   CHECK_FALSE(decode_batch(shared_batch(count_and_columns(2, two, unhex("02")))));
   CHECK_FALSE(decode_batch(shared_batch(count_and_columns(2, two, unhex("020202")))));
   CHECK_FALSE(decode_batch(shared_batch(count_and_columns(2, two, two) + "x")));
+  // One event whose key length, or data length, is a column of its own.
+  CHECK(decode_batch(unhex("3701010000000101000001020102")));
+  CHECK(refusal(unhex("370101000000010200000001020102")) == DecodeError::trailing_bytes);
+  CHECK(decode_batch(unhex("3e010100000001000102010201" "00")));
+  CHECK(refusal(unhex("3e0101000000010001020102020000")) == DecodeError::trailing_bytes);
   CHECK(refusal("") == DecodeError::truncated);
 }
 

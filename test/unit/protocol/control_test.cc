@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
+#include <string>
+
 #include "protocol/control/wire.h"
 
 using namespace sink::protocol;
@@ -79,4 +82,11 @@ TEST_CASE("control: many entries that share one long text are refused before the
   const std::string body = finish(
       builder, wire::CreateControl(builder, wire::Request::Subscribe, subscribe.Finish().Union()));
   CHECK(decode_control(body).error() == DecodeError::bad_table);
+}
+
+TEST_CASE("control: every reason of a goodbye has words of its own") {
+  std::set<std::string> words;
+  for (int reason = 0; reason <= kGoodbyeReasons; ++reason)
+    words.insert(to_string(static_cast<GoodbyeReason>(reason)));
+  CHECK(words.size() == kGoodbyeReasons + 1);
 }

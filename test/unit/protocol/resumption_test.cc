@@ -80,6 +80,9 @@ TEST_CASE("answer memory: is bounded and says when it has forgotten") {
   CHECK(memory.complete());
   memory.on_nack(64, "", "y");
   CHECK(!memory.complete());
+  for (uint16_t id = 0; id < 64; ++id) memory.on_message(id);  // now there would be room
+  memory.on_nack(64, "", "");
+  CHECK(!memory.complete());
 }
 
 // Section 9, "Example".
