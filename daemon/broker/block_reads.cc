@@ -14,6 +14,7 @@ void BlockReads::request(Tracker& tracker, Position position, const storage::Loc
 
 void BlockReads::submit(Where where, Position position) {
   ++core_.counters.blocks_read;
+  // unreached: whoever submits has just found the place
   if (const auto place = core_.log.index().locate(position)) pieces_[where].bytes = place->bytes;
   core_.lanes.submit(Lane::read, core_.log.read(position, [this, where](const auto& result) {
                        finish(where, result);
@@ -22,7 +23,7 @@ void BlockReads::submit(Where where, Position position) {
 
 void BlockReads::finish(Where where, const storage::EventLog::ReadResult& result) {
   const auto found = pieces_.find(where);
-  if (found == pieces_.end()) return;
+  if (found == pieces_.end()) return;  // unreached: a piece stays until its read is finished
   if (!result) return try_later(where, found->second, result.error());
   const Piece piece = std::move(found->second);
   pieces_.erase(found);
@@ -54,10 +55,11 @@ void BlockReads::try_later(Where where, Piece& piece, const storage::DiskError& 
 void BlockReads::on_timer(const Timer& timer) {
   const Where where = timer.position;
   const auto found = pieces_.find(where);
-  if (found == pieces_.end()) return;
+  if (found == pieces_.end()) return;  // unreached: a piece stays until its timer strikes
   std::vector<Wait> left, waits = std::move(found->second.waits);
   for (const Wait& wait : waits) {
     const auto place = core_.log.index().locate(wait.position);
+    // unreached: elsewhere only if compaction moves it within a backoff; finish() meets that, too
     const bool here = place && number_of(*place) == where;
     (here && still_waits(wait) ? found->second.waits : left).push_back(wait);
   }

@@ -46,7 +46,7 @@ void Delivery::attach(Client& client, Peer& peer) {
 void Delivery::detach(Client& client, Peer& peer) {
   peer.window.for_each([&](uint16_t, Flight& flight) {
     Tracker* tracker = core_.state.tracker(flight.tracker);
-    if (flight.late || tracker == nullptr) return;
+    if (flight.late || tracker == nullptr) return;  // unreached: all of a removed tracker are late
     tracker->ready.emplace(flight.position, true);
   });
   peer.window = protocol::InFlightWindow<Flight>(0, 1);
@@ -76,7 +76,7 @@ std::vector<uint16_t> Delivery::resume_window(Client& client, Peer& peer, uint64
   for (const uint16_t id : unreceived) {
     const Flight flight = *peer.window.take(id);
     Tracker* tracker = core_.state.tracker(flight.tracker);
-    if (tracker == nullptr || flight.late) continue;
+    if (tracker == nullptr || flight.late) continue;  // unreached: all of a removed one are late
     unlink(*tracker, peer, flight);
     tracker->ready.emplace(flight.position, flight.again);
   }
@@ -294,7 +294,7 @@ void Delivery::on_ack(Peer& peer, uint16_t message_id) {
   const bool was_full = peer.window.full();
   const auto flight = take_flight(peer, message_id);
   if (!flight) return;
-  if (was_full && peer.client != nullptr) on_writable(*peer.client);
+  if (was_full) on_writable(*peer.client);
   Tracker* tracker = core_.state.tracker(flight->tracker);
   if (tracker == nullptr) return;
   if (flight->late) return settle_late(*tracker, flight->position);
@@ -309,7 +309,7 @@ void Delivery::on_nack(Peer& peer, uint16_t message_id, std::string_view machine
   const bool was_full = peer.window.full();
   const auto flight = take_flight(peer, message_id);
   if (!flight) return;
-  if (was_full && peer.client != nullptr) on_writable(*peer.client);
+  if (was_full) on_writable(*peer.client);
   Tracker* tracker = core_.state.tracker(flight->tracker);
   if (tracker == nullptr) return;
   if (flight->late) {
@@ -338,7 +338,7 @@ void Delivery::on_timer(const Timer& timer) {
     case TimerKind::retry: return retry_due(*tracker, timer.position);
     case TimerKind::ack_timeout: return time_out(*tracker);
     case TimerKind::expiry: return expire_front(*tracker);
-    case TimerKind::read: return;  // taken above: it is no tracker's
+    case TimerKind::read: return;  // unreached: taken above, it is no tracker's
   }
 }
 
@@ -368,10 +368,10 @@ void Delivery::time_out(Tracker& tracker) {
 
 // A peer whose every id is taken by deliveries it never answered can be sent nothing more.
 void Delivery::close_if_unanswered(Peer& peer) {
-  if (!peer.window.full() || peer.closing) return;
+  if (!peer.window.full()) return;
   bool all_late = true;
   peer.window.for_each([&](uint16_t, const Flight& flight) { all_late = all_late && flight.late; });
-  if (all_late && close_peer) close_peer(peer, CloseReason::unanswered);
+  if (all_late) close_peer(peer, CloseReason::unanswered);
 }
 
 // ---- settling --------------------------------------------------------------------------------
@@ -390,7 +390,7 @@ void Delivery::settle(Tracker& tracker, Position position, Settled how) {
   YoungEvent* young = core_.young.find(position);
   if (young != nullptr && young->written_in == 0) {
     std::erase(young->unsettled, &tracker);
-    if (young->unsettled.empty() && on_young_settled) on_young_settled(*young);
+    if (young->unsettled.empty()) on_young_settled(*young);
   } else {
     auto& positions = how == Settled::acked     ? tracker.acked_positions
                       : how == Settled::expired ? tracker.expired_positions
@@ -459,7 +459,7 @@ std::optional<uint64_t> Delivery::settlements_deadline_ms() const {
 void Delivery::write_settlements() {
   for (const TrackerId id : std::exchange(settlement_queue_, {})) {
     Tracker* tracker = core_.state.tracker(id);
-    if (tracker == nullptr) continue;
+    if (tracker == nullptr) continue;  // unreached: whoever removes a tracker has this done first
     tracker->settlement_queued = false;
     write_settlement(*tracker, Settled::acked, tracker->acked_positions);
     write_settlement(*tracker, Settled::expired, tracker->expired_positions);

@@ -32,7 +32,7 @@ void Delivery::fail(Tracker& tracker, Failure failure, NackAction action) {
     case NackAction::quarantine_client:
       quarantine(tracker, failure,
                  tracker.subscription->spec.after_quarantine == AfterQuarantine::hold_key);
-      if (action == NackAction::quarantine_client && failure.source != 0 && quarantine_source)
+      if (action == NackAction::quarantine_client)
         quarantine_source(failure.source, failure.machine, failure.human);
       return;
     case NackAction::drop:
@@ -54,7 +54,7 @@ void Delivery::remember_uncounted(Tracker& tracker, const Failure& failure) {
 }
 
 void Delivery::record_attempt(Tracker& tracker, Position position, const Mark& mark) {
-  if (ensure_written) ensure_written(position);
+  ensure_written(position);
   core_.log.append(kinds::attempt, encode(AttemptRecord{tracker.id, position, mark.key,
                                                         mark.failures, mark.machine, mark.human}));
 }
@@ -91,7 +91,7 @@ void Delivery::retry(Tracker& tracker, const Failure& failure, bool counted) {
 }
 
 void Delivery::wait_for_retry(Tracker& tracker, Position position, Mark& mark) {
-  if (!mark.waiting) ++tracker.waiting;
+  if (!mark.waiting) ++tracker.waiting;  // unreached: what fails or is released does not wait yet
   mark.waiting = true;
   core_.timers.set({mark.due_ms, TimerKind::retry, tracker.id, position});
 }
@@ -114,7 +114,7 @@ bool Delivery::take_key(Tracker& tracker, KeyHash key, Position position) {
   stop_waiting(tracker, other->second);
   if (!idle) {
     held.displaced.insert(former);
-  } else if (held.behind.emplace(former, true).second) {
+  } else if (held.behind.emplace(former, true).second) {  // unreached: a blocker is not behind
     ++tracker.behind;
   }
   return true;
@@ -123,6 +123,7 @@ bool Delivery::take_key(Tracker& tracker, KeyHash key, Position position) {
 // The oldest unresolved event of a key waits for its retry, later ones line up behind it.
 void Delivery::hold_back(Tracker& tracker, Position position, Mark& mark) {
   if (take_key(tracker, mark.key, position)) return wait_for_retry(tracker, position, mark);
+  // unreached: it was under way, and so not behind
   if (tracker.held[mark.key].behind.emplace(position, true).second) ++tracker.behind;
 }
 
@@ -130,6 +131,7 @@ void Delivery::hold_back(Tracker& tracker, Position position, Mark& mark) {
 void Delivery::requeue(Tracker& tracker, Position position, Mark& mark) {
   const bool ordered = tracker.subscription->spec.order == Order::key && mark.key != 0;
   if (ordered && !take_key(tracker, mark.key, position)) {
+    // unreached: it was under way or in quarantine, and so not behind
     if (tracker.held[mark.key].behind.emplace(position, true).second) ++tracker.behind;
     return;
   }
@@ -157,7 +159,7 @@ bool Delivery::oldest_displaced(const Tracker& tracker, HeldKey& held, Position&
 // itself first.
 void Delivery::release_key(Tracker& tracker, KeyHash key) {
   const auto entry = tracker.held.find(key);
-  if (entry == tracker.held.end()) return;
+  if (entry == tracker.held.end()) return;  // unreached: whoever calls this has just found it
   HeldKey& held = entry->second;
   Position displaced = 0;
   const auto holder = tracker.quarantined.holder(key);
@@ -196,7 +198,9 @@ void Delivery::release_key(Tracker& tracker, KeyHash key) {
 void Delivery::retry_due(Tracker& tracker, Position position) {
   const auto mark = tracker.marks.find(position);
   if (mark == tracker.marks.end() || !mark->second.waiting) return;
-  if (mark->second.due_ms > core_.now.monotonic_ms) return;  // set again since, with its own timer
+  // Set again since, with its own timer.
+  // unreached: nothing sets it while its timer runs
+  if (mark->second.due_ms > core_.now.monotonic_ms) return;
   stop_waiting(tracker, mark->second);
   tracker.ready.emplace(position, true);
   wake(tracker);
@@ -214,7 +218,7 @@ void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
   const bool ordered = tracker.subscription->spec.order == Order::key;
   QuarantinedEvent event{key, attempts, hold && ordered, core_.now.wall_ms,
                          failure.machine, failure.human};
-  if (ensure_written) ensure_written(failure.position);
+  ensure_written(failure.position);
   core_.log.append(kinds::quarantined,
                    encode(QuarantinedRecord{tracker.id, failure.position, event}));
   ++core_.counters.events_quarantined;
@@ -329,7 +333,7 @@ void Delivery::restore(Tracker& tracker) {
   for (const auto& [position, event] : tracker.quarantined) {
     if (!event.holds_key || !ordered) continue;
     const auto [held, fresh] = tracker.held.try_emplace(event.key);
-    if (fresh || position < held->second.blocker) held->second.blocker = position;
+    if (fresh) held->second.blocker = position;  // the oldest comes first
   }
   for (const Position position : tracker.marked()) {
     Mark& mark = tracker.marks[position];

@@ -27,7 +27,8 @@ void forget_settled(Tracker& tracker, Position first, Position end, uint64_t& co
   while (next != tracker.quarantined.end() && next->first < end) {
     const Position position = next->first;
     ++next;
-    count += tracker.quarantined.erase(position) ? 1 : 0;
+    tracker.quarantined.erase(position);
+    ++count;
   }
 }
 
@@ -320,7 +321,7 @@ void write_tracker(Tracker& tracker, std::vector<Position> unsettled,
   all.append_encoded(runs);
   protocol::Cursor cursor(runs);
   std::string_view inner;
-  if (cursor.chunk(inner)) state.runs = inner;
+  if (cursor.chunk(inner)) state.runs = inner;  // unreached: append_encoded() has made one chunk
   writer.add(kinds::tracker_state, encode(state));
   for (const auto& [position, event] : tracker.quarantined)
     writer.add(kinds::quarantined, encode(QuarantinedRecord{tracker.id, position, event}));

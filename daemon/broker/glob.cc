@@ -24,6 +24,7 @@ size_t class_end(std::string_view pattern, size_t open) noexcept {
 }
 
 bool class_admits(std::string_view body, unsigned char byte) noexcept {
+  // unreached: class_end() takes a "]" at the front for a member, so that no body is empty
   const bool negated = !body.empty() && (body[0] == '!' || body[0] == '^');
   if (negated) body.remove_prefix(1);
   bool found = false;

@@ -173,6 +173,7 @@ void Intake::refuse(Peer& peer, const AckTarget& target, Refusal refusal) {
 // One event of a batch has its answer; the last one lets the batch have its own.
 void Intake::finish_one(Peer& peer, uint16_t message_id) {
   const auto found = peer.batches.find(message_id);
+  // unreached: a batch is open as long as one of its events is unanswered
   if (found == peer.batches.end() || --found->second.unanswered > 0) return;
   const OpenBatch batch = std::move(found->second);
   peer.batches.erase(found);
@@ -291,7 +292,7 @@ void Intake::note_progress(const YoungEvent& event) {
   if (source == nullptr || is_uplink(source->client_id)) return;
   const auto stored =
       protocol::decode_event(std::string_view(event.record).substr(event.payload_at));
-  if (stored)
+  if (stored)  // unreached: accept() has encoded it
     progress_.push_back({event.source, stored->event_type_id, std::string(stored->key),
                          stored->offset});
 }

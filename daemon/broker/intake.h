@@ -51,6 +51,7 @@ class Intake {
   // Records that ride along with a commit that happens anyway.
   void write_progress();
   bool acks_pending() const {
+    // unreached: while an ACK waits the log is not done, which drained() asks first
     return !acks_.empty() || !core_.young.empty() || !progress_.empty();
   }
 

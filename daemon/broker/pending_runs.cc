@@ -53,6 +53,7 @@ void PendingRuns::refill_head() {
   Chunk& chunk = chunks_.front();
   Cursor cursor(std::string_view(chunk.bytes).substr(chunk.at));
   uint64_t gap = 0, length = 0;
+  // unreached: seal_tail() and encode_chunks() write whole pairs
   if (cursor.varint(gap) && cursor.varint(length)) {
     head_.first = chunk.base + gap;
     head_.end = head_.first + length + 1;
@@ -67,6 +68,7 @@ std::vector<PendingRuns::Run> PendingRuns::decode_chunk(const Chunk& chunk) {
   Cursor cursor(std::string_view(chunk.bytes).substr(chunk.at));
   Position end = chunk.base;
   uint64_t gap = 0, length = 0;
+  // unreached: they do for this one, too
   while (!cursor.at_end() && cursor.varint(gap) && cursor.varint(length)) {
     runs.push_back({end + gap, end + gap + length + 1});
     end = runs.back().end;

@@ -73,6 +73,7 @@ class Quarantine {
  private:
   void forget_holder(Position position, const QuarantinedEvent& event) {
     const auto holders = holders_.find(event.key);
+    // unreached: put() has made its holder
     if (!event.holds_key || holders == holders_.end()) return;
     holders->second.erase(position);
     if (holders->second.empty()) holders_.erase(holders);

@@ -25,8 +25,8 @@ CloseReason reason_of(protocol::ResponseCode code) {
       return CloseReason::unsupported_protocol_version;
     case protocol::ResponseCode::unsupported_application_version:
       return CloseReason::unsupported_application_version;
-    case protocol::ResponseCode::connected:
-    case protocol::ResponseCode::hello_new_client: break;
+    case protocol::ResponseCode::connected:                // unreached: no reason to close
+    case protocol::ResponseCode::hello_new_client: break;  // unreached: no reason to close
   }
   return CloseReason::peer_closed;
 }
@@ -344,6 +344,7 @@ void Sessions::join(Peer& peer, Client& client, std::string how) {
 // The older connection is fenced here and now: nothing it says later changes anything.
 bool Sessions::take_over(Peer& peer, Client& client) {
   Peer* older = core_.peers.find(client.connection);
+  // unreached: it is the client's connection only once it is welcome
   if (older == nullptr || older == &peer) return true;
   if (!asks_for_session_of(peer, *older) && !may_take_over(client)) {
     close(peer, CloseReason::takeover_limit);
@@ -407,7 +408,7 @@ void Sessions::on_committed(storage::Sequence sequence) {
       continue;
     }
     welcome(*peer, *client, protocol::ResponseCode::hello_new_client);
-    if (!peer->closing) on_bytes(*peer, {});  // what it sent behind the request
+    on_bytes(*peer, {});  // what it sent behind the request
   }
 }
 

@@ -100,4 +100,11 @@ TEST_CASE("application_versions: malformed entries are refused with the entry qu
   CHECK(mentions(refusal({">=1.x"}), "\">=1.x\""));
   CHECK(mentions(refusal({">=1.0,"}), "empty"));
   CHECK(mentions(refusal({">=1.0, 2.0"}), "\"2.0\" needs one of"));
+  CHECK(mentions(refusal({"1.0, <2.0"}), "\"1.0\" needs one of"));
+}
+
+TEST_CASE("application_versions: a pre-release is digits, hyphens, letters of both cases") {
+  for (const char* good : {"1.0.0-RC-1", "1.0.0-aZ09", "1.0.0-z.A"}) CHECK(is_version(good));
+  for (const char* bad : {"1.0.0-a_b", "1.0.0-@", "1.0.0-[", "1.0.0-`", "1.0.0-{", "1.0.0-a b"})
+    CHECK_FALSE(is_version(bad));
 }

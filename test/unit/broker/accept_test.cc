@@ -230,6 +230,7 @@ TEST_CASE("accept: while the commit buffer is full publishers wait and nothing i
   for (uint64_t offset = 1; offset <= 60; ++offset)
     world.meter().publish("k", offset, 1, std::string(4'000, 'x'));
   CHECK(world.log().uncommitted_bytes() < 128 * 1024);
+  world.broker().on_bytes(world.meter().connection, {});  // looked at again: it still waits
   CHECK(world.meter().take_answers() == "");
   world.hold_commits = false;
   world.settle();
@@ -424,4 +425,97 @@ TEST_CASE("linger: at an orderly stop what was never written is still known") {
   world.meter().connect().publish("k", 1);
   CHECK(world.backend().take() == "");
   CHECK(world.counters().events_duplicate == 1);
+}
+
+TEST_CASE("accept: freshness is kept of so many event types, of the others it is not known") {
+  Simple world;
+  world.start();
+  world.meter().connect();
+  for (uint64_t type = 1; type <= Client::kFreshnessMax + 10; ++type)
+    world.meter().publish("k", type, type);
+  CHECK(world.client("meter").freshness.size() == Client::kFreshnessMax);
+  CHECK(world.counters().events_accepted == Client::kFreshnessMax + 10);
+}
+
+TEST_CASE("linger: what lingers is bounded in bytes, publishers wait and nothing is refused") {
+  Simple world;
+  world.settings.commit_linger_ms = 600'000;
+  world.options.segment_bytes = 64 << 20;
+  world.options.bytes_max = 512 << 20;
+  world.specs[0].in_flight = 4'095;
+  world.start();
+  world.meter().connect();
+  for (uint64_t i = 1; i <= 300; ++i)
+    world.meter().publish("k", i, 1, std::string(65'000, 'x'));
+  CHECK(world.counters().events_accepted < 270);
+  CHECK(world.counters().events_accepted > 250);
+  world.backend().connect();
+  for (int i = 0; i < 50; ++i) world.backend().ack_all();
+  CHECK(world.counters().events_accepted == 300);
+  CHECK(world.counters().events_refused == 0);
+}
+
+TEST_CASE("linger: with a full log publishers are refused, not kept waiting") {
+  Simple world;
+  world.options.bytes_max = 1 << 20;
+  world.start();
+  world.meter().connect();
+  for (uint64_t i = 1; i <= 1'000; ++i) world.meter().publish("k", i, 1, std::string(2'000, 'x'));
+  CHECK(world.counters().events_refused_storage_full > 0);
+  for (uint64_t i = 1; i <= 10'000 && !world.log().full(); ++i) world.meter().publish("j", i);
+  REQUIRE(world.log().full());
+  world.hold_commits = true;  // what would reserve positions is not written yet
+  world.settings.commit_linger_ms = 60'000;
+  world.reconfigure();
+  world.meter().take_answers();
+  world.meter().publish("i", 1, 1, std::string(2'000, 'x'));
+  CHECK(world.meter().take_answers() == "i/1-01");
+}
+
+TEST_CASE("linger: many events that were never written are written down as known") {
+  Simple world;
+  world.settings.commit_linger_ms = 1'000;
+  world.specs[0].in_flight = 4'095;
+  world.start();
+  world.backend().connect();
+  world.meter().connect();
+  for (uint64_t i = 1; i <= 1'100; ++i) world.meter().publish("k" + std::to_string(i), 1);
+  world.backend().ack_all().ack_all();
+  world.advance(2'000);
+  world.crash();
+  world.backend().connect();
+  world.meter().connect().publish("k1", 1);
+  CHECK(world.counters().events_duplicate == 1);
+  CHECK(world.backend().take() == "");
+}
+
+TEST_CASE("linger: on a log that has failed what is settled is not acknowledged") {
+  Simple world;
+  world.settings.commit_linger_ms = 60'000;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1);
+  world.disk.fault = [](storage::SimulatedDisk::Operation operation, const std::string&) {
+    return operation == storage::SimulatedDisk::Operation::sync
+               ? std::optional(storage::DiskError{storage::DiskFault::io, 5})
+               : std::nullopt;
+  };
+  world.device("stranger").connect();  // its record is the write that fails
+  REQUIRE(world.log().failed());
+  world.backend().ack("k/1");
+  CHECK(world.meter().take_answers() == "");
+}
+
+TEST_CASE("stop: the server is done when nothing waits to be settled, written or acknowledged") {
+  Simple world;
+  world.settings.commit_linger_ms = 60'000;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1).publish("j", 1);
+  CHECK_FALSE(world.broker().drained());  // both linger
+  world.backend().ack("k/1").ack("j/1");
+  CHECK_FALSE(world.broker().drained());  // that both were there is not written yet
+  world.broker().drain();
+  world.settle();
+  CHECK(world.broker().drained());
 }

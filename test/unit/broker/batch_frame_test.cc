@@ -95,6 +95,7 @@ TEST_CASE("batch: what cannot be decoded, or is too much, is a protocol error") 
   CHECK(closed_after(two, 1));
   CHECK(closed_after("no batch", 100));
   CHECK(closed_after("", 100));
+  CHECK(closed_after(std::string("\x3f\x01\x01\0\0\0\0\0\0\0\0", 11), 100));  // of no event
   CHECK(closed_after(protocol::encode_batch({{1, 0, "k", 1, 1, std::string(2 << 20, 'x')}}), 100));
 }
 
@@ -114,4 +115,24 @@ TEST_CASE("batch: an id that still awaits its answer may not carry another messa
     CHECK(world.meter().closed == CloseReason::protocol_error);
     CHECK(world.counters().events_received == 1);
   }
+}
+
+TEST_CASE("batch: its refusals survive the connection") {
+  BatchWorld world;
+  world.begin().hold_commits = true;
+  world.meter().publish_batch({event("other", 1), event("k", 1)});
+  world.meter().drop();
+  world.hold_commits = false;
+  world.settle();
+  world.meter().connect();
+  CHECK(world.meter().welcome->resumed);
+  CHECK(world.meter().take_answers() == "other/1-0003");
+}
+
+TEST_CASE("batch: an event that no frame could deliver is refused, the others are safe") {
+  BatchWorld world;
+  world.begin();
+  world.meter().publish_batch({{1, 0, "k", 1, 1, std::string(70'000, 'x')}, event("k", 2)});
+  CHECK(world.meter().take_answers() == "k/1-0004");
+  CHECK(world.backend().take() == "k/2");
 }

@@ -163,3 +163,57 @@ TEST_CASE("block reads: a segment that has vanished is damage, not a disk that d
   CHECK(world.counters().reads_failed == 0);
   CHECK(world.alarmed("damaged"));
 }
+
+TEST_CASE("block reads: what is dropped and trimmed while it is read is not damage") {
+  for (const bool disk_answers : {true, false}) {
+    CAPTURE(disk_answers);
+    Stored world;
+    if (!disk_answers) world.refuse(Operation::read, EIO);
+    world.hold_reads = disk_answers;
+    world.backend().connect();
+    world.advance(60'000);  // the next attempt is far away
+    world.broker().delivery().drop_all(world.readings());
+    for (int i = 0; i < 20 && world.log().index().locate(1); ++i) {
+      for (uint64_t n = 1; n <= 80; ++n)  // of another segment
+        world.device("meter").publish("c", n + static_cast<uint64_t>(i) * 80, 1,
+                                      std::string(4'000, 'x'));
+      world.broker().delivery().drop_all(world.readings());
+      world.log().request_snapshot();
+      world.advance(BlockReads::kBackoffMaxMs / 25);
+    }
+    REQUIRE_FALSE(world.log().index().locate(1));
+    world.answer_again();
+    world.hold_reads = false;
+    world.advance(60'000);
+    CHECK(world.counters().events_unreadable == 0);
+    CHECK_FALSE(world.alarmed("damaged"));
+    world.device("meter").publish("b", 2);
+    CHECK(world.backend().take() == "b/2");
+  }
+}
+
+TEST_CASE("block reads: for a consumer that was forgotten nothing is read any more") {
+  Stored world;
+  world.refuse(Operation::read, EIO);
+  world.backend().connect();
+  world.broker().sessions().forget(world.client("backend"));
+  world.advance(60'000);
+  const uint64_t before = world.counters().reads_failed;
+  world.advance(600'000);
+  CHECK(world.counters().reads_failed == before);
+  world.answer_again();
+  world.backend().server_instance_id.reset();
+  CHECK(world.backend().connect().take() == "a/1 a/2 b/1");
+}
+
+TEST_CASE("block reads: a backlog that was dropped whole is not read any more") {
+  Stored world;
+  world.refuse(Operation::read, EIO);
+  world.backend().connect();
+  world.hold_background = true;  // the dropped events stay where they are
+  world.broker().delivery().drop_all(world.readings());
+  world.advance(60'000);
+  const uint64_t before = world.counters().reads_failed;
+  world.advance(600'000);
+  CHECK(world.counters().reads_failed == before);
+}

@@ -45,6 +45,7 @@ TEST_CASE("client policy: what grants a pattern") {
   CHECK_FALSE(grants("meter-1", "meter-2"));
   CHECK_FALSE(grants("m[ae]ter*", "mater*x"));
   CHECK_FALSE(grants("", "x"));
+  CHECK_FALSE(grants("", "x*"));
   CHECK(grants(EventTypeRange{1, 9}, EventTypeRange{1, 9}));
   CHECK_FALSE(grants(EventTypeRange{1, 9}, EventTypeRange{0, 9}));
   CHECK_FALSE(grants(EventTypeRange{1, 9}, EventTypeRange{9, 10}));
@@ -165,4 +166,112 @@ TEST_CASE("unsubscribe: a client whose name begins another's has no hold on that
         ErrorCode::not_found);
   CHECK(world.asks(named("x")) == ErrorCode::none);  // the other's do not count as this one's
   CHECK(world.core().state.find_subscription("panel-1/left/x") != nullptr);
+}
+
+TEST_CASE("subscribe: what it asks for beside its filter is in the subscription") {
+  PolicyWorld world;
+  auto request = named("alarms");
+  request.any_order = true;
+  request.in_flight = 7;
+  request.ack_timeout_ms = 9'000;
+  CHECK(world.asks(request) == ErrorCode::none);
+  const SubscriptionSpec& spec = world.core().state.find_subscription("panel-1/alarms")->spec;
+  CHECK(spec.order == Order::none);
+  CHECK(spec.in_flight == 7);
+  CHECK(spec.ack_timeout_ms == 9'000);
+}
+
+TEST_CASE("subscribe: a policy without sources, or without room, grants no subscription at all") {
+  PolicyWorld world;
+  const ClientPolicy whole = world.settings.client_policies[0];
+  world.settings.client_policies[0].sources.clear();
+  world.reconfigure();
+  CHECK(world.asks(named("alarms")) == ErrorCode::not_allowed);
+  world.settings.client_policies[0] = whole;
+  world.settings.client_policies[0].subscriptions_max = 0;
+  world.reconfigure();
+  CHECK(world.asks(named("alarms")) == ErrorCode::not_allowed);
+  CHECK(world.panel().outcome->text.find("subscriptions") != std::string::npos);
+  world.settings.client_policies[0] = whole;
+  world.settings.client_policies[0].keys = {"k*"};
+  world.reconfigure();
+  auto request = named("alarms");
+  request.keys = {"k1", "j*"};
+  CHECK(world.asks(request) == ErrorCode::not_allowed);
+  CHECK(world.panel().outcome->text.find("the key j*") != std::string::npos);
+}
+
+TEST_CASE("subscribe: a client_id with the marks of a pattern is a name, not a pattern") {
+  PolicyWorld world;
+  world.settings.client_policies[0].clients = "*";
+  world.reconfigure();
+  auto& odd = world.device("p*?[x\\");
+  odd.version = 1;
+  odd.connect();
+  auto& other = world.device("pumpkin[x\\").connect();
+  CHECK(odd.request(named("alarms")).outcome->code == ErrorCode::none);
+  world.device("meter-1").connect().publish("k", 1, 9);
+  CHECK(odd.take() == "k/1");
+  CHECK(other.take() == "");
+  CHECK(odd.request(protocol::Unsubscribe{"alarms"}).outcome->code == ErrorCode::none);
+}
+
+TEST_CASE("subscribe: what was ended a moment ago is made anew, and may be ended once only") {
+  PolicyWorld world;
+  CHECK(world.asks(named("alarms")) == ErrorCode::none);
+  std::string frames;
+  const auto add = [&](const protocol::ControlRequest& request) {
+    protocol::append_control(frames, 7, protocol::encode_control(request));
+  };
+  add(protocol::Unsubscribe{"alarms"});
+  add(protocol::Unsubscribe{"alarms"});
+  world.panel().send(frames);
+  world.step();
+  CHECK(world.counters().controls_refused == 1);
+  world.settle();
+  CHECK(world.asks(named("alarms")) == ErrorCode::none);
+
+  frames.clear();
+  auto other = named("alarms");
+  other.keys = {"k"};
+  add(protocol::Unsubscribe{"alarms"});
+  add(other);
+  world.panel().send(frames);
+  world.advance(2'000);
+  CHECK(world.counters().controls_refused == 1);
+  world.device("meter-1").connect().publish("k", 1, 9).publish("j", 1, 9);
+  CHECK(world.panel().take() == "k/1");
+}
+
+TEST_CASE("unsubscribe: a subscription of the operator's is nobody's to end") {
+  PolicyWorld world;
+  world.subscribe("panel-1/alarms", "panel-1");
+  world.reconfigure();
+  CHECK(world.panel().request(protocol::Unsubscribe{"alarms"}).outcome->code ==
+        ErrorCode::not_found);
+  CHECK(world.core().state.find_subscription("panel-1/alarms") != nullptr);
+}
+
+TEST_CASE("subscribe: each answer waits for its own commit, and goes to whom it is for") {
+  PolicyWorld world;
+  auto& other = world.device("panel-2");
+  auto& third = world.device("panel-3");
+  for (Device* device : {&other, &third}) {
+    device->version = 1;
+    device->connect();
+  }
+  world.hold_commits = true;
+  CHECK_FALSE(world.panel().request(named("alarms")).outcome);
+  third.request(named("alarms"));
+  CHECK_FALSE(other.request(named("alarms")).outcome);
+  world.broker().close(third.connection, CloseReason::kicked);
+  world.run_disk(Lane::commit);
+  world.settle();
+  CHECK(world.panel().outcome);
+  CHECK_FALSE(other.outcome);
+  other.drop();
+  world.hold_commits = false;
+  world.settle();
+  CHECK_FALSE(third.outcome);
+  CHECK(world.core().state.find_subscription("panel-2/alarms") != nullptr);
 }

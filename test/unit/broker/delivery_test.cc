@@ -412,3 +412,101 @@ TEST_CASE(
   world.settle();
   CHECK(world.counters().events_unreadable == 0);
 }
+
+TEST_CASE("delivery: more trackers than have their turn in one round are served in the next") {
+  Simple world;
+  for (int i = 0; i < 100; ++i) world.subscribe("more-" + std::to_string(i), "backend");
+  world.both();
+  world.meter().publish("k", 1);
+  CHECK(world.backend().received.size() == 101);
+}
+
+TEST_CASE("delivery: what does not fit a DELIVER comes as the plain event") {
+  Simple world;
+  world.backend().version = 1;
+  world.both();
+  world.meter().publish("k", 1, 1, std::string(65'510, 'x')).publish("k", 2);
+  CHECK(world.backend().take() == "k/1 k/2");
+  CHECK(world.backend().labels == std::vector<std::string>{"readings meter 1"});
+}
+
+TEST_CASE("delivery: an event whose source was forgotten is delivered without its name") {
+  Simple world;
+  world.backend().version = 1;
+  world.spec().key_format = "{source}/{key}";
+  world.start();
+  world.meter().connect().publish("k", 1);
+  world.broker().sessions().forget(world.client("meter"));
+  CHECK(world.backend().connect().take() == "?/k/1");
+  CHECK(world.backend().labels == std::vector<std::string>{"readings  1"});
+}
+
+TEST_CASE("expiry: a backlog that expires at once is gone through in several rounds") {
+  Simple world;
+  world.spec().expire_after_ms = 60'000;
+  world.start();
+  world.meter().connect();
+  for (uint64_t i = 1; i <= 9'000; ++i) world.meter().publish("k", i);
+  world.advance(200'000);
+  CHECK(world.readings().counts.expired == 9'000);
+  CHECK(world.readings().unsettled() == 0);
+}
+
+TEST_CASE("damage: stored bytes that are no event go to quarantine, the next one is delivered") {
+  Simple world;
+  world.both();
+  world.meter().publish("k", 1);
+  world.backend().take();
+  std::string prefix;
+  append_event_prefix(prefix, world.client("meter").number, {&world.readings()});
+  for (const std::string& head : {prefix, std::string("\x80")}) {
+    const Position position = world.log().take_position();
+    world.log().append_event(position, head, "\xff", 1);
+    world.broker().delivery().add(world.readings(), position);
+    world.settle();
+  }
+  world.meter().publish("k", 2);
+  CHECK(world.backend().take() == "k/2");
+  CHECK(world.quarantined("readings", "backend") == std::vector<Position>{2, 3});
+  CHECK(world.counters().events_unreadable == 2);
+}
+
+TEST_CASE("delivery: on a log that has failed no settlement is waited for") {
+  Simple world;
+  world.both();
+  world.meter().publish("k", 1).publish("k", 2);
+  world.disk.fault = [](storage::SimulatedDisk::Operation operation, const std::string&) {
+    return operation == storage::SimulatedDisk::Operation::sync
+               ? std::optional(storage::DiskError{storage::DiskFault::io, 5})
+               : std::nullopt;
+  };
+  world.backend().ack("k/1");
+  world.advance(1'000);
+  REQUIRE(world.log().failed());
+  world.backend().ack("k/2");
+  CHECK(world.broker().delivery().settlements_pending());
+  CHECK(world.broker().delivery().settlements_deadline_ms() == std::nullopt);
+  CHECK_FALSE(world.broker().drained());
+}
+
+TEST_CASE("damage: what stood in a segment that is gone at the start is in quarantine") {
+  Simple world;
+  world.start();
+  world.meter().connect().publish("a", 1);
+  world.advance(10'000);
+  for (uint64_t i = 1; i <= 80; ++i) world.meter().publish("b", i, 1, std::string(4'000, 'x'));
+  world.log().request_snapshot();
+  world.advance(10'000);
+  std::string first;
+  const auto names = world.disk.list();
+  for (const std::string& name : *names)
+    if (name.ends_with(".segment") && (first.empty() || name < first)) first = name;
+  REQUIRE(world.disk.remove(first));
+  world.kill();
+  CHECK(world.backend().connect().take().ends_with("b/79 b/80"));
+  const auto lost = world.quarantined("readings", "backend");
+  CHECK(lost.front() == 1);
+  CHECK(lost.size() + world.backend().received.size() == 81);
+  CHECK(world.readings().unsettled() == 81);
+  CHECK(world.alarmed("damaged"));
+}

@@ -1,6 +1,9 @@
 // What the engine measures for operators: latencies, clock skew, why things ended.
 #include <doctest/doctest.h>
 
+#include <set>
+#include <string>
+
 #include "daemon/broker/clock_skew.h"
 #include "daemon/broker/latency_histogram.h"
 #include "test/unit/broker/world.h"
@@ -136,4 +139,29 @@ TEST_CASE("gauges: a client's clock skew, anew for every connection") {
   CHECK(world.client("meter").clock_skew.ahead_ms() == 0);
   meter.drop().connect();
   CHECK_FALSE(world.client("meter").clock_skew.ahead_ms());
+}
+
+TEST_CASE("close reasons: each has words and a label of its own") {
+  std::set<std::string> words, labels;
+  for (size_t reason = 0; reason <= kCloseReasons; ++reason) {  // the last is none
+    words.insert(to_string(static_cast<CloseReason>(reason)));
+    labels.insert(label_of(static_cast<CloseReason>(reason)));
+  }
+  CHECK(words.size() == kCloseReasons + 1);
+  CHECK(labels.size() == kCloseReasons + 1);
+}
+
+TEST_CASE("alarms: a hundred are kept, those that are raised may be raised again") {
+  World world;
+  world.start();
+  for (int i = 0; i < 150; ++i) world.core().alarm("peer/" + std::to_string(i), "first");
+  CHECK(world.core().alarms.size() == 100);
+  world.core().alarm("peer/99", "again");
+  CHECK(world.core().alarms["peer/99"].first == "again");
+  CHECK(world.core().alarms.count("peer/100") == 0);
+}
+
+TEST_CASE("time: microseconds are what the clock has told, else the milliseconds") {
+  CHECK(Time{5, 0, 0}.us() == 5'000);
+  CHECK(Time{5, 0, 5'123}.us() == 5'123);
 }

@@ -434,3 +434,73 @@ TEST_CASE("nack: what is kept of the messages is bounded") {
   CHECK(world.readings().quarantined.find(1)->machine.size() == Delivery::kMachineBytesMax);
   CHECK(world.readings().quarantined.find(1)->human.size() == Delivery::kHumanBytesMax);
 }
+
+TEST_CASE("nack: with a full quarantine what should go there is tried again until there is room") {
+  Refusing world([](SubscriptionSpec& spec) {
+    spec.max_deliveries = 1;
+    spec.quarantine_max = 1;
+  });
+  world.meter().publish("k", 1).publish("j", 1);
+  world.backend().nack("k/1").nack("j/1").take();
+  CHECK(world.bad() == std::vector<Position>{1});
+  world.advance(1'300);
+  CHECK(world.backend().take() == "j/1");
+  CHECK(world.drop(1));
+  world.backend().nack("j/1");
+  CHECK(world.bad() == std::vector<Position>{2});
+}
+
+TEST_CASE("nack: without a backoff a refused event comes again at once") {
+  Refusing world([](SubscriptionSpec& spec) { spec.retry_ms.clear(); });
+  world.meter().publish("k", 1);
+  world.backend().nack("k/1");
+  world.advance(0);
+  CHECK(world.backend().take() == "k/1 k/1");
+}
+
+TEST_CASE("nack: a key goes on to the older of what was refused again and what holds it") {
+  Refusing world(on_nack(NackAction::hold));
+  world.meter().publish("k", 1).publish("k", 2).publish("k", 3);
+  world.backend().nack("k/2");
+  world.advance(1'300);  // 2 is under way again
+  world.backend().nack("k/1").nack("k/3", "\x07");
+  world.meter().publish("k", 4);
+  world.advance(1'300);
+  world.backend().ack("k/1").take();
+  world.meter().publish("k", 5);
+  CHECK(world.readings().behind == 2);
+  world.backend().ack("k/2");
+  CHECK(world.readings().behind == 2);  // the third holds its key in quarantine
+  CHECK(world.backend().take() == "");
+  CHECK(world.drop(3));
+  CHECK(world.backend().take() == "k/4 k/5");
+}
+
+TEST_CASE("nack: only what is in quarantine can be dropped from it") {
+  Refusing world;
+  world.meter().publish("k", 1);
+  CHECK_FALSE(world.drop(1));
+  CHECK_FALSE(world.release(1));
+  CHECK(world.readings().unsettled() == 1);
+}
+
+TEST_CASE("nack: what held its key no longer does after a restart where order is given up") {
+  Refusing world(on_nack(NackAction::hold));
+  world.meter().publish("k", 1).publish("k", 2);
+  world.backend().nack("k/1", "\x07").drop();
+  world.specs[0].order = Order::none;
+  world.reconfigure();
+  world.restart();
+  CHECK(world.backend().connect().take() == "k/2");
+  CHECK(world.bad() == std::vector<Position>{1});
+}
+
+TEST_CASE("nack action: quarantine-client for a client that was forgotten is the event's alone") {
+  Refusing world(on_nack(NackAction::quarantine_client));
+  world.meter().publish("k", 1);
+  world.broker().sessions().forget(world.client("meter"));
+  world.backend().nack("k/1", "\x07");
+  CHECK(world.bad() == std::vector<Position>{1});
+  world.meter().server_instance_id.reset();
+  CHECK(world.meter().connect().connected());
+}

@@ -167,5 +167,17 @@ TEST_CASE("pending runs: damaged bytes are refused or decode to ascending positi
   }
   PendingRuns copy;
   CHECK_FALSE(copy.decode("\x80"));
+  std::string wrapped;  // a run at the very end, and one more behind it
+  for (const uint64_t number : {UINT64_MAX - 10, uint64_t{5}, uint64_t{10}, uint64_t{0}})
+    sink::protocol::append_varint(wrapped, number);
+  CHECK_FALSE(copy.decode(wrapped));
   CHECK_FALSE(copy.decode(std::string("\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11)));
+}
+
+TEST_CASE("pending runs: a run of nothing changes nothing") {
+  PendingRuns runs;
+  runs.push_back_run(7, 7);
+  CHECK(runs.empty());
+  runs.push_back(9);
+  CHECK(runs.front() == 9);
 }

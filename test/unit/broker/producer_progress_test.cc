@@ -6,6 +6,8 @@
 #include <random>
 #include <set>
 
+#include "protocol/bytes.h"
+
 using namespace sink::broker;
 
 namespace {
@@ -121,4 +123,39 @@ TEST_CASE("producer progress: truncated or altered bytes are refused or leave a 
       copy.record(2, "newer", 1, 3);
       CHECK(copy.check(2, "newer", 1) == OffsetVerdict::duplicate);
     }
+}
+
+TEST_CASE("producer progress: an offset below the newest that is recorded again changes nothing") {
+  ProducerProgress progress;
+  progress.record(1, "k", 7, kManyKeys);
+  progress.record(1, "k", 5, kManyKeys);
+  CHECK(progress.check(1, "k", 5) == OffsetVerdict::regressed);
+  CHECK(progress.check(1, "k", 7) == OffsetVerdict::duplicate);
+  CHECK(progress.check(1, "k", 8) == OffsetVerdict::fresh);
+}
+
+TEST_CASE("producer progress: where gaps are too many, the key published to least recently pays") {
+  ProducerProgress progress;
+  const uint64_t last = 2 * ProducerProgress::kRunsMax;
+  for (uint64_t offset = 0; offset < last; offset += 2)
+    progress.record(1, "old", offset, kManyKeys);
+  for (uint64_t offset = 0; offset < 20; offset += 2) progress.record(1, "new", offset, kManyKeys);
+  CHECK(progress.check(1, "old", 0) == OffsetVerdict::regressed);
+  CHECK(progress.check(1, "old", last - 2) == OffsetVerdict::duplicate);
+  for (uint64_t offset = 0; offset < 20; offset += 2)
+    CHECK(progress.check(1, "new", offset) == OffsetVerdict::duplicate);
+}
+
+TEST_CASE("producer progress: runs that would leave 64 bits are refused") {
+  const auto decodes = [](uint64_t first, uint64_t length, uint64_t gap, uint64_t second) {
+    std::string bytes;
+    sink::protocol::append_varint(bytes, 1);
+    sink::protocol::append_chunk(bytes, std::string(8, '\0') + "k");
+    for (const uint64_t number : {uint64_t{2}, first, length, gap, second})
+      sink::protocol::append_varint(bytes, number);
+    return ProducerProgress().decode(bytes);
+  };
+  CHECK(decodes(UINT64_MAX - 10, 2, 4, 4));
+  CHECK_FALSE(decodes(UINT64_MAX - 10, 2, 9, 0));
+  CHECK_FALSE(decodes(UINT64_MAX - 10, 2, 4, 5));
 }

@@ -116,3 +116,7 @@ TEST_CASE("record codec: a settlement's ranges ascend and never wrap round") {
     sink::protocol::append_varint(endless, number);
   CHECK_FALSE(decode_settlement(endless));
 }
+
+TEST_CASE("record codec: tracker ids end where one is cut short") {
+  CHECK(decode_tracker_ids("\x05\x07\x80") == std::vector<TrackerId>{5, 7});
+}

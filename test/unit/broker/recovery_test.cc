@@ -300,3 +300,45 @@ TEST_CASE("recovery: numbers, ranges and positions that cannot be are strange, a
   CHECK(state.tracker(1)->pending.size() == 1);
   CHECK(state.tracker(1)->counts.matched == 1);
 }
+
+TEST_CASE("recovery: an event of numbers that cannot be reserves none of them") {
+  State state;
+  Fold fold(state);
+  std::string event;
+  protocol::append_varint(event, UINT32_MAX - 1);                          // the source
+  protocol::append_chunk(event, std::string("\xff\xff\xff\xff\x07", 5));  // the tracker
+  protocol::append_event(event, {1, 0, "k", 1, 0, "data"});
+  fold.on_event(20, event);
+  CHECK(state.trackers.size() == 1);
+  CHECK(state.clients.add("newcomer").number == 1);
+}
+
+TEST_CASE("recovery: freshness is remembered of so many event types only") {
+  State state;
+  Fold fold(state);
+  fold.on_record(kinds::client, encode(ClientRecord{1, "meter", 10, false}));
+  for (uint64_t type = 1; type <= Client::kFreshnessMax + 10; ++type) {
+    std::string event;
+    protocol::append_varint(event, 1);
+    protocol::append_chunk(event, "");
+    protocol::append_event(event, {type, 0, "k", 1, 77, "data"});
+    fold.on_event(type, event);
+  }
+  CHECK(state.clients.find(1)->freshness.size() == Client::kFreshnessMax);
+}
+
+TEST_CASE("recovery: an event quarantined twice counts once, released twice it is strange") {
+  State state;
+  Fold fold(state);
+  fold.on_record(kinds::subscription, encode(subscription_record(1)));
+  fold.on_record(kinds::tracker, encode(TrackerRecord{1, 1, "c", false}));
+  const std::string record = encode(QuarantinedRecord{1, 5, {}});
+  fold.on_record(kinds::quarantined, record);
+  fold.on_record(kinds::quarantined, record);
+  CHECK(state.tracker(1)->counts.matched == 1);
+  CHECK(state.tracker(1)->quarantined.size() == 1);
+  fold.on_record(kinds::released, encode(ReleasedRecord{1, 5}));
+  CHECK(fold.strange() == 0);
+  fold.on_record(kinds::released, encode(ReleasedRecord{1, 5}));
+  CHECK(fold.strange() == 1);
+}

@@ -286,3 +286,45 @@ TEST_CASE("resume: a client that now takes less than is in flight begins anew") 
   world.backend().ack("k/1");
   CHECK(world.backend().take() == "j/1");
 }
+
+TEST_CASE("resume: where none are kept, or too much was refused to remember, one begins anew") {
+  for (const bool kept : {true, false}) {
+    SessionWorld world;
+    world.settings.session_ttl_ms = kept ? 30'000 : 0;
+    world.reconfigure();
+    world.meter().publish("k", 1'000);
+    for (uint64_t i = 1; kept && i <= 999; ++i) world.meter().publish("k", i);
+    world.meter().drop().connect();
+    CHECK(world.meter().connected());
+    CHECK_FALSE(world.meter().welcome->resumed);
+  }
+}
+
+TEST_CASE("takeover: who does not ask for the session of the older connection is another device") {
+  SessionWorld world;
+  const auto took_over = [&] {
+    const uint64_t before = world.client("meter").takeovers_recent;
+    world.meter().connect();
+    CHECK(world.meter().connected());
+    return world.client("meter").takeovers_recent > before;
+  };
+  CHECK_FALSE(took_over());
+  world.meter().forget_session();
+  CHECK(took_over());
+  world.meter().asks = protocol::SessionPoint{};
+  CHECK(took_over());
+  world.meter().version = 0;
+  CHECK(took_over());
+  world.meter().version = 1;  // the older one is of version 0 now
+  CHECK(took_over());
+}
+
+TEST_CASE("session v1: a second goodbye is not told again") {
+  SessionWorld world;
+  uint64_t told = 0;
+  world.core().observer = [&](const Notice& notice) { told += notice.event == "client_goodbye"; };
+  world.meter().request(protocol::Goodbye{protocol::GoodbyeReason::shutdown, ""});
+  world.meter().request(protocol::Goodbye{protocol::GoodbyeReason::shutdown, ""});
+  CHECK(told == 1);
+  CHECK(world.meter().connected());
+}

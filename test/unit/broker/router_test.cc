@@ -7,6 +7,8 @@
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/glob.h"
 
+#include "test/unit/broker/world.h"
+
 using namespace sink::broker;
 
 namespace {
@@ -120,4 +122,13 @@ TEST_CASE("router: a client id in a key pattern is never a glob") {
   CHECK(key_pattern_for("plain", "x") == "plain");
   CHECK(glob_match(key_pattern_for("{consumer}", "[a-z]"), "[a-z]"));
   CHECK_FALSE(glob_match(key_pattern_for("{consumer}", "[a-z]"), "q"));
+}
+
+TEST_CASE("router: a backslash at the end of a key pattern is itself") {
+  test::World world;
+  world.subscribe("odd", "backend").keys = {"k\\"};
+  world.start();
+  world.device("backend").connect();
+  world.device("meter").connect().publish("k\\", 1).publish("k", 1);
+  CHECK(world.device("backend").take() == "k\\/1");
 }

@@ -345,3 +345,135 @@ TEST_CASE("hostile: a malformed frame closes the connection, counted, and nobody
   CHECK(world.counters().protocol_errors == 1);
   CHECK(world.backend().connected());
 }
+
+TEST_CASE("client quarantine: a client met only in a mismatch is in a snapshot, too") {
+  Simple world;
+  world.start();
+  world.meter().server_instance_id = 99;
+  world.meter().connect();
+  world.broker().sessions().quarantine(world.client("meter"), {"", "who are you", 1, 0});
+  world.log().request_snapshot();
+  world.settle();
+  world.crash();
+  world.meter().server_instance_id.reset();
+  CHECK(world.answer(world.meter().connect()) == ResponseCode::quarantined);
+}
+
+TEST_CASE("connections: what is said to, or of, one that is not there changes nothing") {
+  Simple world;
+  world.start();
+  world.meter().connect();
+  Broker& broker = world.broker();
+  CHECK(broker.is_connected(world.meter().connection));
+  const ConnectionId unknown = broker.connect("late", "10.0.0.9:1");
+  CHECK_FALSE(broker.is_connected(unknown));  // it has not said who it is
+  broker.disconnected(unknown);
+  broker.disconnected(unknown);
+  broker.close(unknown, CloseReason::kicked);
+  broker.on_bytes(unknown, "x");
+  CHECK_FALSE(broker.is_connected(unknown));
+  CHECK(world.core().peers.size() == 1);
+  CHECK(world.core().closes[static_cast<size_t>(CloseReason::kicked)] == 0);
+  world.core().peers.remove(unknown);
+  CHECK(world.core().peers.size() == 1);
+}
+
+TEST_CASE("connections: one that is being closed is not listened to") {
+  Simple world;
+  world.start();
+  world.meter().connect();
+  world.broker().close(world.meter().connection, CloseReason::kicked);
+  std::string frames;
+  protocol::append_publish(frames, 1, "");
+  world.broker().on_bytes(world.meter().connection, frames);
+  CHECK(world.counters().events_received + world.counters().protocol_errors == 0);
+}
+
+TEST_CASE("handshake: an application version is shown without what no terminal should see") {
+  Simple world;
+  world.start();
+  world.meter().application_version = "1.\x7f\x1b" "0";
+  world.meter().connect();
+  CHECK(world.client("meter").application_version == "1.??0");
+}
+
+TEST_CASE("handshake: a peer without an identity is called by its instance") {
+  Simple world;
+  world.start();
+  world.device("").instance_id = 77;
+  CHECK(world.device("").connect().connected());
+  CHECK(world.client("instance-77").instance_id == 77u);
+}
+
+TEST_CASE("handshake: a mismatch of somebody unknown is not kept where there is no room") {
+  Simple world;
+  world.settings.clients_max = 1;
+  world.start();
+  world.meter().connect();
+  world.backend().server_instance_id = 99;
+  world.backend().connect();
+  CHECK(world.backend().closed == CloseReason::client_limit);
+  CHECK(world.core().state.clients.size() == 1);
+}
+
+TEST_CASE("handshake: what is sent behind a request is read up to a limit while it is decided") {
+  Simple world;
+  world.start();
+  world.hold_commits = true;
+  world.meter().begin_connect();
+  for (uint64_t i = 1; i <= 40; ++i) {
+    std::string payload;
+    protocol::append_event(payload, {1, 0, "k", i, 0, std::string(4'000, 'x')});
+    world.meter().queue_publish("k/" + std::to_string(i), payload);
+  }
+  world.settle();
+  CHECK(world.core().peers.find(world.meter().connection)->session.buffered() < 170'000);
+  CHECK(world.core().peers.find(world.meter().connection)->input_paused);
+  world.broker().on_bytes(world.meter().connection, {});  // it stays so
+  CHECK(world.core().peers.find(world.meter().connection)->input_paused);
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.counters().events_accepted == 40);
+}
+
+TEST_CASE("handshake: one whose instance was given up for another meanwhile is let go") {
+  Simple world;
+  world.start();
+  world.hold_commits = true;
+  world.meter().connect();
+  const ConnectionId first = world.meter().connection;
+  world.meter().instance_id += 1;
+  world.meter().connect();
+  CHECK(world.meter().closed == CloseReason::instance_id_mismatch);
+  uint64_t dropped = 0;
+  CHECK(world.broker().sessions().adopt(world.client("meter"), false, dropped));
+  REQUIRE(world.core().peers.find(first) != nullptr);
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.core().closes[static_cast<size_t>(CloseReason::instance_id_mismatch)] == 2);
+  CHECK(world.client("meter").connection == 0);
+}
+
+TEST_CASE("handshake: a hello that is due to a connection that is being closed is not sent") {
+  Simple world;
+  world.start();
+  world.hold_commits = true;
+  world.meter().connect();
+  world.broker().close(world.meter().connection, CloseReason::kicked);
+  world.run_disk(Lane::commit);
+  world.hold_commits = false;
+  world.settle();
+  CHECK_FALSE(world.meter().connected());
+  CHECK(world.counters().connections_accepted == 0);
+}
+
+TEST_CASE("session: a PONG is heard and not answered") {
+  Simple world;
+  world.start();
+  std::string frames;
+  protocol::append_pong(frames);
+  world.meter().connect().send(frames);
+  world.settle();
+  CHECK(world.meter().connected());
+  CHECK(world.meter().pongs == 0);
+}

@@ -284,3 +284,90 @@ TEST_CASE("subscription: an unsettled event keeps its segment, settled segments 
   CHECK(world.backend().take() == "k/7");
   CHECK(world.backend().received[0].event_data.size() == 1'000);
 }
+
+TEST_CASE("subscription: a template has nothing for a client that was only met in a mismatch") {
+  World world;
+  world.start();
+  world.device("meter-1").connect();
+  world.device("meter-2").server_instance_id = 99;
+  CHECK_FALSE(world.device("meter-2").connect().connected());
+  world.subscribe("commands", "meter-*");
+  world.reconfigure();
+  CHECK(world.core().state.find_subscription("commands")->trackers.size() == 1);
+}
+
+TEST_CASE("subscription: a template that retires takes no new consumer") {
+  World world;
+  world.subscribe("commands", "meter-*");
+  world.start();
+  world.device("meter-1").connect().drop();
+  world.device("boss").connect().publish("k", 1);
+  world.specs.clear();
+  world.reconfigure();
+  world.device("meter-2").connect();
+  CHECK(world.core().state.find_subscription("commands")->trackers.size() == 1);
+  CHECK(world.device("meter-1").connect().take() == "k/1");
+}
+
+TEST_CASE("subscription: a backlog dropped up to a position leaves what was refused its turn") {
+  Simple world;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("a", 1).publish("b", 1).publish("c", 1).publish("d", 1);
+  world.backend().nack("a/1");
+  world.advance(1'300);  // a/1 is under way again, its mark does not wait
+  world.backend().nack("c/1").take();
+  CHECK(world.broker().delivery().drop_all(world.tracker("all", "backend"), DropReason::by_operator,
+                                           3) == 2);
+  world.meter().publish("c", 2);
+  CHECK(world.backend().take() == "");
+  world.backend().ack("d/1");
+  world.advance(1'300);
+  CHECK(world.backend().take() == "c/1");
+  world.backend().ack("c/1");
+  CHECK(world.backend().take() == "c/2");
+  CHECK(world.tracker("all", "backend").counts.acked == 2);
+}
+
+TEST_CASE("subscription: answers for what was removed meanwhile change nothing") {
+  for (const bool ack : {true, false}) {
+    Simple world;
+    world.start();
+    world.backend().connect();
+    world.meter().connect().publish("k", 1);
+    world.broker().catalog().remove(*world.find("all"), true);
+    world.advance(2'000);
+    REQUIRE(world.find("all") == nullptr);
+    if (ack) world.backend().ack("k/1");
+    if (!ack) world.backend().nack("k/1");
+    CHECK(world.counters().events_acked + world.counters().events_nacked == 0);
+    CHECK(world.backend().connected());
+  }
+}
+
+TEST_CASE("subscription: removed between its turn and its event it delivers nothing") {
+  for (const bool committing : {true, false}) {
+    Simple world;
+    world.start();
+    world.backend().connect();
+    world.meter().connect();
+    if (!committing) world.broker().delivery().pause(*world.find("all"), "a moment");
+    world.hold_commits = committing;
+    world.meter().publish("k", 1);
+    if (!committing) world.broker().delivery().resume(*world.find("all"));
+    world.broker().catalog().remove(*world.find("all"), true);
+    world.broker().catalog().sweep();
+    world.hold_commits = false;
+    world.settle();
+    CHECK(world.backend().take() == "");
+    CHECK(world.meter().take_answers() == "k/1+");
+  }
+}
+
+TEST_CASE("subscription names: letters, digits and a few marks, 1 to 128 of them") {
+  for (const char* good : {"a", "AZaz09", "._-:@"}) CHECK(is_subscription_name(good));
+  for (const char* bad : {"", "a b", "a/b", "[", "`", "{", "@*", ";"})
+    CHECK_FALSE(is_subscription_name(bad));
+  CHECK(is_subscription_name(std::string(128, 'a')));
+  CHECK_FALSE(is_subscription_name(std::string(129, 'a')));
+}
