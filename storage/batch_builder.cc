@@ -20,7 +20,7 @@ char* BatchBuilder::open_record(RecordKind kind, size_t payload_bytes) {
 
 void BatchBuilder::add_event(Position position, std::string_view prefix,
                              std::string_view payload) {
-  if (position < next_position_) {
+  if (position < next_position_) {  // unreached: a programmer's error, it ends the process
     std::fprintf(stderr, "event position %llu appended behind %llu: positions ascend\n",
                  static_cast<unsigned long long>(position),
                  static_cast<unsigned long long>(next_position_));

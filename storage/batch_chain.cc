@@ -67,6 +67,7 @@ DiskResult<BatchChain> find_chain(const StoreId& store, SegmentId segment, Windo
     const FoundBatch& batch = **found;
     const uint64_t bytes = batch_bytes(batch.header.body_bytes);
     auto content = window.at(batch.offset, static_cast<size_t>(bytes));
+    // unreached: read again only where it ends a megabyte behind the last one
     if (!content) return tl::unexpected(content.error());
     const bool whole = batch_is_whole(store, batch.header, *content);
     patience.add({batch.offset, batch.header.sequence, kNone, whole});
@@ -77,7 +78,7 @@ DiskResult<BatchChain> find_chain(const StoreId& store, SegmentId segment, Windo
     auto bytes = window.at(candidate.offset, kBatchHeaderBytes);
     if (!bytes) return tl::unexpected(bytes.error());
     const auto header = decode_batch_header(store, segment, *bytes);
-    if (!header) break;  // it changed under our eyes
+    if (!header) break;  // unreached: it would have to change under our eyes
     auto& place = chain.first ? chain.second : chain.first;
     place = ChainedBatch{candidate.offset, *header, candidate.whole};
   }

@@ -44,7 +44,7 @@ DiskResult<std::string> read_file(Disk& disk, const std::string& name) {
   if (!file) return tl::unexpected(file.error());
   OpenFile open(disk, *file);
   auto size = disk.size(*file);
-  if (!size) return tl::unexpected(size.error());
+  if (!size) return tl::unexpected(size.error());  // unreached: no simulated disk refuses this
   return disk.read(*file, 0, static_cast<size_t>(*size));
 }
 

@@ -133,7 +133,7 @@ bool EventLog::wants_seal(LogTime now) const {
 
 // A snapshot vouches for all that was written before it.
 bool EventLog::wants_sync(LogTime now) const {
-  if (!unsynced_writes_ || !active_file_) return false;
+  if (!unsynced_writes_ || !active_file_) return false;  // unreached: written through that file
   return can_snapshot() || (options_.sync == SyncMode::interval &&
                             now.monotonic_ms >= last_sync_ms_ + options_.sync_interval_ms);
 }
@@ -150,6 +150,7 @@ std::optional<Task> EventLog::next_commit(LogTime now) {
   const bool seal = open_.front().builder.empty();
   if (seal && !wants_seal(now)) {
     if (wants_sync(now)) return sync_only(now);
+    // unreached: where no segment is left, a seal has begun one before
     if (can_snapshot() && next_sequence_ > 1 && index_.file(active_) != nullptr) {
       restart_compaction();
       begin_snapshot();
@@ -252,6 +253,7 @@ void EventLog::finish_commit(Commit& commit) {
     reserved_in_ = 0;
   }
   finish_compaction(commit);
+  // unreached: one commit at a time, so that it is this one's
   if (snapshot_writer_ && snapshot_sequence_ == commit.header.sequence) end_snapshot();
   CommitReceipt receipt(commit.header.sequence, commit.end_position);
   receipt.write_us = commit.took_us;
@@ -294,6 +296,7 @@ void EventLog::want_snapshot(LogTime now) {
 }
 
 bool EventLog::can_snapshot() const {
+  // unreached: asked between commits only, and the writer lives during one
   return owner_ != nullptr && snapshot_wanted_ && !snapshot_writer_ && snapshot_bytes_.empty();
 }
 

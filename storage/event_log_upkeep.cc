@@ -47,6 +47,7 @@ DiskResult<void> sync_file(Disk& disk, const std::string& name) {
 std::optional<std::string> read_event(Disk& disk, const StoreId& store, const Location& place,
                                       Position position, std::shared_ptr<Block>& block,
                                       Location& block_place) {
+  // unreached: what is wanted at once lies in one segment
   if (!block || block_place.segment != place.segment || block_place.offset != place.offset) {
     auto segment = disk.open(place.name, OpenMode::read);
     if (!segment) return std::nullopt;
@@ -126,6 +127,7 @@ EventLog::Background EventLog::make_spare(LogTime now) {
   const uint64_t whole =
       kept + options_.segment_bytes <= options_.bytes_max ? options_.segment_bytes : 0;
   const bool low = active_left() < std::max(settlement_reserve() / 2, emergency_bytes());
+  // unreached: with an emergency spare the active segment is still the one that was low
   const uint64_t small = low || spare_bytes_ > 0 ? emergency_bytes() : 0;
   const uint64_t retry = now.monotonic_ms + kSpaceRetryMs;
   if (whole == 0 && (small == 0 || spare_bytes_ >= small)) {
@@ -163,6 +165,7 @@ EventLog::Background EventLog::make_spare(LogTime now) {
 // trimmed.
 EventLog::Background EventLog::make_reserve(LogTime now) {
   const uint64_t wanted = std::min(options_.reserve_bytes, options_.bytes_max / 16);
+  // unreached: while there is no spare, space was refused or one is being made
   if (wanted == 0 || reserve_on_disk_ > 0 || space_refused_ || spare_bytes_ == 0 ||
       now.monotonic_ms < space_retry_ms_)
     return std::nullopt;
@@ -227,6 +230,7 @@ EventLog::Background EventLog::trim(LogTime now) {
   if (owner_ == nullptr) return std::nullopt;
   for (const auto& [id, file] : index_.files()) {
     if (!settled_for_good(file, now) || file.last_sequence > covered_sequence()) continue;
+    // unreached: another segment than this one goes on being compacted
     if (compaction_ && compaction_->from == id) stop_compaction();
     const bool closing = std::any_of(closing_.begin(), closing_.end(),
                                      [id = id](const auto& entry) { return entry.first == id; });
@@ -258,17 +262,19 @@ EventLog::Background EventLog::close_sealed() {
   const auto [id, file] = closing_.back();
   closing_.pop_back();
   const SegmentFile* info = index_.file(id);
+  // unreached: trim() leaves alone what is still to be closed
   const uint64_t bytes = info == nullptr ? 0 : info->bytes;
   auto result = std::make_shared<Result>();
   return background(
       [result, file = file, bytes](Disk& disk) {
-        if (bytes > 0) {
+        if (bytes > 0) {  // unreached: no segment is without its header
           if (auto done = disk.truncate(file, bytes); !done) result->error = done.error();
         }
         disk.close(file);
       },
       [this, result, id = id] {
         if (result->error) return fail("cutting a sealed segment to size", *result->error);
+        // unreached: nothing is trimmed while this runs
         if (SegmentFile* sealed = index_.file(id)) sealed->allocated_bytes = sealed->bytes;
       });
 }
@@ -300,6 +306,7 @@ EventLog::Background EventLog::scrub(LogTime now) {
 void EventLog::suspect(Position position) {
   const auto place = index_.locate(position);
   const auto batch = index_.time_of(position);
+  // unreached: one range answers both, or neither
   if (place && batch) scrub_.suspect(place->segment, *batch);
 }
 
@@ -345,14 +352,18 @@ EventLog::Background EventLog::start_compaction(LogTime now) {
   auto compaction = std::make_shared<Compaction>();
   compaction->from = *id;
   std::vector<std::pair<Position, Location>> wanted;
+  // unreached: the owner and the index agree about what is unsettled
   for (const auto& [first, end] : ranges) {
     compaction->first = first;
     compaction->end = end;
     for (const Position position : owner_->unsettled_in(first, end))
+      // unreached: it lies in the range that was asked about
       if (const auto place = index_.locate(position)) wanted.emplace_back(position, *place);
-    if (!wanted.empty()) break;  // a range with nothing unsettled costs nothing where it is
+    // A range with nothing unsettled costs nothing where it is.
+    // unreached: a segment has several ranges only where copies were copied again
+    if (!wanted.empty()) break;
   }
-  if (wanted.empty()) {
+  if (wanted.empty()) {  // unreached: likewise, the owner and the index agree
     uncompactable_.push_back(*id);
     return std::nullopt;
   }
@@ -397,6 +408,7 @@ void EventLog::feed_compaction() {
     batch.compaction_attempt = compaction_attempt_;
     ++compaction_->next;
   }
+  // unreached: where the last copy fitted there is room for this record, too
   if (compaction_->next < compaction_->copies.size() || !fits(0)) return;
   char range[16];
   put_u64(range, compaction_->first);

@@ -192,6 +192,7 @@ Outcome Recovery::read_headers() {
       disk_.drop_cache(*file);
     }
     auto size = disk_.size(*file);
+    // unreached: no simulated disk refuses this
     if (!size) return failed("measuring", segment.name, size.error());
     segment.bytes = *size;
     auto bytes = disk_.read(*file, 0, kSegmentHeaderBytes);
@@ -299,6 +300,7 @@ Outcome Recovery::scan_batches(size_t at, FileHandle file, Window& window) {
           add_gap_to(segment, offset, 0, place->header->first_position);
         const uint64_t bytes = batch_bytes(place->header->body_bytes);
         auto batch = window.at(offset, static_cast<size_t>(bytes));
+        // unreached: look() has just read it
         if (!batch) return failed("reading", segment.name, batch.error());
         fold(segment, offset, *place, *batch, row.verdict == Verdict::salvage);
         offset += bytes;
@@ -391,6 +393,7 @@ void Recovery::fold(const SegmentOnDisk& segment, uint64_t offset, const Place& 
   Position end = reading.end_position;
   if (damaged) {
     end = std::max<Position>(end, header.first_position + header.event_count);
+    // unreached: salvaged is only what a later batch follows
     if (place.later && place.later->sequence == header.sequence + 1)
       end = std::max(place.later->first_position, header.first_position);
   }
@@ -446,6 +449,7 @@ void Recovery::note_relocation(SegmentId segment, uint64_t end_offset, std::stri
   const Position first = get_u64(range, 0);
   const Position end = get_u64(range, 8);
   std::erase_if(copies_, [&](const Anchor& anchor) {
+    // unreached: a compaction would have to be given up for another within one segment
     return anchor.first_position < first || anchor.first_position >= end;
   });
   relocations_.push_back({first, end, segment, end_offset, std::exchange(copies_, {})});

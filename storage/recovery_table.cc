@@ -35,7 +35,7 @@ const int kRecoveryRows = sizeof kRecoveryTable / sizeof kRecoveryTable[0];
 
 const RecoveryRow& judge(const PlaceFacts& facts) {
   const auto agrees = [](int8_t wanted, bool fact) { return wanted < 0 || (wanted == 1) == fact; };
-  for (const RecoveryRow& row : kRecoveryTable) {
+  for (const RecoveryRow& row : kRecoveryTable) {  // unreached: one row matches, see below
     if ((row.headers & bit(facts.header)) != 0 && agrees(row.whole, facts.whole) &&
         agrees(row.later_batch, facts.later_batch) && agrees(row.continues, facts.continues))
       return row;

@@ -72,6 +72,7 @@ class Reading {
     if (!damaged_) return;
     const DamagedBatch batch = *std::exchange(damaged_, std::nullopt);
     Position end = batch.end;
+    // unreached: a batch that is missing leaves junk in its place, which is told first
     if (next && next->sequence == batch.header.sequence + 1)
       end = position_ = std::max(next->first_position, batch.header.first_position);
     piece_.gaps.push_back(
@@ -200,8 +201,9 @@ std::shared_ptr<ScrubPiece> Scrub::piece_at(const SegmentIndex& index, const Pla
   const auto behind = std::next(found);
   const SegmentFile& file = found->second;
   const bool whole = place.offset == 0;
+  const uint64_t from = whole ? kSegmentHeaderBytes : place.offset;
   auto piece = std::make_shared<ScrubPiece>();
-  piece->range = {file.id, file.name, whole ? kSegmentHeaderBytes : place.offset, file.bytes};
+  piece->range = {file.id, file.name, from, file.bytes};
   piece->bytes_max = piece_bytes_;
   piece->position = whole ? file.first_position : place.position;
   if (behind != index.files().end()) piece->end_position = behind->second.first_position;

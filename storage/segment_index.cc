@@ -251,7 +251,9 @@ bool SegmentIndex::decode(std::string_view bytes) {
     range.segment = static_cast<SegmentId>(id);
     for (; anchors > 0; --anchors) {
       Anchor anchor;
+      // unreached: so many bytes are there, see above
       if (!take_u64(bytes, anchor.first_position) || !take_u64(bytes, anchor.offset) ||
+          // unreached: likewise, they are there
           !take_u64(bytes, anchor.broker_ms) || !take_u64(bytes, anchor.wall_ms))
         return false;
       range.anchors.push_back(anchor);

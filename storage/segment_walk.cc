@@ -19,6 +19,7 @@ tl::expected<bool, OpenError> walk_segment(Disk& disk, const StoreId& store,
   if (!file) return failed("opening", range.name, file.error());
   OpenFile open(disk, *file);
   auto size = disk.size(*file);
+  // unreached: no simulated disk refuses this
   if (!size) return failed("measuring", range.name, size.error());
   Window window(disk, *file, std::min(range.end, *size));
   Sequence oldest = 0;

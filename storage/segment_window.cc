@@ -21,6 +21,7 @@ DiskResult<std::string_view> Window::at(uint64_t offset, size_t count) {
     bytes_ = std::move(*read);
     start_ = offset;
   }
+  // unreached: the file would have to shrink while it is read
   if (offset - start_ >= bytes_.size()) return std::string_view();
   return std::string_view(bytes_).substr(static_cast<size_t>(offset - start_), count);
 }

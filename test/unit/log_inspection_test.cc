@@ -3,6 +3,7 @@
 
 #include "storage/log_inspection.h"
 #include "storage/simulated_disk.h"
+#include "storage/snapshot_file.h"
 #include "storage/store.h"
 
 namespace sink::storage {
@@ -216,6 +217,54 @@ TEST_CASE("visit: damage is told where it lies, the tail as a tail") {
       CHECK(places.front().offset == at);
       CHECK(places.front().is_tail == (sequence == 5));
     }
+  }
+}
+
+TEST_CASE("verify: a snapshot whose index means nothing is damaged") {
+  StoreFixture store(3);
+  SnapshotWriter writer;
+  writer.add(kSnapshotIndex, "junk");
+  const std::string name = snapshot_name(1);
+  if (auto file = store.disk.open(name, OpenMode::create)) store.disk.close(*file);
+  store.disk.set_contents(name, std::move(writer).finish(StoreId{}, {1, 2, 0, 0, 1, 64}));
+  const auto found = verify_log(store.disk);
+  REQUIRE(found.has_value());
+  CHECK(found->snapshots_damaged == 1);
+  CHECK(found->events == 3);
+}
+
+TEST_CASE("verify: a batch that stands a second time behind the others is junk, not a batch") {
+  StoreFixture store(6);
+  store.take_snapshot();
+  const size_t first = store.offset_of(2), second = store.offset_of(3), fourth = store.offset_of(4);
+  std::string bytes = *store.disk.contents(store.segment());
+  bytes.replace(fourth, second - first, bytes.substr(first, second - first));
+  store.disk.set_contents(store.segment(), bytes);
+  const auto found = verify_log(store.disk);
+  REQUIRE(found.has_value());
+  CHECK_FALSE(found->healthy());
+  CHECK(found->events == 5);
+}
+
+TEST_CASE("verify: an event at a place of its own is an event") {
+  StoreFixture store(2);
+  auto log = store.open();
+  log->take_position();
+  log->append_event(log->take_position(), "prefix", "behind a hole", 1);
+  run_tasks(*log, store.disk, store.now);
+  const auto found = verify_log(store.disk);
+  REQUIRE(found.has_value());
+  CHECK(found->events == 3);
+}
+
+TEST_CASE("verify: any one kind of damage is enough") {
+  LogFindings findings;
+  CHECK(findings.healthy());
+  for (uint64_t LogFindings::*kind : {&LogFindings::snapshots_damaged,
+                                      &LogFindings::headers_damaged, &LogFindings::chain_breaks}) {
+    LogFindings damaged;
+    damaged.*kind = 1;
+    CHECK_FALSE(damaged.healthy());
   }
 }
 

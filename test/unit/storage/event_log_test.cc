@@ -522,3 +522,39 @@ TEST_CASE("event log: positions told and never written are not given again after
     CHECK(log.log->next_position() > last);
   }
 }
+
+TEST_CASE("event log: positions are reserved once the batch that says so is committed") {
+  OpenLog log;
+  log.append(40);
+  auto task = log.log->next_commit(log.now);
+  REQUIRE(task);
+  log.log->reserve_positions();
+  task->run(log.disk);
+  task->finish();
+  CHECK_FALSE(log.log->position_is_reserved());
+  log.commit();
+  CHECK(log.log->position_is_reserved());
+}
+
+TEST_CASE("event log: what is due in every sync mode, and what waits for a commit's end") {
+  for (const SyncMode mode : {SyncMode::always, SyncMode::interval, SyncMode::never}) {
+    LogFixture log;
+    log.options.sync = mode;
+    log.options.sync_interval_ms = 50;
+    log.options.idle_seal_ms = 10'000;
+    REQUIRE(log.open());
+    CHECK(log.log->failure() == "");
+    log.append(40);
+    log.commit();
+    const auto due = log.log->deadline_ms(log.now);
+    REQUIRE(due);
+    CHECK((*due == log.now.monotonic_ms + 50) == (mode == SyncMode::interval));
+    log.append(40);
+    const auto task = log.log->next_commit(log.now);
+    REQUIRE(task);
+    const auto during = log.log->deadline_ms(log.now);
+    CHECK((!during || *during > log.now.monotonic_ms + 50));
+    task->run(log.disk);
+    task->finish();
+  }
+}

@@ -2,8 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
+#include <string>
+
 #include "storage/batch_builder.h"
 #include "storage/batch_reader.h"
+#include "storage/damage.h"
+#include "storage/disk.h"
 #include "storage/snapshot_file.h"
 #include "storage/store_file.h"
 
@@ -213,10 +218,12 @@ TEST_CASE("format: gaps, names and the store file round trip and refuse anything
   for (const char* bad : {"", "0000001f-0000000000000abc.segmen",
                           "0000001F-0000000000000abc.segment",
                           "0000001f_0000000000000abc.segment", "x000001f-0000000000000abc.segment",
-                          "0000001f-0000000000000abg.segment", "spare"})
+                          "0000001f-0000000000000abg.segment", "spare",
+                          "0000001f-0000000000000abc.snapsho", "0000001f-000000000000 abc.segment"})
     CHECK_FALSE(parse_segment_name(bad));
   CHECK(parse_snapshot_name(snapshot_name(77)) == 77u);
   CHECK_FALSE(parse_snapshot_name("000000000000004d.snapshot.tmp"));
+  CHECK_FALSE(parse_snapshot_name("000000000000004d.snapshat"));
 
   StoreIdentity identity;
   identity.id = kStore;
@@ -263,4 +270,30 @@ TEST_CASE("format: a snapshot comes back whole or not at all, for its store only
   for (size_t n = 0; n < bytes.size(); ++n)
     CHECK_FALSE(read_snapshot(kStore, std::string_view(bytes).substr(0, n), visit));
   CHECK(seen.empty());
+}
+
+TEST_CASE("damage: a place without events is known by where it lies") {
+  const Gap known{1, 1'000, 100, 7, 7};
+  CHECK(is_known({known}, {1, 1'050, 10, 7, 7}));
+  for (const Gap& other : {Gap{1, 100, 10, 7, 7}, Gap{1, 1'100, 10, 7, 7}, Gap{2, 1'050, 10, 7, 7}})
+    CHECK_FALSE(is_known({known}, other));
+}
+
+TEST_CASE("disk faults: each has words of its own") {
+  std::set<std::string> words;
+  for (int fault = 0; fault <= static_cast<int>(DiskFault::io) + 1; ++fault)  // the last is none
+    words.insert(to_string(static_cast<DiskFault>(fault)));
+  CHECK(words.size() == static_cast<size_t>(DiskFault::io) + 2);
+}
+
+TEST_CASE("format: a batch that claims to be larger than any is none") {
+  BatchHeader header;
+  header.segment_id = 3;
+  char bytes[kBatchHeaderBytes];
+  for (const uint32_t body : {kBatchBytesMax, kBatchBytesMax + 1}) {
+    header.body_bytes = body;
+    encode_batch_header(kStore, header, bytes);
+    CHECK(decode_batch_header(kStore, 3, {bytes, sizeof bytes}).has_value() ==
+          (body == kBatchBytesMax));
+  }
 }

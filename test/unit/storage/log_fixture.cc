@@ -230,6 +230,12 @@ uint64_t LogFixture::unreadable() {
   return bad;
 }
 
+void LogFixture::put_file(const std::string& name, const std::string& bytes) {
+  if (auto file = disk.open(name, OpenMode::create)) disk.close(*file);
+  (void)disk.sync_directory();
+  disk.set_contents(name, bytes);
+}
+
 std::vector<std::string> LogFixture::names(const std::string& suffix) {
   std::vector<std::string> found;
   if (auto all = disk.list())

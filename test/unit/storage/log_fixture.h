@@ -94,6 +94,8 @@ class LogFixture : private LogOwner {
   // nullopt: not readable.
   std::optional<std::string> read(Position position);
   std::vector<std::string> names(const std::string& suffix);
+  // Makes it, or gives it other contents; on the medium at once.
+  void put_file(const std::string& name, const std::string& bytes);
   std::string describe_mismatch;  // why the last open() disagreed with the model; empty: it agreed
 
  private:

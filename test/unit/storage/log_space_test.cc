@@ -398,3 +398,133 @@ TEST_CASE("log space: no snapshot counts twice") {
   log.idle();
   CHECK(log.names(".snapshot").size() == 2);
 }
+
+TEST_CASE("log space: what is kept for replay goes before a publisher is refused") {
+  LogFixture log;
+  log.options.retain_ms = 3'600'000;
+  log.options.bytes_max = 64 * 1'024;
+  REQUIRE(log.open());
+  for (int i = 0; i < 400; ++i) {
+    if (log.append(700) == 0) log.idle();
+    log.settle_all();
+    log.run();
+    if (i % 10 == 0) log.tick(2'500);
+  }
+  CHECK(log.log->counters().segments_removed > 10);
+  CHECK(log.append(700) != 0);
+  log.run();
+  REQUIRE(log.reopen());
+  expect_whole(log);
+}
+
+TEST_CASE("log space: without a reserve wished for there is none") {
+  LogFixture log;
+  log.options.reserve_bytes = 0;
+  REQUIRE(log.open());
+  log.append(700);
+  log.idle();
+  CHECK(log.disk.contents("reserve") == nullptr);
+}
+
+TEST_CASE("log space: retained segments are compacted once their time is over") {
+  LogFixture log;
+  log.options.retain_ms = 600'000;
+  REQUIRE(log.open());
+  for (int i = 0; i < 40; ++i) {
+    log.append(700);
+    log.run();
+  }
+  log.settle_all_but(40);
+  log.idle();
+  CHECK(log.log->counters().segments_compacted == 0);
+  CHECK(log.log->deadline_ms(log.now).value_or(UINT64_MAX) > log.now.monotonic_ms + 2'000);
+  log.settle_all_but(20);
+  log.append_many(40, 700);
+  log.tick(700'000);
+  log.idle(10);
+  CHECK(log.log->counters().segments_removed > 0);
+  REQUIRE(log.reopen());
+  expect_whole(log);
+}
+
+TEST_CASE("log space: an old snapshot that somebody has removed is no failure") {
+  LogFixture log;
+  REQUIRE(log.open());
+  for (int i = 0; i < 5; ++i) {
+    log.append(40);
+    log.commit();
+    log.log->request_snapshot();
+    log.commit();
+    log.background();
+    for (const std::string& name : log.names(".snapshot"))
+      if (name != log.names(".snapshot").back()) REQUIRE(log.disk.remove(name));
+  }
+  CHECK_FALSE(log.log->failed());
+}
+
+TEST_CASE("log space: a segment that somebody has removed is trimmed all the same") {
+  LogFixture log;
+  REQUIRE(log.open());
+  for (int i = 0; i < 60; ++i) {
+    log.append(700);
+    log.run();
+  }
+  REQUIRE(log.disk.remove(log.names(".segment").at(0)));
+  log.settle_all();
+  log.idle();
+  CHECK_FALSE(log.log->failed());
+  CHECK(log.names(".segment").size() <= 2);
+}
+
+TEST_CASE("log space: a segment that never held an event is not kept for replay") {
+  LogFixture log;
+  log.options.retain_ms = 3'600'000;
+  REQUIRE(log.open());
+  for (int i = 0; i < 60; ++i) {
+    log.note(std::string(700, 'n'));
+    log.run();
+  }
+  log.idle();
+  CHECK(log.names(".segment").size() <= 2);
+}
+
+TEST_CASE("log space: a segment in which something rots is not compacted, the rest of it stays") {
+  LogFixture log;
+  log.gaps_allowed = true;
+  REQUIRE(log.open());
+  for (int i = 0; i < 120; ++i) {
+    log.append(150);
+    if (i % 3 == 0) log.run();
+  }
+  log.run();
+  const std::string name = log.names(".segment").at(0);
+  const size_t at = log.disk.contents(name)->find("event 20 ");
+  REQUIRE(at != std::string::npos);
+  REQUIRE(log.disk.flip_bit(name, at * 8));
+  log.settle_all_but(20);
+  log.idle(10);
+  CHECK(log.disk.contents(name) != nullptr);
+  CHECK_FALSE(log.read(20));
+  CHECK(log.read(100));
+}
+
+TEST_CASE("log space: an emergency segment that is not needed yet is kept, not made again") {
+  LogFixture log;
+  log.options.bytes_max = 64 * 1'024;
+  REQUIRE(log.open());
+  fill(log);
+  const auto emergency = [&] {
+    const std::string* spare = log.disk.contents("spare");
+    return spare != nullptr && spare->size() < log.options.segment_bytes;
+  };
+  for (Position position = 1; position < 200 && !emergency(); position += 2) {
+    log.settle(0, position, position + 1);
+    log.run();
+    log.tick(1'100);
+  }
+  REQUIRE(emergency());
+  const uint64_t before = log.disk.operations;
+  for (int i = 0; i < 5; ++i) log.tick(1'100);
+  CHECK(emergency());
+  CHECK(log.disk.operations < before + 30);
+}

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "protocol/crc32c.h"
+#include "storage/snapshot_file.h"
 #include "test/unit/storage/log_fixture.h"
 
 using namespace sink::storage;
@@ -335,4 +336,101 @@ TEST_CASE("recovery: a power cut inside recovery changes nothing that was promis
       expect_whole(log);
     }
   }
+}
+
+TEST_CASE("recovery: of a rotten batch with holes the whole events keep their positions") {
+  LogFixture log;
+  log.gaps_allowed = true;
+  REQUIRE(log.open());
+  log.append(40);
+  const Position placed = log.append(40, 1, 5);
+  log.append(40);
+  log.commit();
+  log.append(40);
+  log.commit();
+  const std::string name = log.names(".segment").at(0);
+  const size_t first = log.disk.contents(name)->find("event 1 ");
+  REQUIRE(first != std::string::npos);
+  REQUIRE(log.reopen());
+  log.kill();
+  REQUIRE(log.disk.flip_bit(name, 8 * first));
+  REQUIRE(log.open());
+  CHECK(log.fold.unsettled[0].count(1) == 0);
+  CHECK(log.read(placed));
+  CHECK(log.read(placed + 1));
+}
+
+TEST_CASE("recovery: records and snapshots that are whole and mean nothing are passed over") {
+  LogFixture log;
+  log.gaps_allowed = true;
+  REQUIRE(log.open());
+  log.append_many(3);
+  log.log->append(RecordKind::gap, "junk");
+  log.log->append(RecordKind::relocated_range, "junk");
+  log.log->append(RecordKind::reserved_positions, "junk");
+  const Gap gap{1, 64, 8, 900, 901};
+  for (int i = 0; i < 2; ++i) log.log->append(RecordKind::gap, encode_gap(gap));
+  log.commit();
+  log.kill();
+  SnapshotWriter writer;
+  writer.add(kSnapshotIndex, "junk");
+  log.put_file(snapshot_name(99),
+               std::move(writer).finish(log.identity.id, {99, 500, 0, 0, 1, 64}));
+  REQUIRE(log.open());
+  CHECK(log.report.snapshots_damaged == 1);
+  CHECK(log.fold.unsettled[0].size() == 3);
+  CHECK(log.log->gaps() == std::vector<Gap>{gap});
+}
+
+TEST_CASE("recovery: a snapshot's gap and reservation that mean nothing are passed over") {
+  LogFixture log;
+  log.gaps_allowed = true;
+  REQUIRE(log.open());
+  log.kill();
+  SnapshotWriter writer;
+  writer.add(kSnapshotIndex, SegmentIndex().encode());
+  writer.add(kSnapshotGap, "junk");
+  writer.add(kSnapshotReserved, "junk");
+  log.put_file(snapshot_name(9),
+               std::move(writer).finish(log.identity.id, {9, 500, 0, 0, 1, 64}));
+  REQUIRE(log.open());
+  CHECK(log.log->gaps().empty());
+  CHECK(log.log->next_position() == 500);
+}
+
+TEST_CASE("recovery: a placed event too short for its place is damage, its neighbours are kept") {
+  LogFixture log;
+  log.gaps_allowed = true;
+  REQUIRE(log.open());
+  log.append(40);
+  log.log->append(RecordKind::placed_event, "short");
+  log.append(40);
+  log.commit();
+  log.append(40);
+  log.commit();
+  REQUIRE(log.reopen());
+  for (const Position position : {1, 2, 3}) CHECK(log.read(position));
+}
+
+TEST_CASE("recovery: all settled, a segment stays when a half-made one behind it was removed") {
+  LogFixture log;
+  REQUIRE(log.open());
+  log.append_many(3);
+  log.settle_all();
+  log.run();
+  log.kill();
+  log.put_file(segment_name(2, 100), std::string(1'000, '\0'));
+  REQUIRE(log.open());
+  log.run();
+  CHECK(log.names(".segment").size() == 1);
+  for (int i = 0; i < 3; ++i) {
+    log.log->request_snapshot();
+    log.idle(2);
+  }
+  CHECK_FALSE(log.log->failed());
+  const Position position = log.append(40);
+  log.run();
+  REQUIRE(log.reopen());
+  expect_whole(log);
+  CHECK(log.fold.unsettled[0] == std::set<Position>{position});
 }

@@ -220,3 +220,81 @@ TEST_CASE("scrub: an idle daemon is woken every few seconds at most, whatever it
   CHECK(pieces <= kDayMs / Scrub::kPauseMinMs);
   CHECK(bytes >= large.bytes());
 }
+
+TEST_CASE("scrub: segments larger than a piece are read piece by piece, damage at the seams too") {
+  for (const bool rotten : {false, true}) {
+    LogFixture log;
+    log.options.segment_bytes = 8u << 20;
+    log.options.bytes_max = 64u << 20;
+    log.gaps_allowed = true;
+    REQUIRE(log.open());
+    for (int i = 0; i < 200; ++i) {
+      log.append(60'000);
+      log.run();
+    }
+    const SegmentFile file = segment(log, 0);
+    uint64_t headers = 0;
+    for (uint64_t at = kSegmentHeaderBytes; rotten && at + kBatchHeaderBytes < file.bytes;
+         at += kBatchAlignment) {
+      const std::string_view bytes = std::string_view(*log.disk.contents(file.name)).substr(at);
+      if (!looks_like_batch(bytes) || ++headers % 2 == 0) continue;
+      REQUIRE(log.disk.flip_bit(file.name, (at + 20) * 8));
+    }
+    pass(log, 2 * kDayMs);
+    CHECK(log.log->counters().scrubbed_bytes >= file.bytes);
+    CHECK(log.log->gaps().empty() != rotten);
+    if (rotten) CHECK(log.log->gaps().size() > 30);
+    CHECK_FALSE(log.log->failed());
+  }
+}
+
+TEST_CASE("scrub: a snapshot that cannot be read gets a successor") {
+  for (const auto refused : {SimulatedDisk::Operation::open, SimulatedDisk::Operation::read}) {
+    LogFixture log;
+    fill(log);
+    const auto files = log.names(".snapshot");
+    REQUIRE_FALSE(files.empty());
+    const uint64_t before = log.log->counters().snapshots;
+    log.disk.fault = [&](SimulatedDisk::Operation operation,
+                         const std::string& file) -> std::optional<DiskError> {
+      if (operation != refused || file != files.back()) return std::nullopt;
+      return DiskError{DiskFault::io, 5};
+    };
+    pass(log, kDayMs);
+    CHECK(log.log->counters().snapshots > before);
+    CHECK(log.log->counters().scrub_damage >= 1);
+    CHECK_FALSE(log.log->failed());
+  }
+}
+
+TEST_CASE("scrub: suspects come first, each once, not too many, and only where they still are") {
+  SegmentIndex index;
+  LogTime now{1'000'000, 1'700'000'000'000};
+  Scrub scrub(now);
+  now.monotonic_ms = scrub.due_ms();
+  CHECK(scrub.next(index, {}, now) == nullptr);  // nothing to read
+  for (SegmentId id = 1; id <= 2; ++id)
+    index.add_file({id, segment_name(id, id), id, 64u << 20, 64u << 20, id, 0, 0, 0, true});
+  scrub.suspect(7, {1, 64, 0, 0});  // trimmed meanwhile
+  for (int i = 0; i < 2; ++i) {
+    scrub.suspect(1, {1, 64, 0, 0});
+    scrub.suspect(2, {1, 64, 0, 0});
+    scrub.suspect(2, {9, 4'096, 0, 0});
+  }
+  CHECK(scrub.due_ms() == 0);
+  for (const auto& [segment, offset] : {std::pair{2u, 4'096u}, std::pair{2u, 64u},
+                                        std::pair{1u, 64u}}) {
+    const auto piece = scrub.next(index, {}, now);
+    REQUIRE(piece);
+    CHECK(piece->suspected);
+    CHECK(piece->range.segment == segment);
+    CHECK(piece->range.from == offset);
+    scrub.finish(*piece);
+  }
+  CHECK(scrub.next(index, {}, now) == nullptr);
+  CHECK(scrub.due_ms() > 0);
+  for (uint64_t i = 1; i <= 100; ++i) scrub.suspect(1, {i, 64 * i, 0, 0});
+  uint64_t pieces = 0;
+  for (; scrub.due_ms() == 0; ++pieces) REQUIRE(scrub.next(index, {}, now));
+  CHECK(pieces == 64);
+}

@@ -161,3 +161,41 @@ TEST_CASE("segment index: what lies behind a cut is known by its positions") {
   const auto [none, none_end] = f.index.positions_behind(1, f.index.file(1)->bytes);
   CHECK(none == none_end);
 }
+
+TEST_CASE("segment index: a range that moves in part leaves what was before and behind it") {
+  IndexFixture f;
+  f.add_file(1);
+  for (int i = 0; i < 3; ++i) f.add_batch(1);
+  f.add_file(2);
+  f.add_batch(2);
+  f.index.relocate({15, 15, 2, 99'000, {{15, 90'000, 0, 0}}});  // of nothing
+  CHECK(f.index.locate(15)->segment == 1);
+  f.index.relocate({13, 23, 2, 99'000, {{14, 90'000, 0, 0}}});
+  CHECK(f.index.locate(12)->segment == 1);
+  CHECK(f.index.locate(13)->segment == 2);
+  CHECK(f.index.locate(13)->offset == 90'000);  // where its copies begin
+  CHECK(f.index.locate(22)->segment == 2);
+  CHECK(f.index.locate(23)->segment == 1);
+  const auto [first, end] = f.index.positions_behind(2, kSegmentHeaderBytes);
+  CHECK(first == 13);
+  CHECK(end == 41);
+}
+
+TEST_CASE("segment index: ranges of nothing, or of a file that it does not know, lead nowhere") {
+  const auto bytes = [](Position first, Position end, uint64_t anchors) {
+    std::string out;
+    for (const uint64_t number : {uint64_t{0}, uint64_t{1}, first, end, uint64_t{9},
+                                  uint64_t{5'000}, anchors, uint64_t{5}, uint64_t{64}, uint64_t{0},
+                                  uint64_t{0}}) {
+      char eight[8];
+      put_u64(eight, number);
+      out.append(eight, 8);
+    }
+    return anchors == 0 ? out.substr(0, out.size() - 32) : out;
+  };
+  SegmentIndex index;
+  CHECK_FALSE(index.decode(bytes(5, 5, 1)));
+  CHECK_FALSE(index.decode(bytes(5, 8, 0)));
+  REQUIRE(index.decode(bytes(5, 8, 1)));
+  CHECK_FALSE(index.locate(6));
+}

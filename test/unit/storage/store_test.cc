@@ -167,3 +167,35 @@ TEST_CASE("store: an id is never used again for a segment, even if all segments 
   CHECK(log.fold.unsettled[0].count(position) == 1);
   CHECK(log.read(position));
 }
+
+TEST_CASE("store: after all segments are gone a snapshot begins the next one") {
+  LogFixture log;
+  log.gaps_allowed = true;
+  REQUIRE(log.open());
+  log.append_many(3);
+  log.settle_all();
+  log.run();
+  log.log->request_snapshot();
+  log.run();
+  const auto before = log.names(".segment");
+  log.kill();
+  for (const std::string& name : before) REQUIRE(log.disk.remove(name));
+  REQUIRE(log.open());
+  const uint64_t snapshots = log.log->counters().snapshots;
+  log.log->request_snapshot();
+  log.run();
+  CHECK(log.log->counters().snapshots == snapshots + 1);
+  CHECK(log.names(".segment").size() == 1);
+  CHECK(log.names(".segment") != before);
+  log.append(40);
+  log.run();
+  REQUIRE(log.reopen());
+  CHECK(log.describe_mismatch == "");
+}
+
+TEST_CASE("store: a snapshot without a file 'store' is half a store, too") {
+  LogFixture log;
+  log.put_file(snapshot_name(3), "x");
+  CHECK_FALSE(log.open());
+  CHECK(log.open_fault == OpenFault::unreadable);
+}
