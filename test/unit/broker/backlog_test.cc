@@ -66,3 +66,17 @@ TEST_CASE("backlog: as many of the first unsettled as are asked for, between two
   std::sort(between.begin(), between.end());
   CHECK(between == Positions{6, 7, 8});
 }
+
+TEST_CASE("backlog: what is under way again, waits, or stands behind it counts, each once") {
+  Backlog world;
+  world.publish(2);
+  world.backend().nack("k1/1");
+  world.advance(1'300);  // under way again
+  world.backend().nack("k2/1");
+  world.device("meter").publish("k2", 2);
+  CHECK(world.oldest() == 1);
+  CHECK(world.first(0, UINT64_MAX, 10) == Positions{1, 2, 3});
+  world.backend().ack("k1/1");
+  CHECK(world.oldest() == 2);
+  CHECK(world.first(0, UINT64_MAX, 10) == Positions{2, 3});
+}
