@@ -119,7 +119,9 @@ void read_spec(Fields& fields, SubscriptionSpec& spec) {
     fields.text(rule.machine);
     fields.choice(rule.action, NackAction::pause);
   });
-  if (!fields.complete()) fields.choice(spec.ack, AckWhen::settled);  // older records end before it
+  if (fields.complete()) return;  // the default, and every older record
+  fields.choice(spec.ack, AckWhen::settled);
+  fields.require(spec.ack != AckWhen::stored);
 }
 
 template <class T>
