@@ -255,6 +255,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   sessions_.join(peer, client,
                  "uplink, to " + peer.address + ", version " + std::to_string(uplink.version) +
                      (welcome && welcome->resumed ? ", resumed" : ""));
+  sessions_.announce(peer);  // the answers that the server has missed
 }
 
 void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,

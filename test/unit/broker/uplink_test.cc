@@ -407,6 +407,22 @@ TEST_CASE("chain: a broken link resumes: nothing that arrived is sent twice") {
   CHECK(chain.gateway.tracker("up", "uplink:cloud").unsettled() == 0);
 }
 
+TEST_CASE("chain: an answer that was lost with a link is given on the next one") {
+  Chain chain;
+  chain.gateway.hold_commits = true;
+  chain.cloud.device("backend").publish("set", 1);
+  chain.settle();
+  CHECK(chain.cloud.tracker("commands", "gw").in_flight == 1);
+  chain.cut();
+  chain.gateway.hold_commits = false;
+  chain.settle();
+  chain.advance(2'000);
+  CHECK(chain.uplink().resumed == 1);
+  CHECK(chain.gateway.device("meter").take() == "set/1");
+  CHECK(chain.cloud.tracker("commands", "gw").unsettled() == 0);
+  CHECK(chain.cloud.counters().events_redelivered == 0);
+}
+
 TEST_CASE("chain: after an outage longer than the session everything still arrives once") {
   Chain chain;
   chain.cloud.hold_commits = true;
