@@ -360,7 +360,7 @@ void Delivery::time_out(Tracker& tracker) {
     flight->late = true;
     ++core_.counters.events_timed_out;
     fail(tracker, {late.position, late.key, "", "no answer within the ack_timeout"},
-         NackAction::retry);
+         action_for_silence(tracker));
   }
   close_if_unanswered(*peer);
   wake(tracker);

@@ -147,6 +147,7 @@ class Delivery {
     ClientNumber source = 0;  // 0: not known
   };
   NackAction action_for(const Tracker& tracker, std::string_view machine) const;
+  NackAction action_for_silence(const Tracker& tracker) const;
   void fail(Tracker& tracker, Failure failure, NackAction action);
   void retry(Tracker& tracker, const Failure& failure, bool counted);
   void remember_uncounted(Tracker& tracker, const Failure& failure);

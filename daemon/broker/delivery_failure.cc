@@ -7,6 +7,8 @@ namespace sink::broker {
 namespace {
 
 constexpr uint64_t kJitterPercent = 20;
+// As an upstream says it (sink-protocol-v0.md): nothing is wrong with the event.
+constexpr std::string_view kStorageFull("\x01", 1);
 
 void remember(Mark& mark, const auto& failure) {
   mark.key = failure.key;
@@ -19,7 +21,13 @@ void remember(Mark& mark, const auto& failure) {
 NackAction Delivery::action_for(const Tracker& tracker, std::string_view machine) const {
   for (const NackRule& rule : tracker.subscription->spec.on_nack)
     if (rule.any || rule.machine == machine) return rule.action;
+  if (machine == kStorageFull && is_uplink(tracker.consumer)) return NackAction::retry_uncounted;
   return NackAction::retry;
+}
+
+// An upstream that is slow, or lets its own ACKs wait for somebody, refuses nothing.
+NackAction Delivery::action_for_silence(const Tracker& tracker) const {
+  return is_uplink(tracker.consumer) ? NackAction::retry_uncounted : NackAction::retry;
 }
 
 // The event has just left the list in flight.

@@ -44,6 +44,7 @@ class Sessions {
   // The operator's hand, and the NACK policy's.
   void quarantine(Client& client, ClientQuarantine quarantine);
   void release(Client& client);
+  bool is_quarantined(Client& client);  // releases it where its time is over
   // Records the presented instance as the client's. False: nothing has been presented. With
   // drop_backlog what waits for it below `end` is dropped.
   bool adopt(Client& client, bool drop_backlog, uint64_t& dropped, Position end = UINT64_MAX);
@@ -93,7 +94,6 @@ class Sessions {
   void respond(Peer& peer, const protocol::ConnectionResponse& response, protocol::Welcome welcome);
   void say_goodbye(Peer& peer, CloseReason reason);
   void leave(Peer& peer, bool resumable);
-  bool is_quarantined(Client& client);
   void record_client(const Client& client, bool new_history);
 
   Core& core_;

@@ -137,6 +137,11 @@ std::optional<uint64_t> Uplinks::deadline_ms() const {
 
 void Uplinks::dial(Uplink& uplink) {
   if (core_.draining || dialler_ == nullptr || core_.log.failed()) return;
+  if (sessions_.is_quarantined(client_of(uplink))) {
+    note_error(uplink, "the uplink is in quarantine");
+    uplink.due_ms = core_.now.monotonic_ms + kRetryMaxMs;
+    return;
+  }
   Upstream& server = uplink.servers[uplink.server];
   const bool only_0 = !uplink.spec.version_1 || core_.now.monotonic_ms < server.version_0_until_ms;
   uplink.version = only_0 ? protocol::kProtocolVersion0 : protocol::kProtocolVersion1;
@@ -210,6 +215,8 @@ void Uplinks::accepted(Peer& peer, ResponseCode code, uint32_t server_instance_i
   const bool is_known = known.count(peer.address) != 0;
   if (code == ResponseCode::connected) {
     if (!is_known) return fail(peer, "said \"connected\" to a gateway that it does not know");
+    if (welcome && welcome->server_instance_id != known.at(peer.address))
+      return fail(peer, "said \"connected\" under another instance id than at the first meeting");
     return connected(peer, std::move(welcome));
   }
   if (is_known) return fail(peer, "said \"hello new client\" to a gateway that it knows");

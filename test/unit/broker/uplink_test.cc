@@ -80,6 +80,9 @@ struct Scripted : World {
         acked.push_back(answer->message_id);
       } else if (std::holds_alternative<protocol::Ping>(**message)) {
         ++pings;
+        std::string pong;
+        protocol::append_pong(pong);
+        if (answers_pings) wire().send(pong);
       }
     }
     session.settle();
@@ -91,6 +94,7 @@ struct Scripted : World {
   std::vector<std::pair<uint16_t, std::string>> published;
   std::vector<uint16_t> acked;
   size_t pings = 0;
+  bool answers_pings = false;
 };
 
 // Two whole brokers, one the upstream of the other.
@@ -340,6 +344,59 @@ TEST_CASE("uplink: a refusal is shown with the server's words, and waits as long
   CHECK(world.dials.empty());
   world.advance(1);
   CHECK(world.dials.size() == 1);
+}
+
+TEST_CASE("uplink: what a server cannot store, or does not answer, never ends in quarantine") {
+  Scripted world;
+  world.answers_pings = true;
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  world.device("meter").publish("k", 1);
+  const auto nack = [&](const std::string& machine) {
+    REQUIRE_FALSE(world.published.empty());
+    std::string frames;
+    protocol::append_nack(frames, world.published.back().first, machine, "no");
+    world.published.clear();
+    world.send(frames);
+    world.advance(6'000);
+  };
+  for (int round = 0; round < 8; ++round) nack("\x01");
+  world.published.clear();
+  for (int round = 0; round < 8; ++round) world.advance(36'000);
+  CHECK(world.quarantined("up", "uplink:cloud").empty());
+  CHECK(world.tracker("up", "uplink:cloud").unsettled() == 1);
+  CHECK(world.published.size() >= 7);
+  for (int round = 0; round < 5; ++round) nack("\x07");
+  CHECK(world.quarantined("up", "uplink:cloud").size() == 1);
+}
+
+TEST_CASE("uplink: one in quarantine does not connect until it is released") {
+  Scripted world;
+  world.broker().dial_failed(world.dials.front().connection, "connection refused");
+  world.dials.clear();
+  world.broker().sessions().quarantine(world.client("uplink:cloud"), {"\x01", "not today", 1, 0});
+  world.advance(120'000);
+  CHECK(world.dials.empty());
+  CHECK(world.uplink().last_error == "eu:2020: the uplink is in quarantine");
+  world.broker().sessions().release(world.client("uplink:cloud"));
+  world.advance(30'000);
+  CHECK(world.dials.size() == 1);
+}
+
+TEST_CASE("uplink: a server that greets under another instance id gets nothing") {
+  Scripted world;
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  world.wire().drop();
+  world.advance(2'000);
+  world.accept();
+  world.device("meter").publish("k", 1);
+  protocol::Welcome welcome;
+  welcome.server_instance_id = kUpstreamId + 1;
+  const std::string body = protocol::encode_welcome(welcome);
+  world.respond({ResponseCode::connected, 0, {}, {}, body});
+  CHECK(world.published.empty());
+  CHECK(world.uplink().state == UplinkState::waiting);
 }
 
 TEST_CASE("uplink: no client may call itself an uplink") {
