@@ -302,6 +302,7 @@ void History::rot() {
   trace_.note(stage_.clock.monotonic_ms, "rot", at, name);
   rotten_ = true;
   referee_.on_rot();
+  for (const auto& publisher : publishers_) publisher->on_rot();
 }
 
 bool History::storm() {

@@ -164,7 +164,8 @@ void Publisher::settle(uint64_t place, std::optional<char> refused) {
     return;
   }
   const bool storage_full = *refused == '\x01';
-  if (!storage_full && event->second.optional) {
+  // What was stored and not yet ACKed may have rotted away: then its offset goes backwards.
+  if (!storage_full && (event->second.optional || rotten_)) {
     outbox_.erase(event);
     return;
   }

@@ -15,6 +15,7 @@ class Publisher final : public Peer {
 
   bool idle() const { return outbox_.empty(); }
   void stop_publishing() { publishing_ = false; }
+  void on_rot() { rotten_ = true; }
   void heal() override;
   void wipe() override;
 
@@ -50,6 +51,7 @@ class Publisher final : public Peer {
   uint64_t not_before_ms_ = 0;               // after a refusal
   std::string last_acked_payload_;
   bool publishing_ = true;
+  bool rotten_ = false;  // the gateway's disk
 };
 
 }  // namespace sink::simulation

@@ -56,6 +56,7 @@ Referee::Tracker& Referee::tracker(const RefereedSubscription& subscription,
                                    const std::string& consumer) {
   Tracker& found = trackers_[subscription.name + " " + consumer];
   found.subscription = &subscriptions_.at(subscription.name);
+  found.consumer = consumer;
   return found;
 }
 
@@ -274,9 +275,7 @@ void Referee::on_fenced(ConnectionId connection, bool output_left) {
   if (found == connections_.end() || found->second.fenced) return;
   found->second.fenced = true;
   settle_accounts(found->second, found->second.session.has_value());
-  if (!output_left) return;
-  for (auto& [name, to] : trackers_)
-    if (name.ends_with(" " + found->second.identity)) to.output_lost_ms = to.unseen_ms = now_ms_;
+  if (output_left) lost_output_ms_[found->second.identity] = now_ms_;
 }
 
 void Referee::on_closed(ConnectionId connection, bool output_left) {
@@ -287,10 +286,14 @@ void Referee::on_closed(ConnectionId connection, bool output_left) {
 void Referee::on_orderly_stop() {
   connections_.clear();
   parked_.clear();
-  for (auto& [name, to] : trackers_) {
-    to.in_flight.clear();
-    to.unseen_ms = now_ms_;
-  }
+  for (auto& [name, to] : trackers_) to.in_flight.clear();
+  stopped_ms_ = now_ms_;
+}
+
+// Whether a delivery of what was there since `since_ms` may have been made and never left.
+bool Referee::may_be_unseen(const std::string& consumer, uint64_t since_ms) const {
+  const auto lost = lost_output_ms_.find(consumer);
+  return lost != lost_output_ms_.end() && since_ms <= lost->second;
 }
 
 // Answers not yet written are forgotten: a window's worth of them.
@@ -505,7 +508,7 @@ void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const
   }
   if (first) {
     auto& [newest, newest_offset] = to.newest[event.key_name];
-    const bool seen_lately = !to.output_lost_ms || event.seen_ms > *to.output_lost_ms;
+    const bool seen_lately = !may_be_unseen(to.consumer, event.seen_ms);
     // What lingers is forgotten with the process; published again it may match what has come since.
     // That an event had expired may be forgotten, too.
     const bool forgetful = lingers_ || to.subscription->expire_after_ms != 0;
@@ -535,7 +538,8 @@ bool Referee::key_is_held(Tracker& to, const Event& event, Moment since, std::st
     const uint64_t expires = to.subscription->expire_after_ms;
     const bool expired = expires != 0 && now_ms_ >= events_.at(blocker).seen_ms + expires;
     // Deliveries that never left may have been attempts that failed.
-    const bool unseen = to.unseen_ms && events_.at(blocker).seen_ms <= *to.unseen_ms;
+    const uint64_t seen_ms = events_.at(blocker).seen_ms;
+    const bool unseen = may_be_unseen(to.consumer, seen_ms) || seen_ms <= stopped_ms_;
     const bool given_up = most != 0 && (unseen || to.failures[blocker] + (late ? 1 : 0) >= most);
     if (expired || given_up) {  // perhaps it is in quarantine
       at = refused.erase(at);

@@ -137,6 +137,7 @@ class Referee {
   };
   struct Tracker {
     const RefereedSubscription* subscription = nullptr;
+    std::string consumer;
     std::set<std::string> settled;         // in this life of the process
     std::set<std::string> settled_before;  // in an earlier one
     std::set<std::string> settled_late;    // perhaps: the answer may have been too late
@@ -146,8 +147,6 @@ class Referee {
     std::map<std::string, uint32_t> failures;
     // key -> index and offset of the newest first delivery
     std::map<std::string, std::pair<uint64_t, uint64_t>> newest;
-    std::optional<uint64_t> output_lost_ms;  // first deliveries may have been lost with it
-    std::optional<uint64_t> unseen_ms;       // any delivery may have been lost unseen until then
     std::set<std::string> delivered;
     std::set<std::string> answered;          // well or badly
   };
@@ -180,6 +179,7 @@ class Referee {
   std::shared_ptr<Dialogue> new_dialogue();
   void settle_accounts(Connection& with, bool parks);
   static bool is_settled(const Tracker& tracker, const std::string& name);
+  bool may_be_unseen(const std::string& consumer, uint64_t since_ms) const;
   void resolve(Tracker& tracker, const Event& event);
   void count_failure(Tracker& tracker, const Event& event, const std::string& name);
   bool timed_out(const Tracker& tracker, uint64_t since_ms) const;
@@ -195,6 +195,8 @@ class Referee {
   std::map<ConnectionId, Connection> connections_;
   // By client: the version 1 session that may be resumed.
   std::map<std::string, std::pair<protocol::SessionId, std::shared_ptr<Dialogue>>> parked_;
+  std::map<std::string, uint64_t> lost_output_ms_;  // by consumer: when output was lost last
+  uint64_t stopped_ms_ = 0;                         // when the last life ended
   std::set<std::string> known_clients_;  // welcomed
   std::set<std::string> seen_clients_;   // perhaps registered: a crash may have swallowed the welcome
   std::map<char, Refused> machines_;

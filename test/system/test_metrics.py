@@ -6,7 +6,7 @@ import time
 import unittest
 
 import sink_v0
-from daemon_fixture import SystemTest, events, subscription
+from daemon_fixture import SystemTest, events, subscription, uplink
 from sink_peer import wait_until
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -23,7 +23,7 @@ class Metrics(SystemTest):
         return {name: float(value) for name, value in rows}
 
     def test_the_document_names_exactly_what_is_there(self):
-        daemon = self.daemon(subscriptions=[subscription()])
+        daemon = self.daemon(subscriptions=[subscription()], uplinks=[uplink("127.0.0.1:1")])
         documented = re.findall(r"`((?:sinkd|process)_[a-z_]+)`", DOCUMENT.read_text())
         printed = re.findall(r"^# TYPE (\S+) ", self.text(daemon), re.M)
         self.assertEqual(sorted(documented), sorted(printed))
