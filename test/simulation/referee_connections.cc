@@ -1,0 +1,181 @@
+// The referee's view of connections: who is there, which session goes on with which, what is lost
+// with a connection, a process or an orderly stop.
+#include <algorithm>
+
+#include "test/simulation/referee.h"
+
+namespace sink::simulation {
+
+std::shared_ptr<Referee::Dialogue> Referee::new_dialogue() {
+  auto dialogue = std::make_shared<Dialogue>();
+  dialogue->number = ++dialogues_;
+  return dialogue;
+}
+
+void Referee::on_open(ConnectionId connection, const std::string& identity) {
+  connections_[connection].identity = identity;
+  connections_[connection].dialogue = new_dialogue();
+  if (!seen_clients_.insert(identity).second) return;
+  for (auto& [name, event] : events_)
+    if (!event.acked) owe(event);  // it may be accepted only now
+}
+
+void Referee::on_dial(ConnectionId connection, const std::string& identity) {
+  on_open(connection, identity);
+  connections_[connection].dialled = true;
+  connections_[connection].in = protocol::Session(protocol::Role::client);
+  connections_[connection].out = protocol::Session(protocol::Role::server);
+}
+
+void Referee::on_response(Connection& to, const protocol::ConnectionResponse& response) {
+  const bool welcome = response.code == protocol::ResponseCode::connected ||
+                       response.code == protocol::ResponseCode::hello_new_client;
+  ++(welcome ? tally_.welcomed : tally_.rejected);
+  if (welcome) on_welcome(to, response);
+}
+
+void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& response) {
+  to.out.accept();
+  known_clients_.insert(to.identity);
+  std::optional<protocol::Welcome> welcome;
+  if (to.out.version() != protocol::kProtocolVersion0) {
+    const auto decoded = protocol::decode_welcome(response.greeting);
+    if (!decoded) return violate("the welcome of " + to.identity + " cannot be read");
+    welcome = *decoded;
+    to.session = welcome->session.id;
+  }
+  if (!welcome || !welcome->resumed) return begin_anew(to);
+  if (!to.asked || to.asked->id != welcome->session.id)
+    return violate("a session of " + to.identity + " is resumed that was not asked for");
+  resume(to, *to.asked, welcome->session);
+}
+
+// The gateway is the client here, and the peer's word is the welcome.
+void Referee::on_server_response(Connection& from, const protocol::ConnectionResponse& response) {
+  if (response.code != protocol::ResponseCode::connected &&
+      response.code != protocol::ResponseCode::hello_new_client)
+    return;
+  from.in.accept();
+  from.out.accept();
+  known_clients_.insert(from.identity);
+  if (response.greeting.empty()) return begin_anew(from);
+  const auto welcome = protocol::decode_welcome(response.greeting);
+  if (!welcome) return violate("the upstream's welcome cannot be read");
+  from.session = welcome->session.id;
+  if (!welcome->resumed) return begin_anew(from);
+  resume(from, welcome->session, *from.asked);
+}
+
+void Referee::begin_anew(const Connection& with) {
+  const auto parked = parked_.find(with.identity);
+  if (parked == parked_.end()) return;
+  forget_flights(parked->second.second->number, false);
+  parked_.erase(parked);
+}
+
+// What the client has received is owed an answer and must not come again; what it has not comes
+// next. What the gateway has received of it is answered, once more if the answer was lost.
+void Referee::resume(Connection& to, const protocol::SessionPoint& of_peer,
+                     const protocol::SessionPoint& of_gateway) {
+  const auto parked = parked_.find(to.identity);
+  if (parked == parked_.end() || parked->second.first != of_peer.id)
+    return violate("a session of " + to.identity + " is resumed that was never broken");
+  ++tally_.resumed;
+  to.dialogue = std::move(parked->second.second);
+  parked_.erase(parked);
+  for (auto& [id, other] : connections_)
+    if (&other != &to && other.dialogue == to.dialogue) other.dialogue = new_dialogue();
+  Dialogue& dialogue = *to.dialogue;
+  const uint64_t arrived = of_gateway.received;
+  if (arrived > dialogue.arrivals.size() ||
+      (arrived < dialogue.arrivals.size() && !dialogue.held_back))
+    return violate("the gateway has received " + std::to_string(dialogue.arrivals.size()) + " of " +
+                   to.identity + " and says " + std::to_string(arrived));
+  for (; dialogue.arrivals.size() > arrived; dialogue.arrivals.pop_back())
+    dialogue.published.erase(dialogue.arrivals.back());
+  dialogue.sent = of_peer.received;
+  std::erase_if(dialogue.flights, [&](const auto& entry) {
+    const Flight& flight = entry.second;
+    auto& in_flight = trackers_.at(flight.tracker).in_flight;
+    const auto flown = in_flight.find(flight.event);
+    const bool ours = flown != in_flight.end() && flown->second.first == dialogue.number;
+    const bool unreceived = flight.number > of_peer.received;
+    if (ours && unreceived) in_flight.erase(flown);
+    if (ours && !unreceived) flown->second.second = now_ms_;
+    return unreceived;
+  });
+  for (auto& [id, flight] : dialogue.flights)
+    if (!flight.late) flight.since_ms = now_ms_;
+  const uint64_t missing = of_peer.sent - arrived;
+  for (size_t i = 0; i + missing < of_peer.awaited.size(); ++i) {
+    const uint16_t id = of_peer.awaited[i];
+    const auto answered = dialogue.answered.find(id);
+    if (dialogue.published.count(id) == 0 && answered != dialogue.answered.end())
+      dialogue.published[id] = answered->second;
+  }
+}
+
+// Those that have timed out have failed; while a session is parked no others do.
+void Referee::forget_flights(uint64_t dialogue, bool parks) {
+  for (auto& [name, to] : trackers_)
+    for (auto flight = to.in_flight.begin(); flight != to.in_flight.end();) {
+      const bool late = timed_out(to, flight->second.second);
+      if (flight->second.first != dialogue || (parks && !late)) {
+        ++flight;
+        continue;
+      }
+      if (late) ++to.failures[flight->first];
+      flight = to.in_flight.erase(flight);
+    }
+}
+
+// A session that ends in any other way than the gateway thinks is told by its next welcome.
+void Referee::settle_accounts(Connection& with, bool parks) {
+  forget_flights(with.dialogue->number, parks);
+  if (parks) {
+    for (auto& [id, flight] : with.dialogue->flights)
+      flight.late = timed_out(trackers_.at(flight.tracker), flight.since_ms);
+    parked_[with.identity] = {*with.session, with.dialogue};
+  } else {
+    with.dialogue->flights.clear();
+  }
+}
+
+void Referee::on_fenced(ConnectionId connection, bool output_left) {
+  const auto found = connections_.find(connection);
+  if (found == connections_.end() || found->second.fenced) return;
+  found->second.fenced = true;
+  settle_accounts(found->second, found->second.session.has_value());
+  if (output_left) lost_output_ms_[found->second.identity] = now_ms_;
+}
+
+void Referee::on_closed(ConnectionId connection, bool output_left) {
+  on_fenced(connection, output_left);
+  connections_.erase(connection);
+}
+
+void Referee::on_orderly_stop() {
+  connections_.clear();
+  parked_.clear();
+  for (auto& [name, to] : trackers_) to.in_flight.clear();
+  stopped_ms_ = now_ms_;
+}
+
+// Whether a delivery of what was there since `since_ms` may have been made and never left.
+bool Referee::may_be_unseen(const std::string& consumer, uint64_t since_ms) const {
+  const auto lost = lost_output_ms_.find(consumer);
+  return lost != lost_output_ms_.end() && since_ms <= lost->second;
+}
+
+// Answers not yet written are forgotten: a window's worth of them.
+void Referee::on_process_death() {
+  ++deaths_;
+  on_orderly_stop();
+  for (auto& [name, to] : trackers_) {
+    to.refused.clear();
+    to.settled_before.insert(to.settled.begin(), to.settled.end());
+    to.settled.clear();
+  }
+}
+
+}  // namespace sink::simulation
