@@ -84,10 +84,7 @@ void Intake::take(Peer& peer, const protocol::EventView& event, protocol::Bytes 
   ++core_.counters.events_received;
   if (core_.log.failed()) return;  // no answer: unknown, the publisher sends it again (P3, P6)
   if (!protocol::event_fits(payload.size())) return refuse(peer, target, Refusal::too_large);
-  // Behind an upstream stand many sources, whose keys and offsets may meet.
-  const bool many_sources = peer.uplink != nullptr;
-  switch (many_sources ? OffsetVerdict::fresh
-                       : client.progress.check(event.event_type_id, event.key, event.offset)) {
+  switch (client.progress.check(event.event_type_id, event.key, event.offset)) {
     case OffsetVerdict::duplicate:
       ++core_.counters.events_duplicate;
       return ack_again(client, event, target);
@@ -151,6 +148,7 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
     core_.log.append_event(position, prefix_, payload, static_cast<uint32_t>(matched.size()));
     acks_.push_back({core_.log.open_sequence(), target, position});
   }
+  // Behind an upstream stand many sources, whose keys and offsets may meet: nothing is remembered.
   if (peer.uplink == nullptr)
     client.progress.record(event.event_type_id, event.key, event.offset,
                            core_.settings.keys_per_client);

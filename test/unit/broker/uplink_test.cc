@@ -15,7 +15,7 @@ constexpr uint32_t kUpstreamId = 0x0c10'0d01;
 // A gateway whose upstream is written out by hand, frame by frame.
 struct Scripted : World {
   explicit Scripted(std::vector<std::string> servers = {"eu:2020"}) {
-    subscribe("up", "uplink:cloud").sources = {"meter*"};
+    subscribe("up", "uplink:cloud");
     subscribe("down", "backend").sources = {"uplink:cloud"};
     uplinks.push_back({"cloud", std::move(servers)});
     wire().on_raw_bytes = [this](protocol::Bytes bytes) { read(bytes); };
