@@ -144,6 +144,7 @@ Referee::Event* Referee::find(const std::string& source, const protocol::EventVi
 
 void Referee::on_publish(Connection& from, const protocol::Publish& publish, bool held_back) {
   Dialogue& dialogue = *from.dialogue;
+  from.reuses_ids |= dialogue.published.count(publish.message_id) != 0;
   dialogue.published[publish.message_id] = {{on_event(from, publish.event)}, false};
   dialogue.arrivals.push_back(publish.message_id);
   dialogue.held_back |= held_back;
@@ -190,6 +191,7 @@ std::string Referee::on_event(Connection& from, const protocol::EventView& conte
 void Referee::on_publish_answer(Connection& to, uint16_t id, const protocol::Nack* nack) {
   auto& published = to.dialogue->published;
   const auto found = published.find(id);
+  if (to.reuses_ids) return;
   if (found == published.end())
     return violate("an answer to a message id that " + to.identity + " has not sent");
   const Publication& publication = found->second;

@@ -125,6 +125,7 @@ class Referee {
     protocol::Session in{protocol::Role::server};
     protocol::Session out{protocol::Role::client};
     bool dialled = false;  // `in` and `out` have each other's roles
+    bool reuses_ids = false;  // while they are live: nobody knows what is answered then
     bool hostile = false;  // broke the protocol: nothing it says counts any more
     bool fenced = false;
     std::shared_ptr<Dialogue> dialogue;
