@@ -33,7 +33,7 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
       listener_(&listener),
       durable_{{},
                PublishQueue({options_.queue_events, options_.queue_bytes}),
-               Backoff(options_.backoff),
+               protocol::Backoff(options_.backoff),
                {},
                {}} {
   uv_timer_init(loop_, &timer_);  // neither init can fail

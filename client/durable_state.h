@@ -5,10 +5,10 @@
 
 #include <cstdint>
 
-#include "client/backoff.h"
 #include "client/identity.h"
 #include "client/publish_queue.h"
 #include "client/session_memory.h"
+#include "protocol/backoff.h"
 
 namespace sink::client {
 
@@ -33,7 +33,7 @@ struct Counters {
 struct DurableState {
   Identity identity;
   PublishQueue queue;
-  Backoff backoff;  // told of attempts and connections by whoever makes the links
+  protocol::Backoff backoff;  // told of attempts and connections by whoever makes the links
   Counters counters;
   SessionMemory session;
 };

@@ -15,10 +15,6 @@ std::string describe(const protocol::Violation& violation) {
                                             : protocol::to_string(violation.error));
 }
 
-bool is_refusal(ResponseCode code) {
-  return code != ResponseCode::connected && code != ResponseCode::hello_new_client;
-}
-
 }  // namespace
 
 Link::Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms)
@@ -106,7 +102,7 @@ std::optional<LinkEvent> Link::on_message(const protocol::ConnectionResponse& re
       response.code == ResponseCode::unsupported_protocol_version && response.greeting.empty();
   if (session_.version() != protocol::kProtocolVersion0 && !refused_by_version_0)
     return on_welcome(response);
-  if (is_refusal(response.code)) {
+  if (protocol::is_refusal(response.code)) {
     end();
     return LinkRefused{response.code, response.machine, response.human};
   }
@@ -117,7 +113,7 @@ std::optional<LinkEvent> Link::on_welcome(const protocol::ConnectionResponse& re
   auto welcome = protocol::decode_welcome(response.greeting);
   if (!welcome) return fail("the server broke the protocol: its welcome cannot be read");
   welcome_ = std::move(*welcome);
-  if (is_refusal(response.code)) {
+  if (protocol::is_refusal(response.code)) {
     end();
     return LinkRefused{response.code, welcome_->machine, welcome_->human, welcome_->retry_after_ms};
   }

@@ -7,9 +7,9 @@
 #include <optional>
 #include <string>
 
-#include "client/backoff.h"
 #include "client/link.h"
 #include "client/outbox.h"
+#include "protocol/backoff.h"
 #include "protocol/endpoint.h"
 
 namespace sink::tls {
@@ -37,7 +37,7 @@ struct Options {
   uint64_t keepalive_ms = protocol::kKeepaliveMs;
   uint64_t connect_timeout_ms = 30'000;  // from the name lookup to the end of the handshake
   std::shared_ptr<Outbox> outbox;  // keeps what is published over a loss of power; null: nothing
-  BackoffOptions backoff;
+  protocol::BackoffOptions backoff;
   uint8_t protocol_version = 1;  // asked for; a server that only speaks 0 is asked for that
 };
 

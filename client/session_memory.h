@@ -36,24 +36,14 @@ struct SessionMemory {
   // What the next CONNECTION REQUEST says of it; nullopt: a new session is asked for.
   std::optional<protocol::SessionPoint> point() {
     if (!id || !answers.complete()) return std::nullopt;
-    protocol::SessionPoint point{*id, received.count, received.checksum, sent.count, {}};
-    std::vector<std::pair<uint64_t, uint16_t>> awaited;
-    window.for_each([&](uint16_t message_id, const InFlight& message) {
-      awaited.emplace_back(message.mark.number, message_id);
-    });
-    std::sort(awaited.begin(), awaited.end());
-    for (const auto& [number, message_id] : awaited) point.awaited.push_back(message_id);
-    return point;
+    return protocol::SessionPoint{*id, received.count, received.checksum, sent.count,
+                                  protocol::awaited_in(window)};
   }
 
   // What the server says of our publishes, judged as it has judged what we said.
   std::optional<protocol::NewSessionReason> judge(const protocol::SessionPoint& theirs) {
-    protocol::SenderFacts facts{sent, answered_max, std::nullopt};
-    window.for_each([&](uint16_t, const InFlight& message) {
-      if (message.mark.number == theirs.received + 1)
-        facts.checksum_at = message.mark.checksum_before;
-    });
-    return protocol::judge_resumption(theirs, facts);
+    return protocol::judge_resumption(
+        theirs, protocol::sender_facts(window, sent, answered_max, theirs.received));
   }
 
   // Takes what the server has not received out of the window, to be sent next.

@@ -46,6 +46,10 @@ enum class ResponseCode : uint8_t {
   unsupported_application_version = 5,
 };
 const char* to_string(ResponseCode code);
+// The connection is not accepted, and closes.
+inline bool is_refusal(ResponseCode code) {
+  return code != ResponseCode::connected && code != ResponseCode::hello_new_client;
+}
 
 // All views below live as long as the decoded frame.
 struct ConnectionRequest {

@@ -28,17 +28,18 @@ std::vector<EventName> collect(const Engine& engine, const admin::Command& comma
                                const Place& after, size_t limit) {
   std::vector<EventName> names;
   const auto& trackers = engine.core().state.trackers;
-  for (size_t id = after.major; id < trackers.size() && names.size() < limit; ++id) {
-    if (!trackers[id] || !matches(command, *trackers[id])) continue;
-    const Tracker& tracker = *trackers[id];
+  for (auto at = trackers.from(static_cast<broker::TrackerId>(after.major));
+       at != trackers.end() && names.size() < limit; ++at) {
+    const Tracker& tracker = *at;
+    if (!matches(command, tracker)) continue;
     if (command.position) {
-      const bool behind = id != after.major || *command.position > after.minor;
+      const bool behind = tracker.id != after.major || *command.position > after.minor;
       if (behind && tracker.quarantined.find(*command.position) != nullptr)
         names.push_back({tracker.id, *command.position});
       continue;
     }
     auto event = tracker.quarantined.begin();
-    if (id == after.major) event = tracker.quarantined.lower_bound(after.minor + 1);
+    if (tracker.id == after.major) event = tracker.quarantined.lower_bound(after.minor + 1);
     for (; event != tracker.quarantined.end() && names.size() < limit; ++event)
       names.push_back({tracker.id, event->first});
   }

@@ -96,10 +96,9 @@ admin::Status status_of(broker::Broker& broker, const HostFacts& facts,
   status.clients_mismatch = clients.in(admin::ClientState::mismatch);
   status.subscriptions = core.state.subscriptions.size();
   status.events = event_counts(core.counters);
-  for (const auto& tracker : core.state.trackers) {
-    if (!tracker) continue;
-    status.backlog += tracker->unsettled();
-    status.events.quarantined += tracker->quarantined.size();
+  for (const broker::Tracker& tracker : core.state.trackers) {
+    status.backlog += tracker.unsettled();
+    status.events.quarantined += tracker.quarantined.size();
   }
   status.store = store_status(broker);
   for (const auto& [key, alarm] : core.alarms) {
@@ -275,12 +274,14 @@ admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink
       row.in_flight += tracker->in_flight;
     }
   }
-  const auto& known = core.state.upstreams[uplink.spec.name].instance_ids;
+  const auto memory = core.state.upstreams.find(uplink.spec.name);
   for (const broker::Upstream& server : uplink.servers) {
     admin::UplinkServer& each = row.servers.emplace_back();
     each.address = server.address;
     each.version_0 = core.now.monotonic_ms < server.version_0_until_ms;
     each.stopped_because = server.stopped_because;
+    if (memory == core.state.upstreams.end()) continue;
+    const auto& known = memory->second.instance_ids;
     if (const auto id = known.find(server.address); id != known.end())
       each.instance_id = id->second;
   }

@@ -27,12 +27,11 @@ Broker::~Broker() { core_.log.set_owner(nullptr); }
 
 std::vector<std::string> Broker::start(const std::vector<SubscriptionSpec>& specs, Time now) {
   core_.now = now;
-  for (const auto& tracker : core_.state.trackers) {
-    if (!tracker) continue;
-    tracker->pending.for_each_run([&](Position first, Position end) {
+  for (Tracker& tracker : core_.state.trackers) {
+    tracker.pending.for_each_run([&](Position first, Position end) {
       core_.log.add_unsettled_run(first, end);
     });
-    for (const auto& [position, event] : tracker->quarantined)
+    for (const auto& [position, event] : tracker.quarantined)
       core_.log.add_unsettled(position, 1);
   }
   catalog_.rebuild();
@@ -203,8 +202,8 @@ void Broker::write_snapshot(storage::SnapshotWriter& writer) {
 
 std::vector<Position> Broker::unsettled_in(Position first, Position end) {
   std::vector<Position> all;
-  for (const auto& tracker : core_.state.trackers)
-    if (tracker) delivery_.collect_unsettled(*tracker, first, end, all);
+  for (Tracker& tracker : core_.state.trackers)
+    delivery_.collect_unsettled(tracker, first, end, all);
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;

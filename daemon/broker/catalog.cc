@@ -136,9 +136,9 @@ void Catalog::make_trackers(Subscription& subscription) {
 
 Tracker& Catalog::make_tracker(Subscription& subscription, const std::string& consumer) {
   auto& trackers = core_.state.trackers;
-  trackers.push_back(std::make_unique<Tracker>());
-  Tracker& tracker = *trackers.back();
-  tracker.id = static_cast<TrackerId>(trackers.size() - 1);
+  const TrackerId id = trackers.next();
+  Tracker& tracker = trackers.put(id, std::make_unique<Tracker>());
+  tracker.id = id;
   tracker.subscription = &subscription;
   tracker.consumer = consumer;
   subscription.trackers.push_back(&tracker);
@@ -202,7 +202,7 @@ void Catalog::remove_tracker(Tracker& tracker) {
   std::erase(tracker.subscription->trackers, &tracker);
   if (tracker.client != nullptr) std::erase(tracker.client->trackers, &tracker);
   std::erase_if(orphans_, [&](const auto& orphan) { return orphan.second == tracker.id; });
-  core_.state.trackers[tracker.id].reset();
+  core_.state.trackers.erase(tracker.id);
 }
 
 void Catalog::sweep() {
@@ -240,10 +240,9 @@ void Catalog::refresh() {
 }
 
 void Catalog::rebuild() {
-  for (auto& tracker : core_.state.trackers) {
-    if (!tracker) continue;
-    link(*tracker);
-    delivery_.restore(*tracker);
+  for (Tracker& tracker : core_.state.trackers) {
+    link(tracker);
+    delivery_.restore(tracker);
   }
   // A crash may have come between a subscription's or client's record and those of its trackers.
   for (auto& [id, subscription] : core_.state.subscriptions)

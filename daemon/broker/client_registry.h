@@ -2,13 +2,13 @@
 // Invariant: a number is never reused; at most clients_max are known.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "daemon/broker/client.h"
+#include "daemon/broker/numbered.h"
 
 namespace sink::broker {
 
@@ -24,18 +24,17 @@ class ClientRegistry {
   // In order of client number.
   template <class Visit>
   void for_each(Visit&& visit) {
-    for (auto& client : clients_)
-      if (client) visit(*client);
+    for (Client& client : clients_) visit(client);
   }
   // Client ids above `after` in alphabetical order, for paging.
   std::vector<Client*> page(std::string_view after, size_t limit);
 
-  ClientNumber next_number() const { return static_cast<ClientNumber>(clients_.size()); }
-  // Numbers below are used up, even where the client was forgotten since.
-  void reserve_numbers(ClientNumber next);
+  ClientNumber next_number() const { return clients_.next(); }
+  // It is not given out again, even where the client was forgotten since.
+  void use_up(ClientNumber number) { clients_.use_up(number); }
 
  private:
-  std::vector<std::unique_ptr<Client>> clients_{1};  // by number; 0 is nobody
+  Numbered<Client> clients_;
   std::unordered_map<std::string_view, Client*> by_id_;  // views into Client::client_id
 };
 

@@ -15,6 +15,7 @@
 #include "daemon/broker/client_registry.h"
 #include "daemon/broker/counters.h"
 #include "daemon/broker/latency_histogram.h"
+#include "daemon/broker/numbered.h"
 #include "daemon/broker/peers.h"
 #include "daemon/broker/router.h"
 #include "daemon/broker/timers.h"
@@ -94,12 +95,12 @@ struct Time {
 struct State {
   ClientRegistry clients;
   std::map<SubscriptionId, std::unique_ptr<Subscription>> subscriptions;
-  std::vector<std::unique_ptr<Tracker>> trackers{1};  // by id; 0 is none
+  Numbered<Tracker> trackers;
   SubscriptionId next_subscription = 1;
   std::map<std::string, UpstreamMemory> upstreams;    // by the uplink's name
   std::vector<Subscription*> routable;                // rebuilt from subscriptions
 
-  Tracker* tracker(TrackerId id) { return id < trackers.size() ? trackers[id].get() : nullptr; }
+  Tracker* tracker(TrackerId id) { return trackers.find(id); }
   Subscription* find_subscription(std::string_view name);
 };
 

@@ -399,7 +399,7 @@ void Delivery::settle(Tracker& tracker, Position position, Settled how) {
     ++tracker.unsynced;
     queue_settlement(tracker);
   }
-  if (on_done) on_done(position, tracker.id);
+  on_done(position, tracker.id);
   resolve(tracker, position);
 }
 

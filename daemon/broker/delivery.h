@@ -88,8 +88,8 @@ class Delivery {
   std::vector<Position> first_unsettled(Tracker& tracker, Position from, Position end,
                                         size_t count);
   std::optional<Position> oldest_unsettled(Tracker& tracker);
-  // Whether anything below `end` is neither settled nor in quarantine.
-  bool moves_below(Tracker& tracker, Position end);
+  // The oldest that is neither settled nor in quarantine.
+  std::optional<Position> oldest_moving(Tracker& tracker);
   // The record of an event that is in memory.
   std::optional<std::string_view> find_record(Position position);
   // Sets a source in quarantine (NACK policy quarantine-client); wired to Sessions.

@@ -39,11 +39,10 @@ std::vector<Position> Delivery::first_unsettled(Tracker& tracker, Position from,
   return first;
 }
 
-std::optional<Position> Delivery::oldest_unsettled(Tracker& tracker) {
+std::optional<Position> Delivery::oldest_moving(Tracker& tracker) {
   Position oldest = UINT64_MAX;
   if (!tracker.pending.empty()) oldest = tracker.pending.front();
   if (!tracker.ready.empty()) oldest = std::min(oldest, tracker.ready.begin()->first);
-  if (!tracker.quarantined.empty()) oldest = std::min(oldest, tracker.quarantined.begin()->first);
   if (tracker.waiting > 0)
     for (const auto& [position, mark] : tracker.marks)
       if (mark.waiting) oldest = std::min(oldest, position);
@@ -58,10 +57,10 @@ std::optional<Position> Delivery::oldest_unsettled(Tracker& tracker) {
   return oldest == UINT64_MAX ? std::nullopt : std::optional(oldest);
 }
 
-bool Delivery::moves_below(Tracker& tracker, Position end) {
-  if (!tracker.pending.empty() && tracker.pending.front() < end) return true;
-  const auto moving = collect_moving(tracker);
-  return std::any_of(moving.begin(), moving.end(), [end](Position at) { return at < end; });
+std::optional<Position> Delivery::oldest_unsettled(Tracker& tracker) {
+  const auto moving = oldest_moving(tracker);
+  if (tracker.quarantined.empty()) return moving;
+  return std::min(moving.value_or(UINT64_MAX), tracker.quarantined.begin()->first);
 }
 
 void Delivery::collect_unsettled(Tracker& tracker, Position first, Position end,

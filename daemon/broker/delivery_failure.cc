@@ -1,14 +1,14 @@
 // Delivery's answer to a refusal or a silence: policy, retry, held keys, quarantine.
 #include <algorithm>
 
-#include "daemon/broker/delivery.h"
+#include "daemon/broker/intake.h"
 
 namespace sink::broker {
 namespace {
 
 constexpr uint64_t kJitterPercent = 20;
-// As an upstream says it (sink-protocol-v0.md): nothing is wrong with the event.
-constexpr std::string_view kStorageFull("\x01", 1);
+// Of an upstream that is sinkd, too: nothing is wrong with the event.
+constexpr char kStorageFull = static_cast<char>(Refusal::storage_full);
 
 void remember(Mark& mark, const auto& failure) {
   mark.key = failure.key;
@@ -21,7 +21,8 @@ void remember(Mark& mark, const auto& failure) {
 NackAction Delivery::action_for(const Tracker& tracker, std::string_view machine) const {
   for (const NackRule& rule : tracker.subscription->spec.on_nack)
     if (rule.any || rule.machine == machine) return rule.action;
-  if (machine == kStorageFull && is_uplink(tracker.consumer)) return NackAction::retry_uncounted;
+  if (machine == std::string_view(&kStorageFull, 1) && is_uplink(tracker.consumer))
+    return NackAction::retry_uncounted;
   return NackAction::retry;
 }
 
@@ -236,7 +237,7 @@ void Delivery::quarantine(Tracker& tracker, const Failure& failure, bool hold) {
                    std::to_string(attempts) + " attempt(s); see sinkctl event show " +
                    std::to_string(failure.position));
   tracker.quarantined.put(failure.position, std::move(event));
-  if (on_done) on_done(failure.position, tracker.id);
+  on_done(failure.position, tracker.id);
   if (mark != tracker.marks.end()) tracker.marks.erase(mark);
   const auto held = tracker.held.find(key);
   if (hold && ordered) {

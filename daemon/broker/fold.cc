@@ -9,7 +9,7 @@ namespace sink::broker {
 namespace {
 
 // Numbers are given out one after the other. Behind a damaged piece of the log some are missing,
-// but never this many: what a record claims is not allocated for.
+// but never this many: what a record claims is not believed.
 constexpr uint64_t kNumbersSkippedMax = 1 << 24;
 
 bool plausible(uint64_t number, uint64_t next) { return number < next + kNumbersSkippedMax; }
@@ -56,8 +56,7 @@ void Fold::on_event(Position position, std::string_view payload) {
   for (const TrackerId id : decode_tracker_ids(record->tracker_bytes)) {
     Tracker* tracker = state_.tracker(id);
     if (tracker == nullptr) {  // its record is lost, or it was removed: another must not get its id
-      if (id >= state_.trackers.size() && plausible(id, state_.trackers.size()))
-        state_.trackers.resize(id + size_t{1});
+      if (plausible(id, state_.trackers.next())) state_.trackers.use_up(id);
       continue;
     }
     if (position < tracker->pending.end()) {  // a position comes once, and none goes back
@@ -70,7 +69,7 @@ void Fold::on_event(Position position, std::string_view payload) {
   Client* source = state_.clients.find(record->source);
   if (source == nullptr) {  // likewise: the next client must not pass for this one
     if (plausible(record->source, state_.clients.next_number()))
-      state_.clients.reserve_numbers(record->source + 1);
+      state_.clients.use_up(record->source);
     return;
   }
   if (!is_uplink(source->client_id))
@@ -120,7 +119,7 @@ bool Fold::client_forgotten(std::string_view payload) {
   const auto record = decode_released(payload);
   if (!record || !plausible(record->tracker, state_.clients.next_number())) return false;
   state_.clients.remove(record->tracker);
-  state_.clients.reserve_numbers(record->tracker + 1);
+  state_.clients.use_up(record->tracker);
   return true;
 }
 
@@ -174,35 +173,34 @@ bool Fold::subscription_removed(std::string_view payload) {
 void Fold::remove_subscription(SubscriptionId id) {
   const auto removed = state_.subscriptions.find(id);
   if (removed == state_.subscriptions.end()) return;
-  for (const Tracker* tracker : removed->second->trackers) state_.trackers[tracker->id].reset();
+  for (const Tracker* tracker : removed->second->trackers) state_.trackers.erase(tracker->id);
   state_.subscriptions.erase(removed);
 }
 
 bool Fold::tracker(std::string_view payload) {
   const auto record = decode_tracker(payload);
-  if (!record || record->id == 0 || !plausible(record->id, state_.trackers.size())) return false;
+  if (!record || record->id == 0 || !plausible(record->id, state_.trackers.next())) return false;
   const auto owner = state_.subscriptions.find(record->subscription);
   if (owner == state_.subscriptions.end()) return false;
-  if (record->id >= state_.trackers.size()) state_.trackers.resize(record->id + 1);
-  auto& slot = state_.trackers[record->id];
-  if (!slot) {
-    slot = std::make_unique<Tracker>();
-    slot->id = record->id;
-    slot->subscription = owner->second.get();
-    slot->consumer = record->consumer;
-    owner->second->trackers.push_back(slot.get());
+  Tracker* tracker = state_.trackers.find(record->id);
+  if (tracker == nullptr) {
+    tracker = &state_.trackers.put(record->id, std::make_unique<Tracker>());
+    tracker->id = record->id;
+    tracker->subscription = owner->second.get();
+    tracker->consumer = record->consumer;
+    owner->second->trackers.push_back(tracker);
   }
-  slot->retiring = record->retiring;
+  tracker->retiring = record->retiring;
   return true;
 }
 
 bool Fold::tracker_removed(std::string_view payload) {
   const auto record = decode_released(payload);
-  if (!record || !plausible(record->tracker, state_.trackers.size())) return false;
-  if (record->tracker >= state_.trackers.size()) state_.trackers.resize(record->tracker + 1);
-  auto& slot = state_.trackers[record->tracker];
-  if (slot) std::erase(slot->subscription->trackers, slot.get());
-  slot.reset();
+  if (!record || !plausible(record->tracker, state_.trackers.next())) return false;
+  state_.trackers.use_up(record->tracker);
+  if (Tracker* tracker = state_.trackers.find(record->tracker))
+    std::erase(tracker->subscription->trackers, tracker);
+  state_.trackers.erase(record->tracker);
   return true;
 }
 
@@ -349,15 +347,15 @@ void write_fold(State& state, const std::function<std::vector<Position>(Tracker&
                encode(SubscriptionRecord{id, subscription->origin, subscription->retiring,
                                          subscription->paused, subscription->pause_reason,
                                          subscription->spec}));
-  if (!state.trackers.back() && state.trackers.size() > 1)
-    writer.add(kinds::tracker_removed,
-               encode(ReleasedRecord{static_cast<TrackerId>(state.trackers.size() - 1), 0}));
+  const TrackerId last_tracker = state.trackers.next() - 1;
+  if (last_tracker > 0 && state.tracker(last_tracker) == nullptr)
+    writer.add(kinds::tracker_removed, encode(ReleasedRecord{last_tracker, 0}));
   for (const auto& [uplink, upstream] : state.upstreams)
     for (const auto& [server, instance_id] : upstream.instance_ids)
       writer.add(kinds::upstream,
                  encode(UpstreamRecord{uplink, server, instance_id, server == upstream.latest}));
-  for (const auto& tracker : state.trackers)
-    if (tracker) write_tracker(*tracker, collect(*tracker), writer);
+  for (Tracker& tracker : state.trackers)
+    write_tracker(tracker, collect(tracker), writer);
 }
 
 }  // namespace sink::broker

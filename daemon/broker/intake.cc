@@ -233,22 +233,22 @@ void Intake::ack_when_committed(const AckTarget& target) {
 void Intake::ack_again(const Client& client, const protocol::EventView& event,
                        const AckTarget& target) {
   std::vector<TrackerId> awaited;
-  const Position end = core_.log.next_position();
-  for (Tracker* tracker :
+  for (const Tracker* tracker :
        core_.router.route(client, event.event_type_id, event.key, core_.state.routable))
-    if (tracker->subscription->spec.ack == AckWhen::settled && delivery_.moves_below(*tracker, end))
+    if (tracker->subscription->spec.ack == AckWhen::settled &&
+        tracker->unsettled() > tracker->quarantined.size())
       awaited.push_back(tracker->id);
   if (awaited.empty()) return ack_when_committed(target);
   write_all();
-  waits_.expect_again(end, std::move(awaited), target);
+  waits_.expect_again(core_.log.next_position(), std::move(awaited), target);
 }
 
 void Intake::acknowledge_again() {
-  const auto has_below = [this](TrackerId id, Position end) {
+  const auto oldest_of = [this](TrackerId id) -> std::optional<Position> {
     Tracker* tracker = core_.state.tracker(id);
-    return tracker != nullptr && delivery_.moves_below(*tracker, end);
+    return tracker == nullptr ? std::nullopt : delivery_.oldest_moving(*tracker);
   };
-  for (const AckTarget& target : waits_.take_again(has_below)) ack_when_committed(target);
+  for (const AckTarget& target : waits_.take_again(oldest_of)) ack_when_committed(target);
 }
 
 void Intake::send_ack(const AckTarget& target) {

@@ -88,11 +88,7 @@ std::optional<protocol::NewSessionReason> Resumption::judge(Client& client, Peer
 
 protocol::SenderFacts Resumption::facts_of(Peer& parked, uint64_t received) {
   const ResumableSession& session = *parked.resumable;
-  protocol::SenderFacts facts{session.sent, session.answered_max, std::nullopt};
-  parked.window.for_each([&](uint16_t, const Flight& flight) {
-    if (flight.mark.number == received + 1) facts.checksum_at = flight.mark.checksum_before;
-  });
-  return facts;
+  return protocol::sender_facts(parked.window, session.sent, session.answered_max, received);
 }
 
 // What the other side has of `parked` goes on in `fresh`; the ids of what it has received and not
@@ -118,15 +114,8 @@ std::optional<protocol::SessionPoint> Resumption::point(const Client& client) {
   Peer* parked = core_.peers.find(client.parked);
   if (parked == nullptr || !parked->resumable->answers.complete()) return std::nullopt;
   const ResumableSession& session = *parked->resumable;
-  protocol::SessionPoint point{session.id, session.received.count, session.received.checksum,
-                               session.sent.count, {}};
-  std::vector<std::pair<uint64_t, uint16_t>> awaited;
-  parked->window.for_each([&](uint16_t id, const Flight& flight) {
-    awaited.emplace_back(flight.mark.number, id);
-  });
-  std::sort(awaited.begin(), awaited.end());
-  for (const auto& [number, id] : awaited) point.awaited.push_back(id);
-  return point;
+  return protocol::SessionPoint{session.id, session.received.count, session.received.checksum,
+                                session.sent.count, protocol::awaited_in(parked->window)};
 }
 
 bool Resumption::follow(Client& client, Peer& fresh, const protocol::Welcome& welcome) {

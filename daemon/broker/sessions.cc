@@ -248,9 +248,7 @@ void Sessions::on_request(Peer& peer, protocol::ConnectionRequest request) {
       core_.settings.application_versions.accepts(request.application_version);
   const auto decision = protocol::decide_handshake(facts, request);
   count(core_.counters, decision.code);
-  const bool rejected = decision.code != protocol::ResponseCode::connected &&
-                        decision.code != protocol::ResponseCode::hello_new_client;
-  if (rejected) return reject(peer, client, decision.code, request);
+  if (protocol::is_refusal(decision.code)) return reject(peer, client, decision.code, request);
   if (client == nullptr) client = admit_client(peer, peer.identity);
   if (client == nullptr) return;
   client->application_version = printable(request.application_version);

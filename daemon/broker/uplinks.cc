@@ -9,17 +9,11 @@ namespace sink::broker {
 namespace {
 
 constexpr uint64_t kConnectTimeoutMs = 30'000;  // from the name lookup to the end of the handshake
-constexpr uint64_t kRetryFirstMs = 1'000;
-constexpr uint64_t kRetryMaxMs = 30'000;
+constexpr uint64_t kQuarantinedRetryMs = 30'000;  // whether it has been released
 constexpr uint64_t kRefusedRetryMs = 60'000;  // version 0 does not say when to come back
-constexpr uint64_t kLastedMs = 10'000;  // a connection that lasts so long was a good one
 constexpr uint64_t kVersion0ForMs = 24 * 3'600'000;  // then version 1 is tried again
 
 using protocol::ResponseCode;
-
-bool is_refusal(ResponseCode code) {
-  return code != ResponseCode::connected && code != ResponseCode::hello_new_client;
-}
 
 }  // namespace
 
@@ -81,7 +75,8 @@ void Uplinks::use_servers(Uplink& uplink, const UplinkSpec& spec) {
   uplink.spec = spec;
   uplink.servers.clear();
   for (const std::string& address : spec.servers) uplink.servers.push_back({address, 0, {}});
-  uplink.server = uplink.failed = uplink.rounds = 0;
+  uplink.server = uplink.failed = 0;
+  uplink.backoff = {};
   const std::string& latest = core_.state.upstreams[spec.name].latest;
   for (size_t i = 0; i < spec.servers.size(); ++i)
     if (spec.servers[i] == latest) uplink.server = i;
@@ -90,10 +85,8 @@ void Uplinks::use_servers(Uplink& uplink, const UplinkSpec& spec) {
 }
 
 void Uplinks::remove(Uplink& uplink) {
-  if (Peer* peer = core_.peers.find(uplink.connection)) {
+  if (Peer* peer = core_.peers.find(uplink.connection))
     sessions_.close(*peer, CloseReason::kicked);
-    peer->uplink = nullptr;
-  }
   uplink.servers.clear();
 }
 
@@ -139,7 +132,7 @@ void Uplinks::dial(Uplink& uplink) {
   if (core_.draining || dialler_ == nullptr || core_.log.failed()) return;
   if (sessions_.is_quarantined(client_of(uplink))) {
     note_error(uplink, "the uplink is in quarantine");
-    uplink.due_ms = core_.now.monotonic_ms + kRetryMaxMs;
+    uplink.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;
     return;
   }
   Upstream& server = uplink.servers[uplink.server];
@@ -154,7 +147,7 @@ void Uplinks::dial(Uplink& uplink) {
   peer.address = server.address;
   uplink.connection = peer.id;
   uplink.state = UplinkState::dialling;
-  uplink.explained = uplink.useful = false;
+  uplink.explained = false;
   uplink.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
   dialler_->dial(peer.id, uplink.spec, server.address);
 }
@@ -203,7 +196,8 @@ void Uplinks::on_response(Peer& peer, const protocol::ConnectionResponse& respon
     if (!decoded) return fail(peer, "broke the protocol: its welcome cannot be read");
     welcome = std::move(*decoded);
   }
-  if (is_refusal(response.code)) return refused(peer, response, welcome ? &*welcome : nullptr);
+  if (protocol::is_refusal(response.code))
+    return refused(peer, response, welcome ? &*welcome : nullptr);
   const uint32_t id = welcome ? welcome->server_instance_id : response.server_instance_id;
   accepted(peer, response.code, id, std::move(welcome));
 }
@@ -220,7 +214,7 @@ void Uplinks::accepted(Peer& peer, ResponseCode code, uint32_t server_instance_i
     return connected(peer, std::move(welcome));
   }
   if (is_known) return fail(peer, "said \"hello new client\" to a gateway that it knows");
-  remember(uplink, server_instance_id, false);
+  remember(uplink, peer.address, server_instance_id, false);
   uplink.state = UplinkState::saving;
   uplink.welcome = std::move(welcome);
   peer.awaits_record = true;
@@ -256,9 +250,11 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   uplink.state = UplinkState::connected;
   uplink.failed = 0;
   uplink.connected_ms = core_.now.monotonic_ms;
+  uplink.backoff.on_connected(core_.now.monotonic_ms);
   uplink.keepalive.emplace(keepalive_ms, core_.now.monotonic_ms);
-  if (core_.state.upstreams[uplink.spec.name].latest != peer.address)
-    remember(uplink, core_.state.upstreams[uplink.spec.name].instance_ids[peer.address], true);
+  const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];
+  if (memory.latest != peer.address)
+    remember(uplink, peer.address, memory.instance_ids.at(peer.address), true);
   sessions_.join(peer, client,
                  "uplink, to " + peer.address + ", version " + std::to_string(uplink.version) +
                      (welcome && welcome->resumed ? ", resumed" : ""));
@@ -276,9 +272,7 @@ void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,
     server.version_0_until_ms = core_.now.monotonic_ms + kVersion0ForMs;
     core_.notice(Severity::notice, "uplink_fallback", uplink.client_id,
                  server.address + " does not speak version 1; version 0 for a day");
-    sessions_.close(peer, CloseReason::unsupported_protocol_version);
-    uplink.due_ms = core_.now.monotonic_ms;
-    return;
+    return sessions_.close(peer, CloseReason::unsupported_protocol_version);  // on_left: at once
   }
   const std::string_view human = welcome != nullptr ? std::string_view(welcome->human)
                                                     : response.human;
@@ -308,9 +302,7 @@ bool Uplinks::adopt(Uplink& uplink) {
     if (server.stopped_because.empty()) continue;
     any = true;
     server.stopped_because.clear();
-    core_.state.upstreams[uplink.spec.name].instance_ids.erase(server.address);
-    core_.log.append(kinds::upstream,
-                     encode(UpstreamRecord{uplink.spec.name, server.address, std::nullopt, false}));
+    remember(uplink, server.address, std::nullopt, false);
   }
   if (any && uplink.state == UplinkState::stopped) uplink.state = UplinkState::waiting;
   if (any && uplink.state == UplinkState::waiting) uplink.due_ms = core_.now.monotonic_ms;
@@ -318,8 +310,8 @@ bool Uplinks::adopt(Uplink& uplink) {
   return any;
 }
 
-void Uplinks::remember(Uplink& uplink, std::optional<uint32_t> server_instance_id, bool latest) {
-  const std::string& server = uplink.servers[uplink.server].address;
+void Uplinks::remember(const Uplink& uplink, const std::string& server,
+                       std::optional<uint32_t> server_instance_id, bool latest) {
   core_.state.upstreams[uplink.spec.name].note(server, server_instance_id, latest);
   core_.log.append(kinds::upstream,
                    encode(UpstreamRecord{uplink.spec.name, server, server_instance_id, latest}));
@@ -330,9 +322,10 @@ void Uplinks::remember(Uplink& uplink, std::optional<uint32_t> server_instance_i
 void Uplinks::on_message(Peer& peer, const protocol::Message& message) {
   Uplink& uplink = *peer.uplink;
   if (uplink.keepalive) uplink.keepalive->on_received(core_.now.monotonic_ms);
-  uplink.useful = uplink.useful || std::holds_alternative<protocol::Ack>(message) ||
-                  std::holds_alternative<protocol::Publish>(message) ||
-                  std::holds_alternative<protocol::Deliver>(message);
+  if (std::holds_alternative<protocol::Ack>(message) ||
+      std::holds_alternative<protocol::Publish>(message) ||
+      std::holds_alternative<protocol::Deliver>(message))
+    uplink.backoff.on_useful();
 }
 
 void Uplinks::keep_alive(Uplink& uplink) {
@@ -368,14 +361,10 @@ void Uplinks::note_error(Uplink& uplink, std::string reason) {
 void Uplinks::on_left(Peer& peer, CloseReason reason) {
   Uplink& uplink = *peer.uplink;
   if (uplink.connection != peer.id) return;
-  const bool was_connected = uplink.state == UplinkState::connected;
   peer.uplink = nullptr;
   uplink.connection = 0;
   uplink.welcome.reset();
   uplink.keepalive.reset();
-  // A server that accepts and drops must not be hammered; one that has done its work is no such.
-  const bool lasted = was_connected && core_.now.monotonic_ms >= uplink.connected_ms + kLastedMs;
-  if (lasted || uplink.useful) uplink.rounds = 0;
   if (reason == CloseReason::unsupported_protocol_version) {
     uplink.state = UplinkState::waiting;  // at once, with version 0
     uplink.due_ms = core_.now.monotonic_ms;
@@ -407,10 +396,8 @@ void Uplinks::retry(Uplink& uplink) {
   uint64_t wait_ms = 0;
   if (uplink.failed >= uplink.servers.size()) {
     uplink.failed = 0;
-    const uint64_t nominal = std::min(kRetryFirstMs << std::min(uplink.rounds, 16u), kRetryMaxMs);
-    ++uplink.rounds;
-    const uint64_t spread = nominal / 5;
-    wait_ms = nominal - spread + core_.random(core_.now.monotonic_ms) % (2 * spread + 1);
+    const auto random = static_cast<uint32_t>(core_.random(core_.now.monotonic_ms));
+    wait_ms = uplink.backoff.next_delay_ms(core_.now.monotonic_ms, random).value_or(0);
   }
   uplink.due_ms = std::max(core_.now.monotonic_ms + wait_ms,
                            uplink.servers[uplink.server].not_before_ms);

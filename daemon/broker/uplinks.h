@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "daemon/broker/core.h"
+#include "protocol/backoff.h"
 #include "protocol/control/control.h"
 #include "protocol/control/greeting.h"
 #include "protocol/frame.h"
@@ -51,14 +52,13 @@ struct Uplink {
   UplinkState state = UplinkState::waiting;
   size_t server = 0;        // the one that is tried, or connected
   size_t failed = 0;        // servers in a row that could not be reached
-  uint32_t rounds = 0;      // through all servers, without a connection that lasted
+  protocol::Backoff backoff;  // between rounds through all servers
   uint64_t due_ms = 0;      // waiting: next attempt; dialling to saving: given up then
   uint64_t connected_ms = 0;
   ConnectionId connection = 0;
   uint8_t version = 0;      // of the protocol, as asked for
   std::optional<protocol::Welcome> welcome;  // while saving
   std::optional<protocol::Keepalive> keepalive;  // while connected
-  bool useful = false;           // events have passed on this connection
   bool explained = false;        // the end of this attempt stands in last_error
   std::string last_error;
   uint64_t last_error_ms = 0;  // Unix time; 0: none
@@ -106,7 +106,8 @@ class Uplinks {
   void accepted(Peer& peer, protocol::ResponseCode code, uint32_t server_instance_id,
                 std::optional<protocol::Welcome> welcome);
   void connected(Peer& peer, std::optional<protocol::Welcome> welcome);
-  void remember(Uplink& uplink, std::optional<uint32_t> server_instance_id, bool latest);
+  void remember(const Uplink& uplink, const std::string& server,
+                std::optional<uint32_t> server_instance_id, bool latest);
   void fail(Peer& peer, std::string reason, CloseReason close = CloseReason::refused_by_upstream);
   void note_error(Uplink& uplink, std::string reason);
   void retry(Uplink& uplink);

@@ -388,27 +388,26 @@ void History::adopt_mismatched() {
 }
 
 void History::work_on_quarantine(bool drop_allowed) {
-  for (const auto& tracker : gateway_->core().state.trackers) {
-    if (!tracker) continue;
+  for (broker::Tracker& tracker : gateway_->core().state.trackers) {
     std::vector<storage::Position> positions;
-    for (const auto& [position, event] : tracker->quarantined) positions.push_back(position);
+    for (const auto& [position, event] : tracker.quarantined) positions.push_back(position);
     for (const storage::Position position : positions) {
       if (position >= gateway_->log().synced_position()) continue;
       const auto found = gateway_->event_at(position);
-      const std::string& subscription = tracker->subscription->spec.name;
+      const std::string& subscription = tracker.subscription->spec.name;
       const bool drops = drop_allowed && stage_.random.chance(500);
       if (!found) {  // damaged: it cannot be delivered, an operator lets it go
         if (!healing_ || !rotten_) continue;
-        gateway_->broker().delivery().drop(*tracker, position);
+        gateway_->broker().delivery().drop(tracker, position);
         ++dropped_unread_;
         continue;
       }
       if (drops) {
-        gateway_->broker().delivery().drop(*tracker, position);
-        referee_.on_dropped(subscription, tracker->consumer, found->first, found->second);
+        gateway_->broker().delivery().drop(tracker, position);
+        referee_.on_dropped(subscription, tracker.consumer, found->first, found->second);
       } else {
-        referee_.on_released(subscription, tracker->consumer, found->first, found->second);
-        gateway_->broker().delivery().release(*tracker, position);
+        referee_.on_released(subscription, tracker.consumer, found->first, found->second);
+        gateway_->broker().delivery().release(tracker, position);
       }
     }
   }
@@ -447,8 +446,8 @@ void History::heal() {
 bool History::at_rest() {
   for (const auto& publisher : publishers_)
     if (!publisher->idle()) return false;
-  for (const auto& tracker : gateway_->core().state.trackers)
-    if (tracker && tracker->unsettled() > 0) return false;
+  for (broker::Tracker& tracker : gateway_->core().state.trackers)
+    if (tracker.unsettled() > 0) return false;
   return true;
 }
 
@@ -457,15 +456,15 @@ std::string History::what_stays() {
   std::string text;
   for (const auto& publisher : publishers_)
     if (!publisher->idle()) text += publisher->name() + " has unanswered events, ";
-  for (const auto& tracker : gateway_->core().state.trackers)
-    if (tracker && tracker->unsettled() > 0)
-      text += tracker->subscription->spec.name + " " + tracker->consumer + " has " +
-              std::to_string(tracker->pending.size()) + " pending, " +
-              std::to_string(tracker->ready.size()) + " ready, " +
-              std::to_string(tracker->in_flight) + " in flight, " +
-              std::to_string(tracker->waiting) + " waiting, " +
-              std::to_string(tracker->behind) + " behind others, " +
-              std::to_string(tracker->quarantined.size()) + " in quarantine, ";
+  for (broker::Tracker& tracker : gateway_->core().state.trackers)
+    if (tracker.unsettled() > 0)
+      text += tracker.subscription->spec.name + " " + tracker.consumer + " has " +
+              std::to_string(tracker.pending.size()) + " pending, " +
+              std::to_string(tracker.ready.size()) + " ready, " +
+              std::to_string(tracker.in_flight) + " in flight, " +
+              std::to_string(tracker.waiting) + " waiting, " +
+              std::to_string(tracker.behind) + " behind others, " +
+              std::to_string(tracker.quarantined.size()) + " in quarantine, ";
   return text.substr(0, text.size() - 2);
 }
 

@@ -137,9 +137,7 @@ void Peer::handle(const protocol::Message& message) {
   if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&message)) {
     if (answer->code == protocol::ResponseCode::hello_new_client && answer->greeting.empty())
       server_instance_id_ = answer->server_instance_id;
-    if (answer->code != protocol::ResponseCode::connected &&
-        answer->code != protocol::ResponseCode::hello_new_client)
-      return lose(random().between(500, 3'000));
+    if (protocol::is_refusal(answer->code)) return lose(random().between(500, 3'000));
     if (wrong_instance_)
       return stage_.referee.violate("I9: " + name_ + " was welcomed with a wrong instance id");
     session_.accept();

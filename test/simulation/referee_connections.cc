@@ -28,8 +28,7 @@ void Referee::on_dial(ConnectionId connection, const std::string& identity) {
 }
 
 void Referee::on_response(Connection& to, const protocol::ConnectionResponse& response) {
-  const bool welcome = response.code == protocol::ResponseCode::connected ||
-                       response.code == protocol::ResponseCode::hello_new_client;
+  const bool welcome = !protocol::is_refusal(response.code);
   ++(welcome ? tally_.welcomed : tally_.rejected);
   if (welcome) on_welcome(to, response);
 }
@@ -52,9 +51,7 @@ void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& res
 
 // The gateway is the client here, and the peer's word is the welcome.
 void Referee::on_server_response(Connection& from, const protocol::ConnectionResponse& response) {
-  if (response.code != protocol::ResponseCode::connected &&
-      response.code != protocol::ResponseCode::hello_new_client)
-    return;
+  if (protocol::is_refusal(response.code)) return;
   from.in.accept();
   from.out.accept();
   known_clients_.insert(from.identity);

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "client/backoff.h"
-#include "protocol/endpoint.h"
 #include "client/link.h"
 #include "client/persistence.h"
 #include "client/publish_queue.h"
+#include "protocol/backoff.h"
+#include "protocol/endpoint.h"
 
 namespace {
 
@@ -191,11 +191,21 @@ TEST_CASE("publish queue: says when it is full, by events and by bytes") {
   CHECK_FALSE(small.push(event(2), 2, 0));
 }
 
+TEST_CASE("backoff: a connection that has done its work counts as one that lasted") {
+  sink::protocol::Backoff backoff;
+  for (int i = 0; i < 4; ++i) backoff.next_delay_ms(0, 0);
+  backoff.on_connected(10'000);
+  backoff.on_useful();
+  CHECK(backoff.next_delay_ms(10'001, 200) == 1'000);
+  backoff.on_connected(12'000);
+  CHECK(backoff.next_delay_ms(12'001, 400) == 2'000);
+}
+
 TEST_CASE("backoff: doubles from 1 s to 30 s with 20 % jitter and never gives up") {
-  Backoff backoff;
+  sink::protocol::Backoff backoff;
   const uint64_t nominal[] = {1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000};
   for (const uint64_t expected : nominal) {
-    Backoff low = backoff, high = backoff;
+    sink::protocol::Backoff low = backoff, high = backoff;
     CHECK(low.next_delay_ms(0, 0) == expected * 8 / 10);
     CHECK(high.next_delay_ms(0, static_cast<uint32_t>(2 * (expected / 5))) == expected * 12 / 10);
     backoff.next_delay_ms(0, 12345);
@@ -203,7 +213,7 @@ TEST_CASE("backoff: doubles from 1 s to 30 s with 20 % jitter and never gives up
 }
 
 TEST_CASE("backoff: only a connection that lasted as long as the wait it stands for resets it") {
-  Backoff backoff;
+  sink::protocol::Backoff backoff;
   uint64_t now = 5'000;
   CHECK(backoff.next_delay_ms(now, 200) == 1000);
   CHECK(backoff.next_delay_ms(now, 400) == 2000);
@@ -215,15 +225,15 @@ TEST_CASE("backoff: only a connection that lasted as long as the wait it stands 
 }
 
 TEST_CASE("backoff: base, maximum and jitter are the user's") {
-  Backoff backoff({10, 25, 0, 0});
+  sink::protocol::Backoff backoff({10, 25, 0, 0});
   for (const uint64_t expected : {10, 20, 25, 25}) CHECK(backoff.next_delay_ms(0, 7) == expected);
-  Backoff wild({10, 25, 100, 0});
+  sink::protocol::Backoff wild({10, 25, 100, 0});
   CHECK(wild.next_delay_ms(0, 0) == 1);  // 0 would be no wait at all
   CHECK(wild.next_delay_ms(0, 40) == 40);
 }
 
 TEST_CASE("backoff: with a bound it ends, and a connection that lasted begins the count anew") {
-  Backoff backoff({10, 10, 0, 3});
+  sink::protocol::Backoff backoff({10, 10, 0, 3});
   CHECK(backoff.next_delay_ms(0, 0).has_value());
   CHECK(backoff.next_delay_ms(0, 0).has_value());
   backoff.on_connected(0);

@@ -208,9 +208,7 @@ class FakeServer {
     std::string out;
     protocol::append_response(out, response);
     send(to, out);
-    if (response.code != protocol::ResponseCode::connected &&
-        response.code != protocol::ResponseCode::hello_new_client)
-      return drop_after_sending(to);
+    if (protocol::is_refusal(response.code)) return drop_after_sending(to);
     if (on_connected) on_connected(to);
   }
 

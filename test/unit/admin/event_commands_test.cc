@@ -191,7 +191,7 @@ TEST_CASE("event release and drop: of very many, each round of the loop does a b
     constexpr uint64_t kEvents = 3 * EventWalk::kVisitsMax + 1;
     for (uint64_t offset = 1; offset <= kEvents; ++offset) world.publish(meter, offset, "k");
     while (world.refuse_all(backend) > 0) continue;
-    const auto& quarantined = world.broker->core().state.trackers[1]->quarantined;
+    const auto& quarantined = world.broker->core().state.tracker(1)->quarantined;
     REQUIRE(quarantined.size() == kEvents);
     world.broker->disconnected(backend);
 
@@ -215,7 +215,7 @@ TEST_CASE("event release and drop: of very many, each round of the loop does a b
     world.run();
     REQUIRE(replies.size() == 1);
     CHECK(replies[0].affected == kEvents);
-    CHECK(world.broker->core().state.trackers[1]->conserves());
+    CHECK(world.broker->core().state.tracker(1)->conserves());
   }
 }
 

@@ -314,8 +314,8 @@ bool BrokerHistory::acknowledge_all() {
 bool BrokerHistory::at_rest() {
   for (const Publisher& publisher : publishers_)
     if (!publisher.unanswered.empty()) return false;
-  for (const auto& tracker : world_.core().state.trackers)
-    if (tracker && tracker->unsettled() > 0) return false;
+  for (const Tracker& tracker : world_.core().state.trackers)
+    if (tracker.unsettled() > 0) return false;
   return true;
 }
 

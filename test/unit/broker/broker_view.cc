@@ -50,31 +50,30 @@ std::string fold_text(Broker& broker, FoldPart part) {
     if (all || !subscription->retiring)
       out << "subscription " << id << ' ' << subscription->spec.name << ' '
           << subscription->retiring << subscription->paused << subscription->pause_reason << '\n';
-  for (const auto& tracker : state.trackers)
-    if (tracker && (all || (!tracker->subscription->retiring && tracker->counts.matched > 0)))
-      append_tracker(out, broker, *tracker);
+  for (Tracker& tracker : state.trackers)
+    if (all || (!tracker.subscription->retiring && tracker.counts.matched > 0))
+      append_tracker(out, broker, tracker);
   out << "next " << broker.core().log.next_position() << '\n';
   return out.str();
 }
 
 std::string inconsistency(Broker& broker) {
-  for (const auto& tracker : broker.core().state.trackers) {
-    if (!tracker) continue;
+  for (Tracker& tracker : broker.core().state.trackers) {
     const auto wrong = [&](const char* what) {
-      return std::string(what) + " of " + tracker->subscription->spec.name + " " +
-             tracker->consumer + ": matched " + std::to_string(tracker->counts.matched) +
-             ", unsettled " + std::to_string(tracker->unsettled());
+      return std::string(what) + " of " + tracker.subscription->spec.name + " " +
+             tracker.consumer + ": matched " + std::to_string(tracker.counts.matched) +
+             ", unsettled " + std::to_string(tracker.unsettled());
     };
-    if (!tracker->conserves()) return wrong("S3: conservation");
-    if (tracker->in_flight > tracker->subscription->spec.in_flight) return wrong("S6: the window");
+    if (!tracker.conserves()) return wrong("S3: conservation");
+    if (tracker.in_flight > tracker.subscription->spec.in_flight) return wrong("S6: the window");
     uint64_t behind = 0, waiting = 0;
-    for (const auto& [key, held] : tracker->held) behind += held.behind.size();
-    for (const auto& [position, mark] : tracker->marks) waiting += mark.waiting ? 1 : 0;
-    if (behind != tracker->behind) return wrong("the count of held events");
-    if (waiting != tracker->waiting) return wrong("the count of waiting events");
-    const bool connected = tracker->client != nullptr &&
-                           (tracker->client->connection != 0 || tracker->client->parked != 0);
-    if (!connected && tracker->in_flight != 0) return wrong("N1: events in flight to nobody");
+    for (const auto& [key, held] : tracker.held) behind += held.behind.size();
+    for (const auto& [position, mark] : tracker.marks) waiting += mark.waiting ? 1 : 0;
+    if (behind != tracker.behind) return wrong("the count of held events");
+    if (waiting != tracker.waiting) return wrong("the count of waiting events");
+    const bool connected = tracker.client != nullptr &&
+                           (tracker.client->connection != 0 || tracker.client->parked != 0);
+    if (!connected && tracker.in_flight != 0) return wrong("N1: events in flight to nobody");
   }
   return {};
 }

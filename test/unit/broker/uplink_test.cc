@@ -410,9 +410,9 @@ TEST_CASE("uplink: templates mean clients, an uplink is named in full") {
   Scripted world;
   world.subscribe("everyone", "*");
   world.reconfigure();
-  for (const auto& tracker : world.core().state.trackers)
-    if (tracker && tracker->subscription->spec.name == "everyone")
-      CHECK(tracker->consumer != "uplink:cloud");
+  for (const Tracker& tracker : world.core().state.trackers)
+    if (tracker.subscription->spec.name == "everyone")
+      CHECK(tracker.consumer != "uplink:cloud");
 }
 
 TEST_CASE("uplink: one that leaves the configuration keeps what waits for it") {

@@ -505,10 +505,9 @@ void World::submit(Lane lane, storage::Task task) {
 // ---- looking in ------------------------------------------------------------------------------
 
 Tracker& World::tracker(const std::string& subscription, const std::string& consumer) {
-  for (const auto& tracker : core().state.trackers)
-    if (tracker && tracker->subscription->spec.name == subscription &&
-        tracker->consumer == consumer)
-      return *tracker;
+  for (Tracker& tracker : core().state.trackers)
+    if (tracker.subscription->spec.name == subscription && tracker.consumer == consumer)
+      return tracker;
   REQUIRE_MESSAGE(false, "no tracker of ", subscription, " for ", consumer);
   std::abort();
 }

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <optional>
 
-namespace sink::client {
+namespace sink::protocol {
 
 struct BackoffOptions {
   uint64_t base_ms = 1'000;  // the first delay; each later one is twice the one before
@@ -25,12 +25,17 @@ class Backoff {
   // The handshake is complete.
   void on_connected(uint64_t now_ms) { connected_at_ms_ = now_ms; }
 
+  // The connection has done its work: it counts as one that lasted.
+  void on_useful() { useful_ = true; }
+
   // An attempt failed, or the connection that it led to ended: the delay before the next one, at
   // least 1; nullopt once attempts_max are used up. `random` spreads the reconnects of many clients
   // that lost one server at the same moment: any 32 evenly distributed bits.
   std::optional<uint64_t> next_delay_ms(uint64_t now_ms, uint32_t random) {
-    const bool lasted = connected_at_ms_ && now_ms - *connected_at_ms_ >= nominal_ms_;
+    const bool lasted =
+        useful_ || (connected_at_ms_ && now_ms - *connected_at_ms_ >= nominal_ms_);
     connected_at_ms_.reset();
+    useful_ = false;
     if (lasted) {
       nominal_ms_ = options_.base_ms;
       attempts_ = 0;
@@ -48,6 +53,7 @@ class Backoff {
   uint64_t nominal_ms_ = options_.base_ms;
   uint32_t attempts_ = 0;  // failed in a row; counted only against a bound
   std::optional<uint64_t> connected_at_ms_;
+  bool useful_ = false;
 };
 
-}  // namespace sink::client
+}  // namespace sink::protocol
