@@ -59,7 +59,7 @@ void SegmentIndex::add_batch(SegmentId segment, uint64_t offset, const BatchHead
     last = &ranges_[header.first_position];
     *last = Range{header.first_position, end, segment, 0, {}, 0};
   }
-  last->end = end;
+  last->end = std::max(last->end, end);  // a forged batch may go back: no range turns inside out
   last->end_offset = file.bytes;
   const Anchor anchor{header.first_position, offset, header.broker_ms, header.wall_ms};
   if (last->anchors.empty() || offset - last->anchors.back().offset >= kAnchorBytes ||

@@ -52,6 +52,8 @@ std::vector<std::string> Catalog::apply(const std::vector<SubscriptionSpec>& spe
                       " is retiring: it is no longer in the configuration; its backlog of " +
                       std::to_string(backlog) + " event(s) is still delivered");
   }
+  // What a subscription is must stand twice: with the only record of it, its backlog would rot.
+  if (!changes.empty()) core_.log.request_snapshot();
   refresh();
   return changes;
 }

@@ -279,11 +279,9 @@ void History::rot() {
   if (!flips && !zeroes) return;
   std::vector<std::string> candidates;
   std::string newest;
-  bool any_snapshot = false;
   auto names = gateway_->disk.list();
   if (!names) return;
   for (const std::string& name : *names) {
-    any_snapshot |= name.ends_with(".snapshot");
     if (name.ends_with(".snapshot") && rotten_snapshots_ == 0) candidates.push_back(name);
     if (!name.ends_with(".segment")) continue;
     if (!newest.empty()) candidates.push_back(newest);
@@ -294,7 +292,6 @@ void History::rot() {
   std::string bytes = *gateway_->disk.contents(name);
   if (bytes.empty()) return;
   ++(name.ends_with(".snapshot") ? rotten_snapshots_ : rotten_segments_);
-  rotten_without_snapshot_ |= !any_snapshot;
   const uint64_t at = stage_.random.below(bytes.size());
   if (flips) bytes[at] = static_cast<char>(bytes[at] ^ (1 << stage_.random.below(8)));
   const uint64_t sector = at / kSectorBytes * kSectorBytes;
@@ -468,13 +465,11 @@ std::string History::what_stays() {
   return text.substr(0, text.size() - 2);
 }
 
-// Where a snapshot and the records it would have stood for have both rotted, or there was none yet,
-// what those records meant to later events cannot be told: then it must only be said that there is a
-// gap.
+// Where a snapshot and the records it would have stood for have both rotted, what those records
+// meant to later events cannot be told: then it must only be said that there is a gap.
 uint64_t History::unreadable() {
   uint64_t positions = dropped_unread_;
-  const bool stood_once = rotten_snapshots_ > 0 || rotten_without_snapshot_;
-  if (stood_once && rotten_segments_ > 0 && !gateway_->log().gaps().empty())
+  if (rotten_snapshots_ > 0 && rotten_segments_ > 0 && !gateway_->log().gaps().empty())
     return UINT64_MAX;
   for (const storage::Gap& gap : gateway_->log().gaps())
     positions += gap.end_position - gap.first_position;

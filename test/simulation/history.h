@@ -85,7 +85,6 @@ class History {
   uint64_t space_returns_ms_ = 0;
   uint32_t rotten_snapshots_ = 0;
   uint32_t rotten_segments_ = 0;
-  bool rotten_without_snapshot_ = false;  // a segment, before the first snapshot
   uint64_t dropped_unread_ = 0;
   int spins_ = 0;
   bool rotten_ = false;

@@ -199,3 +199,17 @@ TEST_CASE("segment index: ranges of nothing, or of a file that it does not know,
   REQUIRE(index.decode(bytes(5, 8, 1)));
   CHECK_FALSE(index.locate(6));
 }
+
+TEST_CASE("segment index: batches that go back leave ranges that can be walked through") {
+  IndexFixture f;
+  f.add_file(1);
+  f.next = 100;
+  f.add_batch(1);
+  f.next = 3;  // its checksum is right: whoever wrote it, lied
+  f.add_batch(1);
+  f.index.add_unsettled_run(1, 200);
+  CHECK(f.index.file(1)->unsettled == 10);
+  CHECK(f.index.locate(105));
+  f.index.settle(1, 200);
+  CHECK(f.index.file(1)->unsettled == 0);
+}
