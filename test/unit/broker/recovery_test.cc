@@ -1,6 +1,7 @@
 // The fold: the same state from the log and from a snapshot, whatever happened before.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "test/unit/broker/world.h"
@@ -173,6 +174,32 @@ TEST_CASE("rot: an event that rots under a running broker is told before anyone 
   CHECK(world.alarmed("gaps"));
   CHECK(world.alarmed("scrub"));
   CHECK(world.log().gaps().size() == 1);
+}
+
+TEST_CASE("rot: what the configured subscriptions are stands twice from the first commit on") {
+  World world;
+  world.subscribe("s", "c");
+  world.start();
+  Device& meter = world.device("meter").connect().publish("k", 1);
+  world.restart();
+  CHECK_FALSE(world.log().snapshot_pending());  // nothing has changed
+  meter.connect().publish("k", 2);
+  // The first batch of all: the only record of the subscription in the log.
+  const auto names = *world.disk.list();
+  const auto segment = std::find_if(names.begin(), names.end(),
+                                    [](const auto& name) { return name.ends_with(".segment"); });
+  REQUIRE(world.disk.flip_bit(*segment, (storage::kSegmentHeaderBytes + 100) * 8));
+  world.kill();
+  CHECK(world.device("c").connect().take() == "k/1 k/2");
+
+  const auto files = [&] { return *world.disk.list(); };
+  const auto before = files();
+  world.subscribe("late", "d");
+  world.reconfigure();
+  const auto after = files();
+  CHECK(after != before);
+  world.reconfigure();
+  CHECK(files() == after);
 }
 
 TEST_CASE("rot: an event that a consumer should have got is told at once and in quarantine") {
