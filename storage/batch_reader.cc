@@ -124,6 +124,7 @@ std::shared_ptr<Block> parse_block(const StoreId& store, SegmentId segment, std:
     const auto header = decode_batch_header(store, segment, all.substr(at));
     if (!header) {
       at += kBatchAlignment;  // a damaged range; the batches behind it stand for themselves
+      block->whole = false;
       continue;
     }
     const auto reading = read_batch(
@@ -137,6 +138,7 @@ std::shared_ptr<Block> parse_block(const StoreId& store, SegmentId segment, std:
         },
         [&](std::optional<Position> position) {
           if (position) block->damaged.push_back(*position);
+          block->whole = false;
         });
     // What is damaged may have been written over a whole batch: that one is looked for inside.
     at += reading.damage == BatchDamage::none ? batch_bytes(header->body_bytes) : kBatchAlignment;

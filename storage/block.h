@@ -23,6 +23,7 @@ struct Block {
   std::string bytes;
   std::vector<EventSlot> slots;
   std::vector<Position> damaged;  // positions that are here by the headers but fail their checksum
+  bool whole = true;  // false: some bytes are no batch, and nobody knows which positions they held
 
   size_t memory() const { return bytes.capacity() + slots.capacity() * sizeof(EventSlot); }
 

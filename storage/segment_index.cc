@@ -1,6 +1,7 @@
 #include "storage/segment_index.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace sink::storage {
 namespace {
@@ -119,8 +120,43 @@ std::optional<Location> SegmentIndex::locate(Position position) const {
   const auto& anchors = it->second.anchors;
   const auto anchor = anchor_before(anchors, position);
   const auto next = std::next(anchor);
-  const uint64_t end = next == anchors.end() ? it->second.end_offset : next->offset;
-  return Location{file->first, file->second.name, anchor->offset, end - anchor->offset};
+  const bool last = next == anchors.end();
+  const uint64_t end = last ? it->second.end_offset : next->offset;
+  return Location{file->first, file->second.name, anchor->offset, end - anchor->offset,
+                  last ? it->second.end : next->first_position};
+}
+
+std::optional<Position> SegmentIndex::next_placed(Position from) const {
+  if (range_of(from) != ranges_.end()) return from;
+  const auto next = ranges_.lower_bound(from);
+  if (next == ranges_.end()) return std::nullopt;
+  return next->first;
+}
+
+// From the newest segment back, as long as no events are missing between two of them; one whose
+// ranges have all moved away has been compacted: what was settled in it is lost to readers.
+Position SegmentIndex::complete_from(Position end) const {
+  std::unordered_map<SegmentId, Position> ends;
+  for (const auto& [first, range] : ranges_)
+    ends[range.segment] = std::max(ends[range.segment], range.end);
+  Position complete = end;
+  std::optional<SegmentId> later;
+  for (auto at = files_.rbegin(); at != files_.rend(); later = at->first, ++at) {
+    const SegmentFile& file = at->second;
+    const auto own = ends.find(file.id);
+    const bool adjacent = !later || file.id + 1 == *later ||
+                          (own != ends.end() && own->second == complete);
+    if (!adjacent || (file.events > 0 && own == ends.end())) break;
+    complete = std::min(complete, file.first_position);
+  }
+  return complete;
+}
+
+Position SegmentIndex::since(uint64_t wall_ms, Position end) const {
+  for (const auto& [first, range] : ranges_)
+    for (const Anchor& anchor : range.anchors)
+      if (anchor.wall_ms + kAnchorMs > wall_ms) return anchor.first_position;
+  return end;
 }
 
 std::optional<Anchor> SegmentIndex::time_of(Position position) const {

@@ -31,6 +31,7 @@ struct Location {
   std::string name;
   uint64_t offset = 0;
   uint64_t bytes = 0;
+  Position end = 0;  // the first position behind the piece
 };
 
 // A batch boundary worth remembering.
@@ -68,6 +69,16 @@ class SegmentIndex {
   std::optional<Location> locate(Position position) const;
   // When the event was accepted, to within kAnchorMs; nullopt: position unknown.
   std::optional<Anchor> time_of(Position position) const;
+
+  // For readers that go through the log (a position may be nobody's: never written, or lost).
+  // The first position at or behind `from` that has a place; nullopt: none.
+  std::optional<Position> next_placed(Position from) const;
+  // Every event from here on that was ever written is still there, but for damage. Before it
+  // segments were removed, or compacted.
+  Position complete_from(Position end) const;
+  // Where events accepted at `wall_ms` or later begin: up to kAnchorMs too early, never too late
+  // while the clock goes forward. `end`: all are older.
+  Position since(uint64_t wall_ms, Position end) const;
 
   void add_unsettled(Position position, uint64_t pairs);
   void add_unsettled_run(Position first, Position end);  // one pair for each position

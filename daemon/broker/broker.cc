@@ -120,7 +120,8 @@ bool Broker::turn() {
 
 void Broker::run_timers() {
   while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms))
-    delivery_.on_timer(*timer);
+    timer->kind == TimerKind::seek ? sessions_.on_seek_timer(timer->position)
+                                   : delivery_.on_timer(*timer);
 }
 
 void Broker::submit_disk_work() {

@@ -12,11 +12,12 @@ namespace sink::broker {
 
 struct ClientPolicy {
   std::string clients = "*";  // a glob of client_ids
-  // What their own subscriptions may reach; empty: nothing.
+  // What their own subscriptions and their pages of the log may reach; empty: nothing.
   std::vector<std::string> sources;
   std::vector<EventTypeRange> event_types = {{}};
   std::vector<std::string> keys = {"*"};
   uint32_t subscriptions_max = 0;  // of one client
+  bool seek = false;               // may read the log from a place
   bool operator==(const ClientPolicy&) const = default;
 };
 

@@ -25,6 +25,31 @@ ControlOutcome not_allowed(const std::string& what) {
   return {ErrorCode::not_allowed, "the client policy does not grant " + what};
 }
 
+// What `request` asks for within `policy`; what it leaves empty is all that the policy grants.
+// Error: the first thing that the policy does not grant.
+template <class Request>
+tl::expected<EventFilter, ControlOutcome> granted_filter(const ClientPolicy& policy,
+                                                         const Request& request) {
+  EventFilter filter{policy.event_types, policy.sources, policy.keys};
+  if (!request.sources.empty()) filter.sources = request.sources;
+  if (!request.keys.empty()) filter.keys = request.keys;
+  if (!request.event_types.empty()) filter.event_types.clear();
+  for (const auto& types : request.event_types) {
+    if (types.first > types.last)
+      return tl::unexpected(
+          ControlOutcome{ErrorCode::invalid, "a range of event types ends before it begins"});
+    filter.event_types.push_back({types.first, types.last});
+  }
+  if (const auto* source = not_granted(policy.sources, filter.sources))
+    return tl::unexpected(not_allowed("the source " + *source));
+  if (const auto* key = not_granted(policy.keys, filter.keys))
+    return tl::unexpected(not_allowed("the key " + *key));
+  if (const auto* types = not_granted(policy.event_types, filter.event_types))
+    return tl::unexpected(not_allowed("the event types " + std::to_string(types->first) + " to " +
+                                      std::to_string(types->last)));
+  return filter;
+}
+
 std::string full_name(const Client& client, const std::string& name) {
   return client.client_id + "/" + name;
 }
@@ -40,6 +65,44 @@ std::string literal(std::string_view text) {
 }
 
 }  // namespace
+
+ClientRequests::ClientRequests(Core& core, Catalog& catalog)
+    : core_(core), catalog_(catalog), cursors_(core) {
+  cursors_.on_done = [this](ConnectionId connection, uint16_t message_id,
+                            const ControlOutcome& outcome) {
+    if (Peer* peer = core_.peers.find(connection)) reply(*peer, message_id, outcome);
+  };
+}
+
+void ClientRequests::handle(Peer& peer, uint16_t message_id,
+                            const protocol::ControlRequest& request) {
+  if (const auto* page = std::get_if<protocol::Seek>(&request)) return seek(peer, message_id, *page);
+  ControlOutcome outcome{ErrorCode::unknown_kind, "this server does not know that request"};
+  if (const auto* wanted = std::get_if<protocol::Subscribe>(&request))
+    outcome = subscribe(*peer.client, *wanted);
+  if (const auto* ended = std::get_if<protocol::Unsubscribe>(&request))
+    outcome = unsubscribe(*peer.client, *ended);
+  if (outcome.code != ErrorCode::none || !core_.log.has_uncommitted())
+    return reply(peer, message_id, outcome);
+  replies_.push_back({core_.log.uncommitted_sequence(), peer.id, message_id});
+  ++peer.replies_due;
+}
+
+void ClientRequests::on_committed(storage::Sequence sequence) {
+  for (; !replies_.empty() && replies_.front().sequence <= sequence; replies_.pop_front()) {
+    Peer* peer = core_.peers.find(replies_.front().connection);
+    if (peer == nullptr || peer->closing) continue;
+    --peer->replies_due;
+    reply(*peer, replies_.front().message_id, {});
+  }
+  cursors_.on_committed();
+}
+
+void ClientRequests::reply(Peer& peer, uint16_t message_id, const ControlOutcome& outcome) {
+  if (outcome.code != ErrorCode::none) ++core_.counters.controls_refused;
+  protocol::append_control_reply(peer.output.tail(), message_id, protocol::encode_outcome(outcome));
+  core_.announce(peer);
+}
 
 const ClientPolicy* ClientRequests::policy_of(const Client& client) const {
   for (const ClientPolicy& policy : core_.settings.client_policies)
@@ -70,21 +133,11 @@ ControlOutcome ClientRequests::subscribe(const Client& client, const protocol::S
   SubscriptionSpec spec;
   spec.name = full_name(client, request.name);
   spec.consumer = literal(client.client_id);
-  spec.sources = request.sources.empty() ? policy->sources : request.sources;
-  spec.keys = request.keys.empty() ? policy->keys : request.keys;
-  spec.event_types = policy->event_types;
-  if (!request.event_types.empty()) spec.event_types.clear();
-  for (const auto& types : request.event_types) {
-    if (types.first > types.last)
-      return {ErrorCode::invalid, "a range of event types ends before it begins"};
-    spec.event_types.push_back({types.first, types.last});
-  }
-  if (const auto* source = not_granted(policy->sources, spec.sources))
-    return not_allowed("the source " + *source);
-  if (const auto* key = not_granted(policy->keys, spec.keys)) return not_allowed("the key " + *key);
-  if (const auto* types = not_granted(policy->event_types, spec.event_types))
-    return not_allowed("the event types " + std::to_string(types->first) + " to " +
-                       std::to_string(types->last));
+  auto filter = granted_filter(*policy, request);
+  if (!filter) return filter.error();
+  spec.sources = std::move(filter->sources);
+  spec.keys = std::move(filter->keys);
+  spec.event_types = std::move(filter->event_types);
   if (request.any_order) spec.order = Order::none;
   if (request.in_flight > 0) spec.in_flight = request.in_flight;
   if (request.ack_timeout_ms > 0) spec.ack_timeout_ms = request.ack_timeout_ms;
@@ -113,6 +166,15 @@ ControlOutcome ClientRequests::unsubscribe(const Client& client,
                "the client has ended the subscription " + name + "; " + std::to_string(dropped) +
                    " waiting events were dropped");
   return {};
+}
+
+void ClientRequests::seek(Peer& peer, uint16_t message_id, const protocol::Seek& request) {
+  const ClientPolicy* policy = policy_of(*peer.client);
+  if (policy == nullptr || !policy->seek || policy->sources.empty())
+    return reply(peer, message_id, not_allowed("to read the log"));
+  auto filter = granted_filter(*policy, request);
+  if (!filter) return reply(peer, message_id, filter.error());
+  cursors_.seek(peer.id, message_id, request, std::move(*filter));
 }
 
 }  // namespace sink::broker

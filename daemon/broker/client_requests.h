@@ -1,28 +1,50 @@
-// What clients ask of the broker in CONTROL frames: their own subscriptions. Not responsible for
-// the frames (Sessions). Invariants: a client gets nothing that its policy does not grant, and
-// touches no subscription but its own, whose names are "<client_id>/<name>".
+// What clients ask of the broker in CONTROL frames: their own subscriptions, and pages of the log.
+// Not responsible for goodbyes and broken frames (Sessions). Invariants: a client gets nothing that
+// its policy does not grant, and touches no subscription but its own, whose names are
+// "<client_id>/<name>"; what changes the log is answered when it is committed.
 #pragma once
+
+#include <deque>
 
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/core.h"
+#include "daemon/broker/log_cursors.h"
 #include "protocol/control/control.h"
 
 namespace sink::broker {
 
 class ClientRequests {
  public:
-  ClientRequests(Core& core, Catalog& catalog) : core_(core), catalog_(catalog) {}
+  static constexpr uint16_t kRepliesDueMax = 64;  // of a connection; more requests are not read
+
+  ClientRequests(Core& core, Catalog& catalog);
+
+  // Of a peer that is connected; answered at once or later.
+  void handle(Peer& peer, uint16_t message_id, const protocol::ControlRequest& request);
+  void on_committed(storage::Sequence sequence);
+  void on_timer(ConnectionId connection) { cursors_.on_timer(connection); }
+  void forget(ConnectionId connection) { cursors_.forget(connection); }
+
+ private:
+  // Granted: answered when the records of it are committed.
+  struct PendingReply {
+    storage::Sequence sequence = 0;
+    ConnectionId connection = 0;
+    uint16_t message_id = 0;
+  };
 
   protocol::ControlOutcome subscribe(const Client& client, const protocol::Subscribe& request);
   protocol::ControlOutcome unsubscribe(const Client& client, const protocol::Unsubscribe& request);
-
- private:
+  void seek(Peer& peer, uint16_t message_id, const protocol::Seek& request);
+  void reply(Peer& peer, uint16_t message_id, const protocol::ControlOutcome& outcome);
   const ClientPolicy* policy_of(const Client& client) const;
   static bool owns(const Client& client, const Subscription& subscription);
   size_t count_subscriptions(const Client& client) const;
 
   Core& core_;
   Catalog& catalog_;
+  LogCursors cursors_;
+  std::deque<PendingReply> replies_;
 };
 
 }  // namespace sink::broker

@@ -1,5 +1,7 @@
 #include "daemon/broker/core.h"
 
+#include <utility>
+
 namespace sink::broker {
 namespace {
 
@@ -59,6 +61,11 @@ Subscription* State::find_subscription(std::string_view name) {
   for (auto& [id, subscription] : subscriptions)
     if (subscription->spec.name == name) return subscription.get();
   return nullptr;
+}
+
+void Core::announce(Peer& peer) {
+  if (std::exchange(peer.output_announced, true)) return;
+  transport.output_ready(peer.id);
 }
 
 void Core::alarm(const std::string& key, std::string text) {

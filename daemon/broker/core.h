@@ -134,6 +134,8 @@ struct Core {
   bool deliverable(Position position) {
     return position < log.synced_position() || young.find(position) != nullptr;
   }
+  // The peer's output has bytes for the transport.
+  void announce(Peer& peer);
   void notice(Severity severity, std::string event, std::string client_id, std::string text) const {
     if (observer) observer({severity, std::move(event), std::move(client_id), std::move(text)});
   }

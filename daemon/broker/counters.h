@@ -32,7 +32,9 @@ namespace sink::broker {
   X(batches_received, "BATCH frames received")                                         \
   X(sessions_resumed, "Sessions that went on with another connection")                 \
   X(sessions_expired, "Sessions whose client did not come back in time")               \
-  X(controls_refused, "Control requests answered with an error")
+  X(controls_refused, "Control requests answered with an error")                       \
+  X(pages_sent, "Pages of the log sent to clients that read from a place")             \
+  X(events_paged, "Events on those pages")
 
 // Those that are one metric with a label: X(name, value of the label).
 #define SINKD_HANDSHAKES(X)                              \

@@ -199,10 +199,7 @@ void Delivery::send(Tracker& tracker, Peer& peer, std::string_view payload, Flig
   const auto id = peer.window.add(flight);
   link(tracker, peer, *id);
   append_delivery(peer, *id, tracker, payload, flight);
-  if (!peer.output_announced) {
-    peer.output_announced = true;
-    core_.transport.output_ready(peer.id);
-  }
+  core_.announce(peer);
   if (flight.again) {
     ++tracker.counts.redelivered;
     ++core_.counters.events_redelivered;
@@ -338,7 +335,8 @@ void Delivery::on_timer(const Timer& timer) {
     case TimerKind::retry: return retry_due(*tracker, timer.position);
     case TimerKind::ack_timeout: return time_out(*tracker);
     case TimerKind::expiry: return expire_front(*tracker);
-    case TimerKind::read: return;  // unreached: taken above, it is no tracker's
+    case TimerKind::read:         // unreached: taken above, it is no tracker's
+    case TimerKind::seek: return;  // unreached: not for Delivery
   }
 }
 

@@ -186,7 +186,7 @@ void Intake::answer_ack(Peer& peer, uint16_t message_id) {
   if (peer.resumable) peer.resumable->answers.on_ack(message_id);
   if (peer.closing) return;
   protocol::append_ack(peer.output.tail(), message_id);
-  announce(peer);
+  core_.announce(peer);
 }
 
 void Intake::answer_nack(Peer& peer, uint16_t message_id, protocol::Bytes machine,
@@ -194,7 +194,7 @@ void Intake::answer_nack(Peer& peer, uint16_t message_id, protocol::Bytes machin
   if (peer.resumable) peer.resumable->answers.on_nack(message_id, machine, human);
   if (peer.closing) return;
   protocol::append_nack(peer.output.tail(), message_id, machine, human);
-  announce(peer);
+  core_.announce(peer);
 }
 
 void Intake::redirect(ConnectionId from, ConnectionId to) {
@@ -203,12 +203,6 @@ void Intake::redirect(ConnectionId from, ConnectionId to) {
   for (YoungEvent& event : core_.young)
     if (event.ack.connection == from) event.ack.connection = to;
   waits_.redirect(from, to);
-}
-
-void Intake::announce(Peer& peer) {
-  if (peer.output_announced) return;
-  peer.output_announced = true;
-  core_.transport.output_ready(peer.id);
 }
 
 void Intake::note_freshness(Client& client, const protocol::EventView& event) {

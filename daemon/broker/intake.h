@@ -75,7 +75,6 @@ class Intake {
   void ack_when_committed(const AckTarget& target);
   void ack_again(const Client& client, const protocol::EventView& event, const AckTarget& target);
   void send_ack(const AckTarget& target);
-  void announce(Peer& peer);
   void on_settled(const YoungEvent& event);
   void note_progress(const YoungEvent& event);
   template <class Predicate>

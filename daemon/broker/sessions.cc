@@ -14,7 +14,6 @@ constexpr uint32_t kTakeoverAlarm = 5;
 constexpr size_t kDecidingBytesMax = 65'536;  // pipelined behind a request that is being decided
 constexpr uint64_t kEventBytesMax = protocol::kFrameBytesMax - 2;  // a PUBLISH holds no more
 constexpr uint32_t kRetryAfterRefusalMs = 60'000;  // an operator must act first
-constexpr uint16_t kRepliesDueMax = 64;  // more control requests are not read
 constexpr size_t kVersionBytesMax = 255;      // of the application version that is kept and shown
 
 CloseReason reason_of(protocol::ResponseCode code) {
@@ -105,7 +104,7 @@ void Sessions::process(Peer& peer) {
     if (brings_events && peer.session.connected() &&
         (intake_.busy() || intake_.owes_much(peer.id) || core_.draining))
       return pause_input(peer);
-    if (has_much_output(peer) || peer.replies_due >= kRepliesDueMax) return pause_input(peer);
+    if (has_much_output(peer) || peer.replies_due >= ClientRequests::kRepliesDueMax) return pause_input(peer);
     const auto message = peer.session.next();
     if (!message) return violate(peer, message.error());
     if (!*message) return;
@@ -139,7 +138,7 @@ void Sessions::handle(Peer& peer, const protocol::Message& message) {
   } else if (std::holds_alternative<protocol::Ping>(message)) {
     ++core_.counters.pings_received;
     protocol::append_pong(peer.output.tail());
-    announce(peer);
+    core_.announce(peer);
   } else if (std::holds_alternative<protocol::Pong>(message)) {
     peer.refused.on_pong(core_.now.monotonic_ms);
   } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&message)) {
@@ -180,23 +179,7 @@ void Sessions::on_control(Peer& peer, const protocol::Control& control) {
                  protocol::to_string(goodbye->reason));
     return;
   }
-  protocol::ControlOutcome outcome{protocol::ErrorCode::unknown_kind,
-                                   "this server does not know that request"};
-  if (const auto* subscribe = std::get_if<protocol::Subscribe>(&*request))
-    outcome = requests_.subscribe(*peer.client, *subscribe);
-  if (const auto* unsubscribe = std::get_if<protocol::Unsubscribe>(&*request))
-    outcome = requests_.unsubscribe(*peer.client, *unsubscribe);
-  const bool granted = outcome.code == protocol::ErrorCode::none;
-  if (!granted) ++core_.counters.controls_refused;
-  if (!granted || !core_.log.has_uncommitted())
-    return reply(peer, control.message_id, outcome);
-  replies_.push_back({core_.log.uncommitted_sequence(), peer.id, control.message_id});
-  ++peer.replies_due;
-}
-
-void Sessions::reply(Peer& peer, uint16_t message_id, const protocol::ControlOutcome& outcome) {
-  protocol::append_control_reply(peer.output.tail(), message_id, protocol::encode_outcome(outcome));
-  announce(peer);
+  requests_.handle(peer, control.message_id, *request);
 }
 
 void Sessions::resume_paused() {
@@ -381,12 +364,7 @@ bool Sessions::may_take_over(Client& client) {
 
 // What the operator did while the record was on its way to the disk comes first.
 void Sessions::on_committed(storage::Sequence sequence) {
-  for (; !replies_.empty() && replies_.front().sequence <= sequence; replies_.pop_front()) {
-    Peer* peer = core_.peers.find(replies_.front().connection);
-    if (peer == nullptr || peer->closing) continue;
-    --peer->replies_due;
-    reply(*peer, replies_.front().message_id, {});
-  }
+  requests_.on_committed(sequence);
   while (!hellos_.empty() && hellos_.front().sequence <= sequence) {
     const PendingHello hello = hellos_.front();
     Peer* peer = core_.peers.find(hello.connection);
@@ -414,7 +392,7 @@ void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response,
                        protocol::Welcome welcome) {
   if (!peer.greeting) {
     protocol::append_response(peer.output.tail(), response);
-    return announce(peer);
+    return core_.announce(peer);
   }
   welcome.server_instance_id = core_.log.identity().server_instance_id;
   welcome.server_name = core_.settings.server_name;
@@ -425,13 +403,7 @@ void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response,
   welcome.keepalive_ms = static_cast<uint32_t>(core_.settings.keepalive_ms);
   const std::string body = protocol::encode_welcome(welcome);
   protocol::append_response(peer.output.tail(), {response.code, 0, {}, {}, body});
-  announce(peer);
-}
-
-void Sessions::announce(Peer& peer) {
-  if (peer.output_announced) return;
-  peer.output_announced = true;
-  core_.transport.output_ready(peer.id);
+  core_.announce(peer);
 }
 
 void Sessions::admit_uplink(Client& client) {
@@ -470,7 +442,7 @@ void Sessions::say_goodbye(Peer& peer, CloseReason reason) {
   if (reason == CloseReason::quarantined) goodbye.reason = protocol::GoodbyeReason::quarantined;
   if (reason == CloseReason::silent) goodbye.reason = protocol::GoodbyeReason::silent;
   protocol::append_control(peer.output.tail(), 0, protocol::encode_control(goodbye));
-  announce(peer);
+  core_.announce(peer);
 }
 
 void Sessions::leave(Peer& peer, bool resumable) {
@@ -479,6 +451,7 @@ void Sessions::leave(Peer& peer, bool resumable) {
   quiet_.remove(peer);
   --connected_;
   client.last_seen_ms = core_.now.wall_ms;
+  requests_.forget(peer.id);
   if (resumable && peer.resumable && !peer.said_goodbye && core_.settings.session_ttl_ms > 0)
     return resumption_.park(client, peer);
   intake_.forget(peer.id);

@@ -34,6 +34,7 @@ class Sessions {
   void on_committed(storage::Sequence sequence);
   void close_silent();
   std::optional<uint64_t> silence_deadline_ms() const;
+  void on_seek_timer(ConnectionId connection) { requests_.on_timer(connection); }
   void expire_sessions() { resumption_.expire_due(); }
   std::optional<uint64_t> expiry_deadline_ms() const { return resumption_.deadline_ms(); }
 
@@ -55,7 +56,6 @@ class Sessions {
   // The handshake has succeeded: events pass from here on.
   void join(Peer& peer, Client& client, std::string how);
   void admit_uplink(Client& client);
-  void announce(Peer& peer);
   Resumption& resumption() { return resumption_; }
 
   size_t connected() const { return connected_; }
@@ -68,20 +68,12 @@ class Sessions {
     uint32_t instance_id = 0;
   };
 
-  // A control request that was granted: answered when the records of it are committed.
-  struct PendingReply {
-    storage::Sequence sequence = 0;
-    ConnectionId connection = 0;
-    uint16_t message_id = 0;
-  };
-
   void process(Peer& peer);
   void pause_input(Peer& peer);
   bool has_much_output(const Peer& peer) const;
   void handle(Peer& peer, const protocol::Message& message);
   void on_request(Peer& peer, protocol::ConnectionRequest request);
   void on_control(Peer& peer, const protocol::Control& control);
-  void reply(Peer& peer, uint16_t message_id, const protocol::ControlOutcome& outcome);
   bool note_message(Peer& peer, uint16_t message_id, protocol::Bytes content);
   void reject(Peer& peer, Client* client, protocol::ResponseCode code,
               const protocol::ConnectionRequest& request);
@@ -103,7 +95,6 @@ class Sessions {
   Resumption resumption_;
   ClientRequests requests_;
   std::deque<PendingHello> hellos_;
-  std::deque<PendingReply> replies_;
   std::vector<ConnectionId> paused_;
   QuietList quiet_;
   Uplinks* uplinks_ = nullptr;

@@ -10,13 +10,13 @@
 
 namespace sink::broker {
 
-enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read };
+enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, seek };
 
 struct Timer {
   uint64_t due_ms = 0;
   TimerKind kind = TimerKind::retry;
-  uint32_t id = 0;        // tracker; not for read
-  uint64_t position = 0;  // retry: of the event; read: where the piece of the log is
+  uint32_t id = 0;        // tracker; not for read and seek
+  uint64_t position = 0;  // retry: of the event; read: where the piece of the log is; seek: of whom
 };
 
 class Timers {

@@ -157,7 +157,7 @@ void Uplinks::dialled(Peer& peer) {
   Uplink& uplink = *peer.uplink;
   uplink.state = UplinkState::greeting;
   greet(uplink, peer);
-  sessions_.announce(peer);
+  core_.announce(peer);
 }
 
 void Uplinks::dial_failed(Peer& peer, std::string reason) {
@@ -258,7 +258,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   sessions_.join(peer, client,
                  "uplink, to " + peer.address + ", version " + std::to_string(uplink.version) +
                      (welcome && welcome->resumed ? ", resumed" : ""));
-  sessions_.announce(peer);  // the answers that the server has missed
+  core_.announce(peer);  // the answers that the server has missed
 }
 
 void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,
@@ -339,7 +339,7 @@ void Uplinks::keep_alive(Uplink& uplink) {
   }
   uplink.keepalive->on_pinged(core_.now.monotonic_ms);
   protocol::append_ping(peer->output.tail());
-  sessions_.announce(*peer);
+  core_.announce(*peer);
 }
 
 void Uplinks::on_goodbye(Peer& peer, const protocol::Goodbye& goodbye) {

@@ -160,6 +160,7 @@ void read_client_policy(const toml::table& table, const std::string& path, const
   read_event_types(reader, policy.event_types);
   reader.texts("keys", policy.keys);
   reader.count("subscriptions", policy.subscriptions_max, kPolicySubscriptions);
+  reader.flag("seek", policy.seek);
   reader.report_unknown();
 }
 

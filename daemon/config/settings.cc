@@ -105,6 +105,7 @@ void add_client_policy(TableSettings table, const broker::ClientPolicy& policy) 
   table.live("event_types", toml_event_types(policy.event_types));
   table.live("keys", toml_texts(policy.keys));
   table.live("subscriptions", std::to_string(policy.subscriptions_max));
+  table.live("seek", policy.seek ? "true" : "false");
 }
 
 void add_uplink(TableSettings table, const Uplink& uplink) {

@@ -144,6 +144,9 @@ void check_client_policies(const Config& config, RuleCheck& check) {
     if (policy.subscriptions_max > 0 && policy.sources.empty())
       check.refuse(path + ".sources", "is missing or empty, so no subscription is granted",
                    "write whose events these clients may subscribe to, such as [\"meter-*\"]");
+    if (policy.seek && policy.sources.empty())
+      check.refuse(path + ".sources", "is missing or empty, so there is nothing to read",
+                   "write whose events these clients may read, such as [\"meter-*\"]");
   }
 }
 

@@ -6,6 +6,7 @@ namespace sink::protocol {
 namespace {
 
 using Patterns = flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>;
+using Ranges = flatbuffers::Vector<const wire::EventTypeRange*>;
 
 tl::unexpected<DecodeError> bad_table() { return tl::unexpected(DecodeError::bad_table); }
 
@@ -24,21 +25,30 @@ bool read_patterns(const Patterns* patterns, std::vector<std::string>& out) {
   return true;
 }
 
+// The number at `index` of what `structs` holds. Not through its type: a forger's may stand at any
+// address, and the verifier lets that pass.
+template <class Structs>
+uint64_t number_in(const Structs& structs, size_t index) {
+  uint64_t number;
+  std::memcpy(&number, structs.Data() + index * sizeof number, sizeof number);
+  return flatbuffers::EndianScalar(number);
+}
+
+bool read_types(const Ranges* ranges, std::vector<EventTypes>& out) {
+  if (ranges == nullptr) return true;
+  if (ranges->size() > kControlListMax) return false;
+  for (size_t i = 0; i < ranges->size(); ++i)
+    out.push_back({number_in(*ranges, 2 * i), number_in(*ranges, 2 * i + 1)});
+  return true;
+}
+
 tl::expected<ControlRequest, DecodeError> decode(const wire::Subscribe& table) {
   Subscribe subscribe;
   if (!read_name(table.name(), subscribe.name) ||
       !read_patterns(table.sources(), subscribe.sources) ||
-      !read_patterns(table.keys(), subscribe.keys))
+      !read_patterns(table.keys(), subscribe.keys) ||
+      !read_types(table.event_types(), subscribe.event_types))
     return bad_table();
-  if (const auto* types = table.event_types()) {
-    if (types->size() > kControlListMax) return bad_table();
-    for (flatbuffers::uoffset_t i = 0; i < types->size(); ++i) {
-      uint64_t range[2];  // a forger's may stand at any address: the verifier lets that pass
-      std::memcpy(range, types->Data() + i * sizeof range, sizeof range);
-      subscribe.event_types.push_back(
-          {flatbuffers::EndianScalar(range[0]), flatbuffers::EndianScalar(range[1])});
-    }
-  }
   subscribe.any_order = table.any_order();
   subscribe.in_flight = table.in_flight();
   subscribe.ack_timeout_ms = table.ack_timeout_ms();
@@ -51,6 +61,35 @@ tl::expected<ControlRequest, DecodeError> decode(const wire::Unsubscribe& table)
   return unsubscribe;
 }
 
+tl::expected<ControlRequest, DecodeError> decode(const wire::Seek& table) {
+  Seek seek;
+  if (!read_patterns(table.sources(), seek.sources) || !read_patterns(table.keys(), seek.keys) ||
+      !read_types(table.event_types(), seek.event_types))
+    return bad_table();
+  seek.from = static_cast<SeekFrom>(table.from());
+  seek.position = table.position();
+  seek.time_ms = table.time_ms();
+  seek.bytes_max = table.bytes_max();
+  seek.wait_ms = table.wait_ms();
+  return seek;
+}
+
+tl::expected<ControlOutcome, DecodeError> decode(const wire::Page& table) {
+  LogPage page;
+  page.events = bytes_of(table.events());
+  page.position = table.position();
+  page.end = table.end();
+  if (!decode_paged_events(page.events)) return bad_table();
+  if (const auto* missing = table.missing()) {
+    if (missing->size() > kPageMissingMax) return bad_table();
+    for (size_t i = 0; i < missing->size(); ++i)
+      page.missing.push_back(
+          {number_in(*missing, 3 * i), number_in(*missing, 3 * i + 1),
+           static_cast<MissingReason>(number_in(*missing, 3 * i + 2) & 0xff)});
+  }
+  return ControlOutcome{ErrorCode::none, "", 0, std::move(page)};
+}
+
 struct Encoder {
   Builder builder;
 
@@ -60,13 +99,15 @@ struct Encoder {
   flatbuffers::Offset<Patterns> patterns(const std::vector<std::string>& patterns) {
     return builder.CreateVectorOfStrings(patterns);
   }
+  flatbuffers::Offset<Ranges> ranges(const std::vector<EventTypes>& all) {
+    std::vector<wire::EventTypeRange> ranges;
+    for (const EventTypes& types : all) ranges.emplace_back(types.first, types.last);
+    return builder.CreateVectorOfStructs(ranges);
+  }
 
   std::string operator()(const Subscribe& subscribe) {
     const auto name = builder.CreateString(subscribe.name);
-    std::vector<wire::EventTypeRange> ranges;
-    for (const EventTypes& types : subscribe.event_types)
-      ranges.emplace_back(types.first, types.last);
-    const auto event_types = builder.CreateVectorOfStructs(ranges);
+    const auto event_types = ranges(subscribe.event_types);
     const auto sources = patterns(subscribe.sources);
     const auto keys = patterns(subscribe.keys);
     return control(wire::Request::Subscribe,
@@ -84,8 +125,27 @@ struct Encoder {
     const auto reason = static_cast<wire::GoodbyeReason>(goodbye.reason);
     return control(wire::Request::Goodbye, wire::CreateGoodbye(builder, reason, human).Union());
   }
+  std::string operator()(const Seek& seek) {
+    const auto event_types = ranges(seek.event_types);
+    const auto sources = patterns(seek.sources);
+    const auto keys = patterns(seek.keys);
+    return control(wire::Request::Seek,
+                   wire::CreateSeek(builder, static_cast<wire::SeekFrom>(seek.from), seek.position,
+                                    seek.time_ms, event_types, sources, keys, seek.bytes_max,
+                                    seek.wait_ms)
+                       .Union());
+  }
   std::string operator()(const UnknownRequest&) { return control(wire::Request::NONE, 0); }
 };
+
+flatbuffers::Offset<wire::Page> create_page(Builder& builder, const LogPage& page) {
+  std::vector<wire::Missing> missing;
+  for (const MissingEvents& one : page.missing)
+    missing.emplace_back(one.first, one.end, static_cast<wire::MissingReason>(one.reason));
+  const auto events = vector_of(builder, page.events);
+  return wire::CreatePage(builder, events, builder.CreateVectorOfStructs(missing), page.position,
+                          page.end);
+}
 
 }  // namespace
 
@@ -110,12 +170,17 @@ std::string encode_control(const ControlRequest& request) {
 
 std::string encode_outcome(const ControlOutcome& outcome) {
   Builder builder;
+  if (outcome.page) {
+    const auto page = create_page(builder, *outcome.page);
+    return finish(builder,
+                  wire::CreateControlReply(builder, wire::Result::Page, page.Union()));
+  }
   if (outcome.code == ErrorCode::none)
     return finish(builder, wire::CreateControlReply(builder, wire::Result::Done,
                                                     wire::CreateDone(builder).Union()));
   const auto text = builder.CreateString(outcome.text);
-  const auto failure =
-      wire::CreateFailure(builder, static_cast<wire::ErrorCode>(outcome.code), text);
+  const auto failure = wire::CreateFailure(builder, static_cast<wire::ErrorCode>(outcome.code),
+                                           text, outcome.earliest);
   return finish(builder,
                 wire::CreateControlReply(builder, wire::Result::Failure, failure.Union()));
 }
@@ -128,6 +193,7 @@ tl::expected<ControlRequest, DecodeError> decode_control(Bytes body) {
   switch (control->request_type()) {
     case wire::Request::Subscribe: return decode(*control->request_as_Subscribe());
     case wire::Request::Unsubscribe: return decode(*control->request_as_Unsubscribe());
+    case wire::Request::Seek: return decode(*control->request_as_Seek());
     case wire::Request::Goodbye: {
       const auto* goodbye = control->request_as_Goodbye();
       return Goodbye{static_cast<GoodbyeReason>(goodbye->reason()), bytes_of(goodbye->human())};
@@ -142,9 +208,11 @@ tl::expected<ControlOutcome, DecodeError> decode_outcome(Bytes body) {
   const auto* reply = verified.root();
   if (reply == nullptr) return bad_table();
   if (reply->result_as_Done() != nullptr) return ControlOutcome{};
+  if (const auto* page = reply->result_as_Page()) return decode(*page);
   const auto* failure = reply->result_as_Failure();
   if (failure == nullptr || failure->code() == wire::ErrorCode::none) return bad_table();
-  return ControlOutcome{static_cast<ErrorCode>(failure->code()), text_of(failure->text())};
+  return ControlOutcome{static_cast<ErrorCode>(failure->code()), text_of(failure->text()),
+                        failure->earliest()};
 }
 
 }  // namespace sink::protocol

@@ -5,25 +5,20 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <variant>
 #include <vector>
 
 #include "protocol/bytes.h"
+#include "protocol/control/log_page.h"
 
 namespace sink::protocol {
 
 // Longest name or pattern, and how many patterns and ranges one Subscribe may hold.
 inline constexpr size_t kControlNameMax = 255;
 inline constexpr size_t kControlListMax = 64;
-
-// Inclusive.
-struct EventTypes {
-  uint64_t first = 0;
-  uint64_t last = UINT64_MAX;
-  bool operator==(const EventTypes&) const = default;
-};
 
 // A durable subscription of the asking client. What is empty or 0 means the server's default.
 struct Subscribe {
@@ -65,7 +60,7 @@ struct Goodbye {
 struct UnknownRequest {
   bool operator==(const UnknownRequest&) const = default;
 };
-using ControlRequest = std::variant<Subscribe, Unsubscribe, Goodbye, UnknownRequest>;
+using ControlRequest = std::variant<Subscribe, Unsubscribe, Goodbye, Seek, UnknownRequest>;
 
 enum class ErrorCode : uint8_t {
   none = 0,  // done
@@ -75,11 +70,15 @@ enum class ErrorCode : uint8_t {
   not_found = 4,
   exists = 5,
   too_many = 6,
+  trimmed = 7,      // ControlOutcome::earliest says what there still is
+  unavailable = 8,  // just now: ask again
 };
 
 struct ControlOutcome {
   ErrorCode code = ErrorCode::none;
-  std::string text;  // a sentence for a person; empty where it is done
+  std::string text;           // a sentence for a person; empty where it is done
+  uint64_t earliest = 0;      // trimmed: the first position that is retained
+  std::optional<LogPage> page{};  // of a Seek that is done
   bool operator==(const ControlOutcome&) const = default;
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "protocol/control/wire.h"
+#include "protocol/frame.h"
 
 using namespace sink::protocol;
 
@@ -21,13 +22,33 @@ static Subscribe everything() {
   return subscribe;
 }
 
+static Seek seek_everything() {
+  Seek seek;
+  seek.from = SeekFrom::time;
+  seek.position = 12;
+  seek.time_ms = 1'700'000'000'000;
+  seek.event_types = {{1, 9}, {20, UINT64_MAX}};
+  seek.sources = {"sensor-*"};
+  seek.keys = {"a", "b"};
+  seek.bytes_max = 1'000;
+  seek.wait_ms = 5'000;
+  return seek;
+}
+
+static std::string encoded_event(const std::string& key, uint64_t offset) {
+  std::string bytes;
+  append_event(bytes, {1, 0, key, offset, 0, "data"});
+  return bytes;
+}
+
 TEST_CASE("control: every request survives") {
   Subscribe only_name;
   only_name.name = "x";
   for (const ControlRequest& request :
        {ControlRequest(everything()), ControlRequest(only_name), ControlRequest(Unsubscribe{"x"}),
         ControlRequest(Goodbye{GoodbyeReason::another_server, "nearer to you"}),
-        ControlRequest(Goodbye{}), ControlRequest(UnknownRequest{})})
+        ControlRequest(Goodbye{}), ControlRequest(UnknownRequest{}), ControlRequest(Seek{}),
+        ControlRequest(seek_everything())})
     CHECK(decode_control(encode_control(request)) == request);
 }
 
@@ -35,6 +56,52 @@ TEST_CASE("control: every outcome survives") {
   CHECK(decode_outcome(encode_outcome({})) == ControlOutcome{});
   const ControlOutcome refused{ErrorCode::not_allowed, "ask for a client_policy"};
   CHECK(decode_outcome(encode_outcome(refused)) == refused);
+  const ControlOutcome trimmed{ErrorCode::trimmed, "it begins later", 4'711};
+  CHECK(decode_outcome(encode_outcome(trimmed)) == trimmed);
+  LogPage page;
+  page.position = 77;
+  page.end = 80;
+  page.missing = {{3, 5, MissingReason::damaged}, {9, 10, MissingReason::too_large}};
+  const std::string first = encoded_event("k", 1), second = encoded_event("", 2);
+  append_paged_event(page.events, {70, 1'700'000'000'000, "meter", first});
+  append_paged_event(page.events, {77, 0, "", second});
+  ControlOutcome outcome;
+  outcome.page = page;
+  const auto decoded = decode_outcome(encode_outcome(outcome));
+  REQUIRE(decoded == outcome);
+  const auto events = decode_paged_events(decoded->page->events);
+  REQUIRE(events);
+  REQUIRE(events->size() == 2);
+  CHECK((*events)[0] == PagedEvent{70, 1'700'000'000'000, "meter", first});
+  CHECK((*events)[1] == PagedEvent{77, 0, "", second});
+  outcome.page = LogPage{};
+  CHECK(decode_outcome(encode_outcome(outcome)) == outcome);
+}
+
+TEST_CASE("control: a page whose events do not decode, or go back, is no page") {
+  const std::string event = encoded_event("k", 1);
+  LogPage page;
+  append_paged_event(page.events, {7, 1, "meter", event});
+  const auto refused = [](LogPage broken) {
+    ControlOutcome outcome;
+    outcome.page = std::move(broken);
+    return !decode_outcome(encode_outcome(outcome));
+  };
+  CHECK_FALSE(refused(page));
+  for (size_t cut = 1; cut < page.events.size(); ++cut) {
+    LogPage broken = page;
+    broken.events.resize(cut);
+    CHECK(refused(broken));
+  }
+  LogPage back = page;
+  append_paged_event(back.events, {7, 1, "meter", event});
+  CHECK(refused(back));
+  LogPage nonsense;
+  append_paged_event(nonsense.events, {7, 1, "meter", "not an event"});
+  CHECK(refused(nonsense));
+  LogPage crowded = page;
+  crowded.missing.assign(kPageMissingMax + 1, {});
+  CHECK(refused(crowded));
 }
 
 TEST_CASE("control: a kind of a later version is told apart from a broken table") {
@@ -67,6 +134,15 @@ TEST_CASE("control: names and lists are bounded") {
   subscribe.name.clear();
   CHECK(!decode_control(encode_control(subscribe)));
   CHECK(!decode_control(encode_control(Unsubscribe{""})));
+  Seek seek = seek_everything();
+  seek.sources.assign(kControlListMax + 1, "s");
+  CHECK(!decode_control(encode_control(seek)));
+  seek = seek_everything();
+  seek.keys = {""};
+  CHECK(!decode_control(encode_control(seek)));
+  seek = seek_everything();
+  seek.event_types.assign(kControlListMax + 1, {});
+  CHECK(!decode_control(encode_control(seek)));
 }
 
 // Forty thousand entries that all point at one long text would be gigabytes.

@@ -213,3 +213,83 @@ TEST_CASE("segment index: batches that go back leave ranges that can be walked t
   f.index.settle(1, 200);
   CHECK(f.index.file(1)->unsettled == 0);
 }
+
+TEST_CASE("segment index: a reader goes from place to place, over what is nobody's") {
+  IndexFixture f;
+  f.add_file(1);
+  f.add_batch(1);  // 1 to 10
+  f.next = 15;
+  f.add_file(2);
+  f.add_batch(2);  // 15 to 24
+  CHECK(f.index.next_placed(1) == 1u);
+  CHECK(f.index.next_placed(10) == 10u);
+  CHECK(f.index.next_placed(11) == 15u);
+  CHECK(f.index.next_placed(24) == 24u);
+  CHECK_FALSE(f.index.next_placed(25));
+  CHECK(f.index.locate(3)->end == 11);
+  CHECK(f.index.locate(15)->end == 25);
+}
+
+TEST_CASE("segment index: a piece of a long range ends where the next one begins") {
+  IndexFixture f;
+  f.add_file(1);
+  for (int i = 0; i < 40; ++i) f.add_batch(1);
+  Position at = 1;
+  int pieces = 0;
+  for (; at < f.next; ++pieces) {
+    const auto place = f.index.locate(at);
+    REQUIRE(place);
+    REQUIRE(place->end > at);
+    CHECK(f.index.locate(place->end - 1)->offset == place->offset);
+    at = place->end;
+  }
+  CHECK(at == f.next);
+  CHECK(pieces > 1);
+}
+
+TEST_CASE("segment index: all that was written is there from the oldest segment on, or told") {
+  IndexFixture f;
+  CHECK(f.index.complete_from(1) == 1);
+  for (SegmentId id = 1; id <= 5; ++id) {
+    f.add_file(id);
+    if (id != 3) f.add_batch(id);  // ten each; the third has no events
+  }
+  CHECK(f.index.complete_from(f.next) == 1);
+  SUBCASE("a segment without events may go") {
+    f.index.remove_file(3);
+    CHECK(f.index.complete_from(f.next) == 1);
+  }
+  SUBCASE("the oldest goes") {
+    f.index.remove_file(1);
+    CHECK(f.index.complete_from(f.next) == 11);
+  }
+  SUBCASE("one in the middle goes") {
+    f.index.remove_file(4);
+    CHECK(f.index.complete_from(f.next) == 31);
+  }
+  SUBCASE("one is compacted") {
+    SegmentIndex::Relocation moved{11, 21, 5, 5'000, {{13, 4'000, 0, 0}}};
+    f.index.relocate(moved);
+    CHECK(f.index.complete_from(f.next) == 21);
+  }
+}
+
+TEST_CASE("segment index: events since a time begin at most a second too early") {
+  IndexFixture f;
+  CHECK(f.index.since(5, 1) == 1);
+  f.add_file(1);
+  BatchHeader header;
+  header.segment_id = 1;
+  header.body_bytes = 100;
+  for (uint64_t second = 10; second < 20; second += 2) {
+    header.first_position = f.next;
+    header.wall_ms = header.broker_ms = second * 1'000;
+    f.index.add_batch(1, f.index.file(1)->bytes, header, f.next += 10);
+  }
+  CHECK(f.index.since(0, f.next) == 1);
+  CHECK(f.index.since(10'500, f.next) == 1);
+  CHECK(f.index.since(11'000, f.next) == 11);
+  CHECK(f.index.since(18'000, f.next) == 41);
+  CHECK(f.index.since(18'999, f.next) == 41);
+  CHECK(f.index.since(19'000, f.next) == f.next);
+}

@@ -1,0 +1,236 @@
+#include "daemon/broker/log_cursors.h"
+
+#include <algorithm>
+
+#include "daemon/broker/glob.h"
+#include "daemon/broker/record_codec.h"
+
+namespace sink::broker {
+namespace {
+
+using protocol::ControlOutcome;
+using protocol::ErrorCode;
+using protocol::MissingReason;
+using protocol::SeekFrom;
+
+bool any_matches(const std::vector<std::string>& globs, std::string_view text) {
+  return std::any_of(globs.begin(), globs.end(),
+                     [&](const std::string& glob) { return glob_match(glob, text); });
+}
+
+ControlOutcome trimmed(Position earliest) {
+  return {ErrorCode::trimmed,
+          "what lies behind that position is no longer retained; the earliest there is begins "
+          "with " + std::to_string(earliest),
+          earliest};
+}
+
+}  // namespace
+
+bool EventFilter::matches(std::string_view source, const protocol::EventView& event) const {
+  return std::any_of(event_types.begin(), event_types.end(),
+                     [&](const EventTypeRange& range) {
+                       return event.event_type_id >= range.first &&
+                              event.event_type_id <= range.last;
+                     }) &&
+         any_matches(sources, source) && any_matches(keys, event.key);
+}
+
+// Where every event that was ever written is still there, from the oldest segment on.
+Position LogCursors::complete_from() const {
+  return core_.log.index().complete_from(core_.log.synced_position());
+}
+
+tl::expected<Position, ControlOutcome> LogCursors::begin_of(const protocol::Seek& request) const {
+  const Position end = core_.log.synced_position();
+  const Position earliest = complete_from();
+  switch (request.from) {
+    case SeekFrom::position:
+      if (request.position >= end)
+        return tl::unexpected(ControlOutcome{
+            ErrorCode::invalid, "the log has no such position; it ends with " +
+                                    std::to_string(end - 1)});
+      if (request.position + 1 < earliest) return tl::unexpected(trimmed(earliest));
+      return request.position + 1;
+    case SeekFrom::earliest: return earliest;
+    case SeekFrom::time: return std::max(earliest, core_.log.index().since(request.time_ms, end));
+    case SeekFrom::end: return end;
+  }
+  return tl::unexpected(ControlOutcome{ErrorCode::invalid, "this server does not know that place"});
+}
+
+void LogCursors::seek(ConnectionId connection, uint16_t message_id, const protocol::Seek& request,
+                      EventFilter filter) {
+  if (readings_.count(connection) != 0)
+    return on_done(connection, message_id,
+                   {ErrorCode::too_many, "a connection reads one page at a time"});
+  const auto begin = begin_of(request);
+  if (!begin) return on_done(connection, message_id, begin.error());
+  Reading& reading = readings_[connection];
+  reading.message_id = message_id;
+  reading.filter = std::move(filter);
+  reading.bytes_max = request.bytes_max == 0
+                          ? protocol::kPageBytesMax
+                          : std::min(request.bytes_max, protocol::kPageBytesMax);
+  reading.next = *begin;
+  const uint64_t wait_ms = std::min(request.wait_ms, protocol::kSeekWaitMsMax);
+  reading.wait_until_ms = core_.now.monotonic_ms + wait_ms;
+  if (wait_ms > 0) core_.timers.set({reading.wait_until_ms, TimerKind::seek, 0, connection});
+  advance(connection, reading);
+}
+
+void LogCursors::on_committed() {
+  for (auto at = readings_.begin(); at != readings_.end();) {
+    const auto here = at++;  // it may be finished, and gone
+    if (std::exchange(here->second.waits, false)) advance(here->first, here->second);
+  }
+}
+
+void LogCursors::on_timer(ConnectionId connection) {
+  const auto found = readings_.find(connection);
+  if (found == readings_.end() || !found->second.waits) return;
+  if (found->second.wait_until_ms <= core_.now.monotonic_ms) finish(connection, found->second);
+}
+
+void LogCursors::advance(ConnectionId connection, Reading& reading) {
+  const Position end = core_.log.synced_position();
+  const Position earliest = complete_from();
+  const bool empty = reading.page.events.empty() && reading.page.missing.empty();
+  if (reading.next < earliest)
+    return empty ? answer(connection, trimmed(earliest)) : finish(connection, reading);
+  for (;;) {
+    const Position placed =
+        std::min(core_.log.index().next_placed(reading.next).value_or(end), end);
+    if (!pass_over(reading, placed)) return finish(connection, reading);
+    if (placed == end) break;
+    if (reading.scanned_bytes >= kScanBytesMax) return finish(connection, reading);
+    const auto record = core_.cache.find(placed);
+    if (!record) return submit(connection, reading);
+    reading.scanned_bytes += record->size();
+    if (!take_event(reading, placed, *record)) return finish(connection, reading);
+  }
+  const bool nothing = reading.page.events.empty() && reading.page.missing.empty();
+  reading.waits = nothing && core_.now.monotonic_ms < reading.wait_until_ms;
+  if (!reading.waits) finish(connection, reading);
+}
+
+void LogCursors::submit(ConnectionId connection, const Reading& reading) {
+  ++core_.counters.blocks_read;
+  const storage::Location place = *core_.log.index().locate(reading.next);
+  core_.lanes.submit(Lane::read,
+                     core_.log.read(reading.next, [this, connection, place](const auto& result) {
+                       on_read(connection, place, result);
+                     }));
+}
+
+void LogCursors::on_read(ConnectionId connection, const storage::Location& place,
+                         const storage::EventLog::ReadResult& result) {
+  const auto found = readings_.find(connection);
+  if (found == readings_.end()) return;  // it has gone away
+  Reading& reading = found->second;
+  if (!result) {
+    ++core_.counters.reads_failed;
+    return answer(connection, {ErrorCode::unavailable,
+                               "the server's disk does not answer just now; ask again"});
+  }
+  reading.scanned_bytes += place.bytes;
+  bool room = true;
+  if (*result) {
+    room = take_block(reading, **result, place.end);
+  } else {
+    const auto now = core_.log.index().locate(reading.next);
+    if (now && now->segment == place.segment && now->offset == place.offset) {
+      core_.log.suspect(reading.next);
+      room = miss(reading, place.end, MissingReason::damaged);
+    }  // else it has moved, or was removed: advance() sees which
+  }
+  room ? advance(connection, reading) : finish(connection, reading);
+}
+
+// Positions that have no place: never written, or lost in a gap that recovery or the scrub found.
+bool LogCursors::pass_over(Reading& reading, Position end) {
+  std::vector<std::pair<Position, Position>> lost;
+  for (const storage::Gap& gap : core_.log.gaps()) {
+    const Position first = std::max(gap.first_position, reading.next);
+    const Position behind = std::min(gap.end_position, end);
+    if (first < behind) lost.emplace_back(first, behind);
+  }
+  std::sort(lost.begin(), lost.end());
+  for (const auto& [first, behind] : lost) {
+    reading.next = std::max(reading.next, first);
+    if (!miss(reading, behind, MissingReason::damaged)) return false;
+  }
+  reading.next = std::max(reading.next, end);
+  return true;
+}
+
+bool LogCursors::take_event(Reading& reading, Position position, std::string_view bytes) {
+  reading.next = position;
+  const auto record = decode_event_record(bytes);
+  const auto event = record ? protocol::decode_event(record->payload)
+                            : tl::expected<protocol::EventView, protocol::DecodeError>(
+                                  tl::unexpect, protocol::DecodeError::truncated);
+  // unreached: what is in the log was decoded before, and its checksum is right
+  if (!event) return miss(reading, position + 1, MissingReason::damaged);
+  const Client* source = core_.state.clients.find(record->source);
+  const std::string_view name = source == nullptr ? std::string_view() : source->client_id;
+  if (reading.filter.matches(name, *event)) {
+    std::string& events = reading.page.events;
+    const auto time = core_.log.time_of(position);
+    const protocol::PagedEvent paged{position, time ? time->wall_ms : 0, name, record->payload};
+    const size_t size = protocol::paged_event_bytes_max(paged);
+    if (size > protocol::kPageBytesMax)
+      return miss(reading, position + 1, MissingReason::too_large);
+    if (!events.empty() && events.size() + size > reading.bytes_max) return false;
+    protocol::append_paged_event(events, paged);
+    ++core_.counters.events_paged;
+  }
+  reading.next = position + 1;
+  return true;
+}
+
+bool LogCursors::take_block(Reading& reading, const Block& block, Position end) {
+  for (const storage::EventSlot& slot : block.slots) {
+    if (slot.position < reading.next) continue;
+    if (slot.position >= end) break;  // unreached: a piece holds its own positions
+    if (!block.whole && slot.position > reading.next &&
+        !miss(reading, slot.position, MissingReason::damaged))
+      return false;
+    const auto record = std::string_view(block.bytes).substr(slot.at, slot.bytes);
+    if (!take_event(reading, slot.position, record)) return false;
+  }
+  if (!block.whole && reading.next < end) return miss(reading, end, MissingReason::damaged);
+  reading.next = std::max(reading.next, end);
+  return true;
+}
+
+// From `next` up to `end`.
+bool LogCursors::miss(Reading& reading, Position end, MissingReason reason) {
+  if (end <= reading.next) return true;
+  auto& missing = reading.page.missing;
+  if (!missing.empty() && missing.back().end == reading.next && missing.back().reason == reason) {
+    missing.back().end = end;
+  } else if (missing.size() == protocol::kPageMissingMax) {
+    return false;
+  } else {
+    missing.push_back({reading.next, end, reason});
+  }
+  reading.next = end;
+  return true;
+}
+
+void LogCursors::finish(ConnectionId connection, Reading& reading) {
+  ControlOutcome outcome;
+  outcome.page = std::move(reading.page);
+  outcome.page->position = reading.next - 1;
+  outcome.page->end = core_.log.synced_position();
+  ++core_.counters.pages_sent;
+  answer(connection, outcome);
+}
+
+void LogCursors::answer(ConnectionId connection, const ControlOutcome& outcome) {
+  const auto reading = readings_.extract(connection);
+  on_done(connection, reading.mapped().message_id, outcome);
+}
+
+}  // namespace sink::broker

@@ -1,0 +1,72 @@
+// Clients that read the log from a place, page by page (CONTROL Seek): what is being read for whom.
+// No tracker, no ACK, and nothing is kept between two pages. Not responsible for what a client may
+// see (ClientRequests). Invariants: one page a connection at a time; a page costs at most
+// kScanBytesMax of reading and a piece, whatever its filter lets through; what was retained when it
+// was passed is on the page or said to be missing; what is not committed is not shown.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "daemon/broker/core.h"
+#include "protocol/control/control.h"
+
+namespace sink::broker {
+
+// Which events a client asks for and may see.
+struct EventFilter {
+  std::vector<EventTypeRange> event_types;
+  std::vector<std::string> sources;  // globs
+  std::vector<std::string> keys;     // globs
+  bool matches(std::string_view source, const protocol::EventView& event) const;
+};
+
+class LogCursors {
+ public:
+  static constexpr uint64_t kScanBytesMax = 1 << 20;
+
+  explicit LogCursors(Core& core) : core_(core) {}
+
+  // The one answer to each seek(): a page or a refusal, at once or later.
+  std::function<void(ConnectionId, uint16_t message_id, const protocol::ControlOutcome&)> on_done;
+
+  void seek(ConnectionId connection, uint16_t message_id, const protocol::Seek& request,
+            EventFilter filter);
+  void on_committed();
+  void on_timer(ConnectionId connection);
+  void forget(ConnectionId connection) { readings_.erase(connection); }
+
+ private:
+  struct Reading {
+    uint16_t message_id = 0;
+    EventFilter filter;
+    size_t bytes_max = 0;
+    uint64_t wait_until_ms = 0;  // monotonic
+    bool waits = false;          // for the next commit
+    Position next = 0;           // not looked at yet
+    uint64_t scanned_bytes = 0;
+    protocol::LogPage page;
+  };
+
+  tl::expected<Position, protocol::ControlOutcome> begin_of(const protocol::Seek& request) const;
+  Position complete_from() const;
+  void advance(ConnectionId connection, Reading& reading);
+  void submit(ConnectionId connection, const Reading& reading);
+  void on_read(ConnectionId connection, const storage::Location& place,
+               const storage::EventLog::ReadResult& result);
+  // These move `next` on; false: the page has no room for more.
+  bool pass_over(Reading& reading, Position end);
+  bool take_event(Reading& reading, Position position, std::string_view record);
+  bool take_block(Reading& reading, const Block& block, Position end);
+  static bool miss(Reading& reading, Position end, protocol::MissingReason reason);
+  void finish(ConnectionId connection, Reading& reading);
+  void answer(ConnectionId connection, const protocol::ControlOutcome& outcome);
+
+  Core& core_;
+  std::map<ConnectionId, Reading> readings_;
+};
+
+}  // namespace sink::broker
