@@ -176,6 +176,8 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
   } else if (const auto* goodbye = std::get_if<GoodbyeSaid>(&event)) {
     goodbye_ = std::string("the server said goodbye (") + protocol::to_string(goodbye->reason) +
                "): " + goodbye->human;
+  } else if (const auto* reply = std::get_if<ReplyReceived>(&event)) {
+    if (listener_ != nullptr) listener_->on_reply({reply->request, reply->outcome});
   } else if (const auto* refusal = std::get_if<LinkRefused>(&event)) {
     refused(*refusal);
   } else if (const auto* failure = std::get_if<LinkFailed>(&event)) {
@@ -472,6 +474,13 @@ bool ConnectionCore::may_answer_later(DeliveryId id) const {
 
 // Between two connections an answer is remembered: a resumed session asks for it, any other
 // delivers the event again.
+std::optional<uint16_t> ConnectionCore::request(const protocol::ControlRequest& request) {
+  if (state_ != State::connected) return std::nullopt;
+  const auto number = link_->request(request);
+  if (number) flush_soon();
+  return number;
+}
+
 bool ConnectionCore::ack(DeliveryId id) {
   if (id.connection != session_) return false;
   if (may_answer_later(id)) {

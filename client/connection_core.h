@@ -32,6 +32,7 @@ class ConnectionCore final : public Transport::Owner {
 
   void start();
   PublishResult publish(const protocol::EventView& event, uint64_t tag);
+  std::optional<uint16_t> request(const protocol::ControlRequest& request);
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
   void flush();

@@ -93,6 +93,7 @@ std::optional<LinkEvent> Link::act_on(const protocol::Message& message) {
   if (const auto* response = std::get_if<protocol::ConnectionResponse>(&message))
     return on_message(*response);
   if (const auto* control = std::get_if<protocol::Control>(&message)) return on_control(*control);
+  if (const auto* reply = std::get_if<protocol::ControlReply>(&message)) return on_reply(*reply);
   if (std::holds_alternative<protocol::Ping>(message)) protocol::append_pong(output_.tail());
   return std::nullopt;  // a PONG has done its work by arriving
 }
@@ -168,6 +169,25 @@ std::optional<LinkEvent> Link::on_control(const protocol::Control& control) {
   if (const auto* goodbye = std::get_if<protocol::Goodbye>(&*request))
     return GoodbyeSaid{goodbye->reason, goodbye->human};
   return std::nullopt;  // of a later version: nothing that a server says needs an answer
+}
+
+std::optional<uint16_t> Link::request(const protocol::ControlRequest& request) {
+  if (state_ != LinkState::connected || options_.protocol_version == protocol::kProtocolVersion0 ||
+      requests_.size() == kRequestsMax)
+    return std::nullopt;
+  do {
+    ++last_request_;
+  } while (last_request_ == 0 || requests_.count(last_request_) != 0);
+  requests_.insert(last_request_);
+  protocol::append_control(output_.tail(), last_request_, protocol::encode_control(request));
+  return last_request_;
+}
+
+std::optional<LinkEvent> Link::on_reply(const protocol::ControlReply& reply) {
+  if (requests_.erase(reply.message_id) == 0) return std::nullopt;  // to nothing that was asked
+  auto outcome = protocol::decode_outcome(reply.body);
+  if (!outcome) return fail("the server broke the protocol: a reply cannot be read");
+  return ReplyReceived{reply.message_id, std::move(*outcome)};
 }
 
 std::optional<LinkEvent> Link::on_event(EventDelivered delivered) {

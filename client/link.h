@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -28,6 +29,8 @@ inline constexpr uint16_t kWindowDefault = 1024;
 inline constexpr size_t kOutputHighWater = 1024 * 1024;
 // No more is read while this much is unsent: stops a peer that floods and never reads.
 inline constexpr size_t kOutputStopsInput = 4 * kOutputHighWater;
+
+inline constexpr size_t kRequestsMax = 32;  // unanswered ones of one connection
 
 enum class LinkState : uint8_t { awaiting_response, awaiting_save, connected, ended };
 
@@ -72,11 +75,15 @@ struct GoodbyeSaid {
   protocol::GoodbyeReason reason = protocol::GoodbyeReason::none;
   std::string human;
 };
+struct ReplyReceived {
+  uint16_t request = 0;  // as request() answered
+  protocol::ControlOutcome outcome;
+};
 struct LinkFailed {
   std::string reason;  // one sentence; the connection must be closed
 };
 using LinkEvent = std::variant<HelloNewClient, HandshakeDone, LinkRefused, PublishAnswered,
-                               EventDelivered, GoodbyeSaid, LinkFailed>;
+                               EventDelivered, GoodbyeSaid, ReplyReceived, LinkFailed>;
 
 class Link {
  public:
@@ -100,6 +107,11 @@ class Link {
   // `human` is cut where the frame ends; `machine` longer than a frame can carry is cut, too.
   bool ack(uint16_t message_id);
   bool nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes human);
+
+  // Version 1: asks the server for something; a ReplyReceived with the same number answers it,
+  // unless the connection ends before: then it is to be asked again. nullopt: not connected,
+  // version 0, or kRequestsMax await their replies.
+  std::optional<uint16_t> request(const protocol::ControlRequest& request);
 
   // Keepalive: call at deadline_ms() or later; a LinkFailed means that the server is gone.
   [[nodiscard]] std::optional<LinkFailed> tick(uint64_t now_ms);
@@ -126,6 +138,7 @@ class Link {
   std::optional<LinkEvent> on_welcome(const protocol::ConnectionResponse& response);
   std::optional<LinkEvent> accepted(protocol::ResponseCode code, uint32_t server_instance_id);
   std::optional<LinkEvent> on_control(const protocol::Control& control);
+  std::optional<LinkEvent> on_reply(const protocol::ControlReply& reply);
   std::optional<LinkEvent> on_event(EventDelivered delivered);
   void begin_session();
   bool resume_session();
@@ -142,6 +155,8 @@ class Link {
   protocol::OutputBuffer output_;
   std::optional<protocol::Welcome> welcome_;  // version 1
   LinkState state_ = LinkState::awaiting_response;
+  std::set<uint16_t> requests_;  // that await their replies
+  uint16_t last_request_ = 0;    // 0 is a goodbye's
   uint32_t unsaved_server_id_ = 0;  // while awaiting_save
   std::optional<LinkEvent> unreported_;  // of identity_saved()
 };

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "protocol/bytes.h"
+#include "protocol/control/control.h"
 #include "protocol/event.h"
 #include "protocol/frame.h"
 
@@ -66,6 +67,12 @@ struct Delivery {
   protocol::Bytes subscription;  // version 1, like the next two: its name
   protocol::Bytes source;        // the publisher's client_id
   uint64_t attempt = 0;          // above 1: it was sent before
+};
+
+// The server's answer to a request(). Valid until the callback returns.
+struct Reply {
+  uint16_t request = 0;  // as request() answered
+  const protocol::ControlOutcome& outcome;
 };
 
 struct Connected {
@@ -139,6 +146,7 @@ class Listener {
   virtual void on_kept(const Kept&) {}
   // Answer with ack() or nack(), now or later. The default refuses nothing and answers nothing.
   virtual void on_delivery(const Delivery&) {}
+  virtual void on_reply(const Reply&) {}
   // publish() answered queue_full, and now there is room again.
   virtual void on_room() {}
   // After close(): all is over, nothing will be called any more.

@@ -69,6 +69,10 @@ void Connection::start() {
 PublishResult Connection::publish(const protocol::EventView& event, uint64_t tag) {
   return core_->publish(event, tag);
 }
+std::optional<uint16_t> Connection::request(const protocol::ControlRequest& request) {
+  return core_->request(request);
+}
+
 bool Connection::ack(DeliveryId id) {
   return core_->ack(id);
 }

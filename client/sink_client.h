@@ -56,6 +56,11 @@ class Connection {
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
 
+  // Asks the server for something (protocol/control/control.h): a subscription of our own, or a
+  // page of its log. on_reply with the same number answers it, unless the connection ends before:
+  // then ask again. nullopt: not connected, the server speaks version 0, or 32 replies are awaited.
+  [[nodiscard]] std::optional<uint16_t> request(const protocol::ControlRequest& request);
+
   // Writes now what would be written at the end of the loop turn.
   void flush();
 

@@ -76,7 +76,8 @@ ClientRequests::ClientRequests(Core& core, Catalog& catalog)
 
 void ClientRequests::handle(Peer& peer, uint16_t message_id,
                             const protocol::ControlRequest& request) {
-  if (const auto* page = std::get_if<protocol::Seek>(&request)) return seek(peer, message_id, *page);
+  if (const auto* place = std::get_if<protocol::Seek>(&request))
+    return seek(peer, message_id, *place);
   ControlOutcome outcome{ErrorCode::unknown_kind, "this server does not know that request"};
   if (const auto* wanted = std::get_if<protocol::Subscribe>(&request))
     outcome = subscribe(*peer.client, *wanted);

@@ -104,7 +104,8 @@ void Sessions::process(Peer& peer) {
     if (brings_events && peer.session.connected() &&
         (intake_.busy() || intake_.owes_much(peer.id) || core_.draining))
       return pause_input(peer);
-    if (has_much_output(peer) || peer.replies_due >= ClientRequests::kRepliesDueMax) return pause_input(peer);
+    if (has_much_output(peer) || peer.replies_due >= ClientRequests::kRepliesDueMax)
+      return pause_input(peer);
     const auto message = peer.session.next();
     if (!message) return violate(peer, message.error());
     if (!*message) return;

@@ -1,7 +1,5 @@
 #include "protocol/control/log_page.h"
 
-#include "protocol/frame.h"
-
 namespace sink::protocol {
 
 size_t paged_event_bytes_max(const PagedEvent& event) {
@@ -24,8 +22,6 @@ tl::expected<std::vector<PagedEvent>, DecodeError> decode_paged_events(Bytes eve
     if (!cursor.varint(event.position) || !cursor.varint(event.accepted_ms) ||
         !cursor.chunk(event.source) || !cursor.chunk(event.payload))
       return tl::unexpected(cursor.error());
-    const auto inside = decode_event(event.payload);
-    if (!inside) return tl::unexpected(inside.error());
     if (event.position < behind) return tl::unexpected(DecodeError::bad_table);
     behind = event.position + 1;
     decoded.push_back(event);

@@ -1,5 +1,5 @@
-// Reading the log from a place, without a subscription: Seek asks for one page of events, the answer
-// is a LogPage, and where it ends the next Seek begins. The server keeps nothing between the two.
+// Reading the log from a place, without a subscription: Seek asks for one page of events, the
+// answer is a LogPage, and where it ends the next Seek begins. The server keeps nothing between.
 // Not responsible for what a client may see (ClientPolicy). Schema: sink.fbs; meaning:
 // docs/protocol.md.
 #pragma once
@@ -69,7 +69,7 @@ struct PagedEvent {
   uint64_t position = 0;
   uint64_t accepted_ms = 0;  // Unix time, to within a second
   Bytes source;              // the publisher's client_id; empty: no longer known
-  Bytes payload;             // the encoded event: decode_event
+  Bytes payload;             // the encoded event, unread: decode_event
   bool operator==(const PagedEvent&) const = default;
 };
 size_t paged_event_bytes_max(const PagedEvent& event);

@@ -58,7 +58,7 @@ class Daemon:
     """One sinkd: its files, its process, and its operator."""
 
     def __init__(self, *, server=None, store=None, limits=None, listener=None, listeners=None,
-                 subscriptions=(), uplinks=(), http=True, data_dir=None, faults=None):
+                 subscriptions=(), uplinks=(), policies=(), http=True, data_dir=None, faults=None):
         Pki.shared()
         self.faults = faults
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sinkd-test-"))
@@ -80,6 +80,7 @@ class Daemon:
             "listener": self._listeners(listener or {}) if listeners is None else listeners,
             "subscription": [dict(s) for s in subscriptions],
             "uplink": [dict(u) for u in uplinks],
+            "client_policy": [dict(p) for p in policies],
         }
         self.write_config()
 

@@ -59,9 +59,9 @@ def later_schema():
                       "  session:SessionPoint;\n  later:string;\n}\n\ntable ConnectionResponse"),
                      ("  retry_after_ms:uint;\n", "  retry_after_ms:uint;\n  later:[ulong];\n"),
                      ("table Unsubscribe { name:string; }",
-                      "table Unsubscribe { name:string; later:Done; }\ntable Seek { position:ulong; name:string; }"),
-                     ("union Request { Subscribe, Unsubscribe, Goodbye }",
-                      "union Request { Subscribe, Unsubscribe, Goodbye, Seek }")):
+                      "table Unsubscribe { name:string; later:Done; }\ntable Later { position:ulong; name:string; }"),
+                     ("union Request { Subscribe, Unsubscribe, Goodbye, Seek }",
+                      "union Request { Subscribe, Unsubscribe, Goodbye, Seek, Later }")):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
@@ -136,6 +136,18 @@ SECOND = {"event_type_id": 128, "schema_version": 128, "key": b"k", "offset": 12
           "event_data": b"x"}
 
 
+def paged(position, accepted_ms, source, event):
+    return varint(position) + varint(accepted_ms) + chunk(source) + chunk(event_bytes(event))
+
+
+PAGED = paged(300, 1_700_000_000_000, b"pump-1", EVENT) + paged(301, 0, b"", SECOND)
+PAGE = {"events": Raw(PAGED), "position": 305, "end": 400,
+        "missing": [{"first": 302, "end": 304, "reason": 0}, {"first": 304, "end": 305, "reason": 1}]}
+SEEK = {"from": 2, "position": 300, "time_ms": 1_700_000_000_000,
+        "event_types": [{"first": 1, "last": 9}, {"first": 20, "last": 2**64 - 1}],
+        "sources": ["pump-*"], "keys": ["a", "b"], "bytes_max": 1000, "wait_ms": 5000}
+
+
 def union(member, table):
     return {"request_type": member, "request": table}
 
@@ -175,7 +187,10 @@ def honest():
                 ("goodbye", 0, union("Goodbye", {"reason": 2, "human": Raw(b"the server is stopping")}), None),
                 ("goodbye_empty", 1, union("Goodbye", {}), None),
                 ("goodbye_reason_of_a_later_version", 1, union("Goodbye", {"reason": 200}), None),
-                ("control_kind_of_a_later_version", 9, union("Seek", {"position": 5, "name": "x"}), later),
+                ("seek_everything", 11, union("Seek", SEEK), None),
+                ("seek_by_default", 12, union("Seek", {}), None),
+                ("seek_place_of_a_later_version", 13, union("Seek", {"from": 77}), None),
+                ("control_kind_of_a_later_version", 9, union("Later", {"position": 5, "name": "x"}), later),
                 ("control_without_request", 10, {}, None))
     for name, message_id, table, schema in controls:
         body = flatc("Control", table, schema)
@@ -185,10 +200,14 @@ def honest():
     replies = (("reply_done", 7, outcome("Done", {})),
                ("reply_failure", 8, outcome("Failure", {"code": 2, "text": "the client policy grants less"})),
                ("reply_failure_without_text", 8, outcome("Failure", {"code": 6})),
-               ("reply_failure_of_a_later_version", 4095, outcome("Failure", {"code": 99, "text": "later"})))
+               ("reply_failure_of_a_later_version", 4095, outcome("Failure", {"code": 99, "text": "later"})),
+               ("reply_trimmed", 11, outcome("Failure", {"code": 7, "text": "gone", "earliest": 4711})),
+               ("reply_page", 11, outcome("Page", PAGE)),
+               ("reply_page_empty", 11, outcome("Page", {"position": 2**64 - 2, "end": 2**64 - 1})))
     for name, message_id, table in replies:
         yield {"name": name, "type": "control_reply", "message_id": message_id,
-               "hex": frame(REPLY, message_id, flatc("ControlReply", table)), "table": table["result"]}
+               "hex": frame(REPLY, message_id, flatc("ControlReply", table)), "kind": table["result_type"],
+               "table": table["result"]}
     for name, message_id, subscription, source, attempt, event in (
             ("deliver", 4095, b"alarms", b"pump-1", 3, EVENT),
             ("deliver_first_attempt", 0, b"pump-1/my-alarms", b"sensor-1", 1, EVENT),
@@ -295,6 +314,9 @@ def hostile():
                 ("65_sources", union("Subscribe", {"name": "x", "sources": ["s"] * 65})),
                 ("65_keys", union("Subscribe", {"name": "x", "keys": ["k"] * 65})),
                 ("65_event_types", union("Subscribe", {"name": "x", "event_types": wide})),
+                ("seek_source_of_256", union("Seek", {"sources": ["s" * 256]})),
+                ("seek_65_keys", union("Seek", {"keys": ["k"] * 65})),
+                ("seek_65_event_types", union("Seek", {"event_types": wide})),
                 ("unsubscribe_name_of_256", union("Unsubscribe", {"name": "n" * 256})),
                 ("unsubscribe_name_absent", union("Unsubscribe", {})))
     for name, table in controls:
@@ -309,6 +331,10 @@ def hostile():
     yield "reply_without_result", frame(REPLY, 1, flatc("ControlReply", {}))
     yield "reply_failure_code_0", frame(REPLY, 1, flatc("ControlReply", outcome("Failure", {"text": "none"})))
     yield "reply_empty", frame(REPLY, 1, b"")
+    back = paged(2, 0, b"", EVENT) + paged(2, 0, b"", EVENT)
+    for name, table in (("cut", {"events": Raw(PAGED[:-1])}), ("back", {"events": Raw(back)}),
+                        ("65_missing", {"missing": [{"first": 1, "end": 2, "reason": 0}] * 65})):
+        yield "reply_page_" + name, frame(REPLY, 1, flatc("ControlReply", outcome("Page", table)))
     payload = event_bytes(EVENT)
     whole = deliver(1, b"alarms", b"pump-1", 3, payload)
     for cut in (1, 2, 3, 9, 15, 16, 17, len(whole) - 1):

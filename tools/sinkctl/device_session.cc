@@ -62,6 +62,7 @@ void DeviceSession::on_connected(const client::Connected& connected) {
   say(context_,
       "connected to " + server_ + " (" + how + (connected.new_client ? ", new client)" : ")"));
   if (!std::exchange(was_connected_, true)) on_ready();
+  on_connection();
 }
 
 void DeviceSession::on_disconnected(const client::Disconnection& lost) {

@@ -30,7 +30,8 @@ class DeviceSession : public client::Listener {
   ExitStatus run();
 
  protected:
-  virtual void on_ready() {}  // connected for the first time
+  virtual void on_ready() {}       // connected for the first time
+  virtual void on_connection() {}  // connected, each time
   // SIGINT or SIGTERM; the second one ends at once.
   virtual void on_interrupted() { finish(ExitStatus::ok); }
 

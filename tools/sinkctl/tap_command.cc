@@ -1,4 +1,5 @@
-// sinkctl tap: connects as a consumer, prints what is delivered and answers it.
+// sinkctl tap: connects as a consumer, prints what is delivered and answers it; or, with --from,
+// reads the log.
 #include <memory>
 #include <vector>
 
@@ -6,6 +7,9 @@
 #include "tools/sinkctl/conversation.h"
 #include "tools/sinkctl/device_session.h"
 #include "tools/sinkctl/json_rows.h"
+#include "tools/sinkctl/log_place.h"
+#include "tools/sinkctl/log_reader.h"
+#include "tools/sinkctl/printed_event.h"
 #include "tools/sinkctl/text_forms.h"
 
 namespace sink::tools {
@@ -20,6 +24,10 @@ struct TapOptions {
   std::string human;
   std::string format = "text";
   uint64_t idle_exit_ms = 0;
+  std::string from;  // a place in the log; empty: what is delivered
+  bool until_end = false;
+  std::vector<std::string> sources, keys;
+  std::vector<uint64_t> event_types;
 };
 
 enum class Response : uint8_t { ack, nack, none };
@@ -86,28 +94,17 @@ class Consumer final : public DeviceSession {
 
   void print(const client::Delivery& delivery) {
     if (context_.options.json || options_.format == "json") return print_json(delivery);
-    const protocol::EventView& event = delivery.event;
-    context_.out << "type " << event.event_type_id << "  key " << readable_key(event.key)
-                 << "  offset " << event.offset << "  " << readable_key(event.event_data) << '\n';
+    context_.out << event_line(delivery.event) << '\n';
   }
 
   // What version 0 cannot say is null.
   void print_json(const client::Delivery& delivery) {
-    const protocol::EventView& event = delivery.event;
     const bool told = delivery.attempt > 0;
-    const bool text = terminal_safe(event.event_data) == event.event_data;
-    print_line(context_.out,
-               {{"event_type_id", event.event_type_id},
-                {"schema_version", event.schema_version},
-                {"key", std::string(event.key)},
-                {"key_hex", to_hex(event.key)},
-                {"offset", event.offset},
-                {"timestamp", event.timestamp},
-                {"event_data", text ? Json(std::string(event.event_data)) : Json(nullptr)},
-                {"event_data_hex", to_hex(event.event_data)},
-                {"subscription", told ? Json(std::string(delivery.subscription)) : Json(nullptr)},
-                {"source", told ? Json(std::string(delivery.source)) : Json(nullptr)},
-                {"attempt", told ? Json(delivery.attempt) : Json(nullptr)}});
+    Json row = event_json(delivery.event);
+    row["subscription"] = told ? Json(std::string(delivery.subscription)) : Json(nullptr);
+    row["source"] = told ? Json(std::string(delivery.source)) : Json(nullptr);
+    row["attempt"] = told ? Json(delivery.attempt) : Json(nullptr);
+    print_line(context_.out, row);
   }
 
   const TapOptions& options_;
@@ -119,7 +116,31 @@ class Consumer final : public DeviceSession {
   uint64_t answered_ = 0;
 };
 
+ExitStatus tap_log(Context& context, const CLI::App& verb, const TapOptions& options) {
+  for (const char* answer : {"--ack", "--nack", "--no-answer"})
+    if (verb.count(answer) > 0)
+      return report(context, {ExitStatus::usage, std::string("--from does not go with ") + answer,
+                              "what is read from the log is not answered"});
+  auto place = parse_place(options.from, context.now_ms());
+  if (!place) return report(context, {ExitStatus::usage, "--from: " + place.error(), ""});
+  place->sources = options.sources;
+  place->keys = options.keys;
+  for (const uint64_t type : options.event_types) place->event_types.push_back({type, type});
+  auto setup = prepare(options.device);
+  if (!setup) return report(context, setup.error());
+  const bool json = context.options.json || options.format == "json";
+  return LogReader(context, std::move(*setup),
+                   {std::move(*place), options.count, options.until_end, json,
+                    options.device.wait_ms, options.idle_exit_ms})
+      .read();
+}
+
 ExitStatus tap(Context& context, const CLI::App& verb, const TapOptions& options) {
+  if (verb.count("--from") > 0) return tap_log(context, verb, options);
+  for (const char* reading : {"--until-end", "--source", "--key", "--type"})
+    if (verb.count(reading) > 0)
+      return report(context, {ExitStatus::usage, std::string(reading) + " goes with --from",
+                              "what is delivered is what the subscription says"});
   const size_t ways = verb.count("--ack") + verb.count("--nack") + verb.count("--no-answer");
   if (ways > 1)
     return report(context,
@@ -159,6 +180,13 @@ void register_tap(CLI::App& root, Context& context) {
       ->type_name("FORMAT");
   add_duration(app, "--idle-exit", options->idle_exit_ms,
                "end when nothing was delivered for this long [never]");
+  app.add_option("--from", options->from,
+                 "read the log instead: earliest, now, a position, a time, or how long ago")
+      ->type_name("PLACE");
+  app.add_flag("--until-end", options->until_end, "end where the log ends");
+  app.add_option("--source", options->sources, "of these sources only (globs)")->type_name("GLOB");
+  app.add_option("--key", options->keys, "with these keys only (globs)")->type_name("GLOB");
+  app.add_option("--type", options->event_types, "of these types only")->type_name("N");
 }
 
 }  // namespace sink::tools
