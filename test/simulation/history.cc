@@ -155,6 +155,12 @@ void History::configure() {
     gateway_->uplinks.push_back({"cloud", {"cloud:2020"}});
   }
   for (const auto& row : kMachines) referee_.on_machine(row.machine, row.refused);
+  broker::ClientPolicy policy;
+  policy.clients = "aud-*";
+  policy.sources = {"*"};
+  policy.seek = true;
+  gateway_->settings.client_policies = {policy};
+  if (random.chance(300)) gateway_->options.retain_ms = 86'400'000;
 }
 
 void History::cast() {
@@ -164,12 +170,15 @@ void History::cast() {
     const uint64_t window = stage_.random.between(1, 40);
     publishers_.push_back(std::make_unique<Publisher>(stage_, *gateway_, name, window));
   }
+  if (stage_.random.chance(400))
+    auditor_ = std::make_unique<Auditor>(stage_, *gateway_, "aud-1");
   if (!gateway_->uplinks.empty()) upstream_ = std::make_unique<Upstream>(stage_, *gateway_);
   if (faults_.on(Fault::vandal))
     for (const char* name : {"vandal-1", "vandal-2"})
       vandals_.push_back(std::make_unique<Vandal>(stage_, *gateway_, name));
   for (const auto& peer : consumers_) peers_.push_back(peer.get());
   for (const auto& peer : publishers_) peers_.push_back(peer.get());
+  if (auditor_) peers_.push_back(auditor_.get());
 }
 
 // ---- time ------------------------------------------------------------------------------------
@@ -437,6 +446,7 @@ void History::heal() {
   if (!gateway_->running() || !at_rest())
     return referee_.violate("L1: something stays for ever: " + what_stays());
   referee_.check_complete(unreadable());
+  if (auditor_ && auditor_->saw_everything()) referee_.check_paged();
   if (!referee_.violation()) compare_with_recovery();
 }
 
@@ -445,7 +455,7 @@ bool History::at_rest() {
     if (!publisher->idle()) return false;
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0) return false;
-  return true;
+  return !auditor_ || auditor_->idle();
 }
 
 std::string History::what_stays() {
@@ -453,6 +463,7 @@ std::string History::what_stays() {
   std::string text;
   for (const auto& publisher : publishers_)
     if (!publisher->idle()) text += publisher->name() + " has unanswered events, ";
+  if (auditor_ && !auditor_->idle()) text += auditor_->name() + " has not read all of the log, ";
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0)
       text += tracker.subscription->spec.name + " " + tracker.consumer + " has " +

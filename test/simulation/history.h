@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "test/simulation/auditor.h"
 #include "test/simulation/consumer.h"
 #include "test/simulation/publisher.h"
 #include "test/simulation/upstream.h"
@@ -76,6 +77,7 @@ class History {
   std::vector<std::unique_ptr<Consumer>> consumers_;
   std::vector<std::unique_ptr<Consumer>> storm_;
   std::vector<std::unique_ptr<Vandal>> vandals_;
+  std::unique_ptr<Auditor> auditor_;    // where the history has a reader of the log
   std::unique_ptr<Upstream> upstream_;  // where the history has an uplink
   std::vector<Peer*> peers_;
   broker::SubscriptionSpec optional_spec_;  // the operator removes it and puts it back

@@ -16,10 +16,14 @@ uint32_t instance_of(const std::string& name, uint32_t instance) {
 }  // namespace
 
 Peer::Peer(Stage& stage, Gateway& gateway, std::string name)
+    : Peer(stage, gateway, std::move(name),
+           stage.faults.on(Fault::version_1) && stage.random.chance(700) ? 1 : 0) {}
+
+Peer::Peer(Stage& stage, Gateway& gateway, std::string name, uint8_t version)
     : stage_(stage),
       gateway_(gateway),
       name_(std::move(name)),
-      version_(faults().on(Fault::version_1) && random().chance(700) ? 1 : 0),
+      version_(version),
       instance_id_(instance_of(name_, 0)),
       connect_at_ms_(stage.clock.monotonic_ms) {}
 

@@ -16,7 +16,9 @@ namespace sink::simulation {
 
 class Peer {
  public:
+  // By lot a peer of version 0 or 1.
   Peer(Stage& stage, Gateway& gateway, std::string name);
+  Peer(Stage& stage, Gateway& gateway, std::string name, uint8_t version);
   virtual ~Peer() = default;
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;

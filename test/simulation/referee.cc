@@ -489,4 +489,19 @@ void Referee::check_complete(uint64_t unreadable) {
           example + "; the gateway reports " + std::to_string(unreadable) + " as damaged");
 }
 
+void Referee::on_paged(const std::string& source, const protocol::EventView& event) {
+  if (source.empty() && rotten_) return;  // who published it has rotted away
+  const auto found = events_.find(event_name(key_name_of(source, event), event.offset));
+  if (found == events_.end()) return violate("R7: a page has an event that nobody has published");
+  found->second.paged = true;
+}
+
+// What everybody settled within the linger was never written, nor what nobody has subscribed to.
+void Referee::check_paged() {
+  if (lingers_ || rotten_) return;
+  for (const auto& [name, event] : events_)
+    if (event.acked && !event.owed.empty() && !event.paged)
+      return violate("R8: " + name + " was acknowledged, and who reads the log did not get it");
+}
+
 }  // namespace sink::simulation

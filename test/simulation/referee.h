@@ -66,6 +66,11 @@ class Referee {
   // The disk has rotted: from now on only what rot may not break is judged.
   void on_rot() { rotten_ = true; }
 
+  // A reader of the log was given this event.
+  void on_paged(const std::string& source, const protocol::EventView& event);
+  // It has been given everything: each ACKed event must be among it.
+  void check_paged();
+
   // ---- what operators did ----
   void on_dropped(const std::string& subscription, const std::string& consumer,
                   const std::string& source, const protocol::Event& event);
@@ -95,6 +100,7 @@ class Referee {
     bool must_refuse = false;  // it arrived behind an ACKed one of a higher offset
     bool may_refuse = false;
     bool old_history = false;
+    bool paged = false;        // a reader of the log was given it
     uint64_t seen_ms = 0;              // first
     uint64_t seen_in_life = 0;
     uint64_t epoch = 0;                // of the configuration when it was first seen
