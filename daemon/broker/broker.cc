@@ -46,6 +46,7 @@ std::vector<std::string> Broker::reconfigure(const Settings& settings,
   core_.settings = settings;
   if (settings.commit_linger_ms > 0) core_.log.reserve_positions();
   core_.cache.set_limit(settings.cache_bytes);
+  sessions_.apply_policies();
   return catalog_.apply(specs);
 }
 
@@ -119,9 +120,11 @@ bool Broker::turn() {
 }
 
 void Broker::run_timers() {
-  while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms))
+  while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms)) {
+    if (timer->kind == TimerKind::rate) continue;  // who was too fast is read again in this turn
     timer->kind == TimerKind::seek ? sessions_.on_seek_timer(timer->position)
                                    : delivery_.on_timer(*timer);
+  }
 }
 
 void Broker::submit_disk_work() {

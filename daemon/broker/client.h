@@ -11,6 +11,7 @@
 
 #include "daemon/broker/clock_skew.h"
 #include "daemon/broker/producer_progress.h"
+#include "daemon/broker/rate_limit.h"
 
 namespace sink::broker {
 
@@ -44,6 +45,7 @@ struct Client {
   std::map<uint64_t, uint64_t> freshness;       // event type id -> newest timestamp
   ClockSkew clock_skew;                         // since it connected
   ProducerProgress progress;
+  Pace pace;                                    // over all its connections
   std::vector<Tracker*> trackers;               // those it consumes
   // Takeovers: a token bucket, so that two peers with one identity cannot starve the rest.
   uint64_t takeover_tokens_at_ms = 0;

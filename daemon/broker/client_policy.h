@@ -1,11 +1,13 @@
-// What a group of clients may ask of the broker: one [[client_policy]] table. Plain data; the first
-// policy whose `clients` match decides, and where none does nothing is allowed.
+// What a group of clients may ask of the broker, and how fast they may publish: one
+// [[client_policy]] table. Plain data; the first policy whose `clients` match decides, and where
+// none does nothing may be asked and publishing is not limited.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "daemon/broker/rate_limit.h"
 #include "daemon/broker/subscription_spec.h"
 
 namespace sink::broker {
@@ -18,6 +20,7 @@ struct ClientPolicy {
   std::vector<std::string> keys = {"*"};
   uint32_t subscriptions_max = 0;  // of one client
   bool seek = false;               // may read the log from a place
+  Rate rate;                       // of what one client publishes
   bool operator==(const ClientPolicy&) const = default;
 };
 

@@ -111,6 +111,11 @@ const ClientPolicy* ClientRequests::policy_of(const Client& client) const {
   return nullptr;
 }
 
+Rate ClientRequests::rate_of(const Client& client) const {
+  const ClientPolicy* policy = policy_of(client);
+  return policy == nullptr ? Rate{} : policy->rate;
+}
+
 // By its consumer, not by its name: one client_id may be the front of another.
 bool ClientRequests::owns(const Client& client, const Subscription& subscription) {
   return subscription.origin == SubscriptionOrigin::client && !subscription.retiring &&

@@ -23,6 +23,7 @@ class ClientRequests {
   void handle(Peer& peer, uint16_t message_id, const protocol::ControlRequest& request);
   void on_committed(storage::Sequence sequence);
   void on_timer(ConnectionId connection) { cursors_.on_timer(connection); }
+  Rate rate_of(const Client& client) const;
   void forget(ConnectionId connection) { cursors_.forget(connection); }
 
  private:

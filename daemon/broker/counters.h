@@ -34,7 +34,8 @@ namespace sink::broker {
   X(sessions_expired, "Sessions whose client did not come back in time")               \
   X(controls_refused, "Control requests answered with an error")                       \
   X(pages_sent, "Pages of the log sent to clients that read from a place")             \
-  X(events_paged, "Events on those pages")
+  X(events_paged, "Events on those pages")                                             \
+  X(rate_pauses, "Times that a client was faster than its policy, and not read")
 
 // Those that are one metric with a label: X(name, value of the label).
 #define SINKD_HANDSHAKES(X)                              \

@@ -336,7 +336,8 @@ void Delivery::on_timer(const Timer& timer) {
     case TimerKind::ack_timeout: return time_out(*tracker);
     case TimerKind::expiry: return expire_front(*tracker);
     case TimerKind::read:         // unreached: taken above, it is no tracker's
-    case TimerKind::seek: return;  // unreached: not for Delivery
+    case TimerKind::seek:         // unreached: not for Delivery
+    case TimerKind::rate: return;  // unreached: not for Delivery
   }
 }
 

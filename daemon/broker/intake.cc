@@ -82,6 +82,7 @@ void Intake::take(Peer& peer, const protocol::EventView& event, protocol::Bytes 
                   const AckTarget& target) {
   Client& client = *peer.client;
   ++core_.counters.events_received;
+  client.pace.take(peer.rate, payload.size(), core_.now.monotonic_ms);
   if (core_.log.failed()) return;  // no answer: unknown, the publisher sends it again (P3, P6)
   if (!protocol::event_fits(payload.size())) return refuse(peer, target, Refusal::too_large);
   switch (client.progress.check(event.event_type_id, event.key, event.offset)) {

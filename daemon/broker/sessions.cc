@@ -102,7 +102,7 @@ void Sessions::process(Peer& peer) {
                                type == protocol::MessageType::batch ||
                                type == protocol::MessageType::deliver;
     if (brings_events && peer.session.connected() &&
-        (intake_.busy() || intake_.owes_much(peer.id) || core_.draining))
+        (intake_.busy() || intake_.owes_much(peer.id) || core_.draining || is_too_fast(peer)))
       return pause_input(peer);
     if (has_much_output(peer) || peer.replies_due >= ClientRequests::kRepliesDueMax)
       return pause_input(peer);
@@ -122,6 +122,28 @@ void Sessions::pause_input(Peer& peer) {
 // this, so that a slow consumer's ACKs are still heard); in the end it counts as silent.
 bool Sessions::has_much_output(const Peer& peer) const {
   return peer.output.size() >= 2 * core_.settings.output_buffer_bytes;
+}
+
+// Faster than its policy allows: it is not read until its rate has caught up.
+bool Sessions::is_too_fast(Peer& peer) {
+  if (!peer.rate.limits()) return false;
+  const uint64_t now_ms = core_.now.monotonic_ms;
+  const uint64_t ready_ms = peer.client->pace.ready_ms(peer.rate, now_ms);
+  if (ready_ms <= now_ms) return false;
+  if (peer.rate_due_ms <= now_ms) {
+    ++core_.counters.rate_pauses;
+    peer.rate_due_ms = ready_ms;
+    core_.timers.set({ready_ms, TimerKind::rate, 0, 0});
+  }
+  return true;
+}
+
+// Of all who are connected, as the settings have them now.
+void Sessions::apply_policies() {
+  core_.peers.for_each([&](Peer& peer) {
+    if (peer.client != nullptr && peer.uplink == nullptr)
+      peer.rate = requests_.rate_of(*peer.client);
+  });
 }
 
 void Sessions::handle(Peer& peer, const protocol::Message& message) {
@@ -308,6 +330,7 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
 
 void Sessions::join(Peer& peer, Client& client, std::string how) {
   peer.client = &client;
+  if (peer.uplink == nullptr) peer.rate = requests_.rate_of(client);
   ++client.epoch;
   client.address = peer.address;
   client.last_seen_ms = core_.now.wall_ms;

@@ -32,6 +32,7 @@ class Sessions {
   void disconnected(Peer& peer);
 
   void on_committed(storage::Sequence sequence);
+  void apply_policies();
   void close_silent();
   std::optional<uint64_t> silence_deadline_ms() const;
   void on_seek_timer(ConnectionId connection) { requests_.on_timer(connection); }
@@ -71,6 +72,7 @@ class Sessions {
   void process(Peer& peer);
   void pause_input(Peer& peer);
   bool has_much_output(const Peer& peer) const;
+  bool is_too_fast(Peer& peer);
   void handle(Peer& peer, const protocol::Message& message);
   void on_request(Peer& peer, protocol::ConnectionRequest request);
   void on_control(Peer& peer, const protocol::Control& control);

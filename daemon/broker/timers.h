@@ -10,12 +10,12 @@
 
 namespace sink::broker {
 
-enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, seek };
+enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, seek, rate };
 
 struct Timer {
   uint64_t due_ms = 0;
   TimerKind kind = TimerKind::retry;
-  uint32_t id = 0;        // tracker; not for read and seek
+  uint32_t id = 0;        // tracker; not for read, seek and rate
   uint64_t position = 0;  // retry: of the event; read: where the piece of the log is; seek: of whom
 };
 

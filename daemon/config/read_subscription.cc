@@ -23,6 +23,8 @@ constexpr Range<uint64_t> kRetries{1, 30 * kDay};
 constexpr Range<uint64_t> kExpiries{0, 3'650 * kDay};
 constexpr Range<uint32_t> kEventCounts{1, 100'000'000};
 constexpr Range<uint32_t> kPolicySubscriptions{0, 10'000};
+constexpr Range<uint32_t> kPolicyEvents{0, 10'000'000};
+constexpr Range<uint64_t> kPolicyBytes{0, uint64_t{10} << 30};
 
 bool parse_type(std::string_view text, uint64_t& type) {
   const char* end = text.data() + text.size();
@@ -161,6 +163,8 @@ void read_client_policy(const toml::table& table, const std::string& path, const
   reader.texts("keys", policy.keys);
   reader.count("subscriptions", policy.subscriptions_max, kPolicySubscriptions);
   reader.flag("seek", policy.seek);
+  reader.count("events_per_second", policy.rate.events_per_second, kPolicyEvents);
+  reader.size("bytes_per_second", policy.rate.bytes_per_second, kPolicyBytes);
   reader.report_unknown();
 }
 

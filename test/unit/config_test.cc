@@ -274,6 +274,9 @@ clients = "panel-*"
 sources = ["meter-*"]
 event_types = [1, "10-19"]
 subscriptions = 4
+seek = true
+events_per_second = 100
+bytes_per_second = "64KiB"
 [[client_policy]]
 )");
   CHECK(config.limits.session_ttl_ms == 5'000);
@@ -285,9 +288,14 @@ subscriptions = 4
   CHECK(policy.event_types == std::vector<EventTypeRange>{{1, 1}, {10, 19}});
   CHECK(policy.keys == std::vector<std::string>{"*"});
   CHECK(policy.subscriptions_max == 4);
+  CHECK(policy.seek);
+  CHECK(policy.rate == sink::broker::Rate{100, 65'536});
   CHECK(config.client_policies[1] == sink::broker::ClientPolicy{});
   expect_error("[[client_policy]]\nclients = \"\"\n", 2, "client_policy[0].clients", "panel-*");
   expect_error("[[client_policy]]\nsubscriptions = 1\n", 1, "client_policy[0].sources", "meter-*");
+  expect_error("[[client_policy]]\nseek = true\n", 1, "client_policy[0].sources", "meter-*");
+  expect_error("[[client_policy]]\nevents_per_second = -1\n", 2,
+               "client_policy[0].events_per_second", "10000000");
 }
 
 TEST_CASE("config: an uplink has servers, three files and versions; subscriptions may name it") {
