@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/broker/uplinks.h"
 #include "protocol/frame.h"
 
 namespace sink::broker {
@@ -114,7 +115,31 @@ bool Delivery::pump(Tracker& tracker, int budget) {
   if (peer == nullptr) return false;
   for (; budget > 0; --budget) {
     if (!tracker.has_next() || !can_send(tracker, *peer)) return false;
-    if (deliver_next(tracker, *peer) == Step::blocked) return false;
+    const bool backlog = is_backlog(tracker, *peer);
+    if (backlog && is_paced(*peer)) return false;
+    const Step step = deliver_next(tracker, *peer);
+    if (step == Step::blocked) return false;
+    if (backlog && step == Step::sent)
+      peer->uplink->backlog.take(1, peer->uplink->spec.rate, core_.now.monotonic_ms);
+  }
+  return true;
+}
+
+// Of an uplink whose backlog is to be sent at a rate: what was accepted before it was connected.
+bool Delivery::is_backlog(const Tracker& tracker, const Peer& peer) const {
+  return peer.uplink != nullptr && peer.uplink->spec.rate != 0 &&
+         tracker.next() < peer.uplink->backlog_end;
+}
+
+// Its trackers are woken when the next one may go.
+bool Delivery::is_paced(const Peer& peer) {
+  Uplink& uplink = *peer.uplink;
+  const uint64_t now_ms = core_.now.monotonic_ms;
+  const uint64_t ready_ms = uplink.backlog.ready_ms(uplink.spec.rate, now_ms);
+  if (ready_ms <= now_ms) return false;
+  if (uplink.paced_until_ms <= now_ms) {
+    uplink.paced_until_ms = ready_ms;
+    core_.timers.set({ready_ms, TimerKind::pace, 0, peer.id});
   }
   return true;
 }
@@ -329,6 +354,11 @@ void Delivery::on_writable(Client& client) {
 
 void Delivery::on_timer(const Timer& timer) {
   if (timer.kind == TimerKind::read) return reads_.on_timer(timer);
+  if (timer.kind == TimerKind::pace) {
+    Peer* peer = core_.peers.find(timer.position);
+    if (peer != nullptr && peer->client != nullptr) on_writable(*peer->client);
+    return;
+  }
   Tracker* tracker = core_.state.tracker(timer.id);
   if (tracker == nullptr) return;
   switch (timer.kind) {
@@ -337,7 +367,8 @@ void Delivery::on_timer(const Timer& timer) {
     case TimerKind::expiry: return expire_front(*tracker);
     case TimerKind::read:         // unreached: taken above, it is no tracker's
     case TimerKind::seek:         // unreached: not for Delivery
-    case TimerKind::rate: return;  // unreached: not for Delivery
+    case TimerKind::rate:         // unreached: not for Delivery
+    case TimerKind::pace: return;  // unreached: taken above, it is an uplink's
   }
 }
 

@@ -108,6 +108,8 @@ class Delivery {
 
   Peer* peer_of(const Tracker& tracker);
   bool can_send(const Tracker& tracker, Peer& peer);
+  bool is_backlog(const Tracker& tracker, const Peer& peer) const;
+  bool is_paced(const Peer& peer);
   bool pump(Tracker& tracker, int budget);
   Step deliver_next(Tracker& tracker, Peer& peer);
   Step deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,

@@ -10,13 +10,14 @@
 
 namespace sink::broker {
 
-enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, seek, rate };
+enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, seek, rate, pace };
 
 struct Timer {
   uint64_t due_ms = 0;
   TimerKind kind = TimerKind::retry;
-  uint32_t id = 0;        // tracker; not for read, seek and rate
-  uint64_t position = 0;  // retry: of the event; read: where the piece of the log is; seek: of whom
+  uint32_t id = 0;        // tracker; 0 from read on
+  uint64_t position = 0;  // retry: of the event; read: where the piece of the log is; seek and pace:
+                          // of which connection
 };
 
 class Timers {

@@ -17,6 +17,7 @@ struct UplinkSpec {
   bool version_1 = true;             // asked for first, where both are
   bool version_0 = true;
   std::string application_version = "sinkd";
+  uint32_t rate = 0;  // events of backlog a second; 0: as fast as they are acknowledged
   bool operator==(const UplinkSpec&) const = default;
 };
 

@@ -250,6 +250,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   uplink.state = UplinkState::connected;
   uplink.failed = 0;
   uplink.connected_ms = core_.now.monotonic_ms;
+  uplink.backlog_end = core_.log.next_position();
   uplink.backoff.on_connected(core_.now.monotonic_ms);
   uplink.keepalive.emplace(keepalive_ms, core_.now.monotonic_ms);
   const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];

@@ -59,6 +59,9 @@ struct Uplink {
   uint8_t version = 0;      // of the protocol, as asked for
   std::optional<protocol::Welcome> welcome;  // while saving
   std::optional<protocol::Keepalive> keepalive;  // while connected
+  Position backlog_end = 0;      // what was accepted before this connection is backlog
+  TokenBucket backlog;           // of spec.rate
+  uint64_t paced_until_ms = 0;   // a timer is set for then
   bool explained = false;        // the end of this attempt stands in last_error
   std::string last_error;
   uint64_t last_error_ms = 0;  // Unix time; 0: none

@@ -23,6 +23,7 @@ constexpr Range<uint64_t> kLingers{0, kMinute};
 constexpr Range<uint64_t> kSegmentSizes{256 * kKiB, kGiB};
 constexpr Range<uint64_t> kStoreSizes{kMiB, 1'024 * kTiB};
 constexpr Range<uint64_t> kRetentions{0, 3'650 * kDay};
+constexpr Range<uint32_t> kUplinkRates{0, 10'000'000};
 constexpr Range<uint32_t> kConnections{1, 10'000'000};
 constexpr Range<uint32_t> kInFlight{1, 4'095};  // 12-bit message ids, one of them always free
 constexpr Range<uint64_t> kOutputBuffers{128 * kKiB,
@@ -149,6 +150,7 @@ void read_uplink(TableReader reader, Uplink& uplink) {
   reader.text("server_ca", uplink.server_ca);
   read_versions(reader, uplink.spec);
   reader.text("application_version", uplink.spec.application_version);
+  reader.count("rate", uplink.spec.rate, kUplinkRates);
   reader.report_unknown();
 }
 

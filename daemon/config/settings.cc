@@ -120,6 +120,7 @@ void add_uplink(TableSettings table, const Uplink& uplink) {
                          : uplink.spec.version_1                        ? "[1]"
                                                                         : "[0]");
   table.live("application_version", toml_text(uplink.spec.application_version));
+  table.live("rate", std::to_string(uplink.spec.rate));
 }
 
 }  // namespace

@@ -525,3 +525,28 @@ TEST_CASE("chain: either side may be killed, nothing is lost") {
     if (const auto found = chain.cloud.event_at(position)) offsets.insert(found->second.offset);
   CHECK(offsets.size() == 20);
 }
+
+TEST_CASE("uplink: a backlog goes up at its rate, and another subscription does not wait for it") {
+  Scripted world;
+  world.uplinks[0].rate = 10;
+  world.specs[0].sources = {"meter"};
+  world.subscribe("urgent", "uplink:cloud").sources = {"alarm"};
+  world.dials.clear();
+  world.restart();
+  world.device("meter").connect();
+  for (uint64_t i = 1; i <= 40; ++i) world.device("meter").publish("k", i);
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  const size_t at_once = world.published.size();
+  CHECK(at_once == 10);
+  world.device("alarm").connect().publish("a", 1);
+  REQUIRE(world.published.size() == at_once + 1);
+  CHECK(world.published.back().second == "a/1");
+  world.advance(1'000);
+  CHECK(world.published.size() >= at_once + 10);
+  CHECK(world.published.size() <= at_once + 13);
+  world.advance(5'000);
+  CHECK(world.published.size() == 41);
+  world.device("meter").publish("k", 41).publish("k", 42);  // live: at once
+  CHECK(world.published.size() == 43);
+}
