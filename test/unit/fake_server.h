@@ -1,41 +1,26 @@
-// A Sink server of a few lines for tests of the client: real sockets, real TLS, scripted answers.
-// Not responsible for delivering anything. It shares the caller's loop, and keeps what it was told.
+// A Sink server of a few lines for tests of the client: scripted answers over the real sockets and
+// TLS of fake_listener.h. Not responsible for delivering anything by itself. It keeps what it was
+// told.
 #pragma once
 
 #include <doctest/doctest.h>
-#include <uv.h>
 
 #include <functional>
-#include <list>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "fake_listener.h"
 #include "protocol/control/greeting.h"
 #include "protocol/handshake.h"
-#include "protocol/session.h"
-#include "tls/stream.h"
 
 namespace sink::test {
 
-class FakeServer {
+class FakeServer final : public FakeListener {
  public:
-  struct Peer {
-    FakeServer* server = nullptr;
-    uv_tcp_t tcp{};
-    std::unique_ptr<tls::Stream> tls;  // null: plaintext
-    protocol::Session session{protocol::Role::server};
-    bool secured = false;
-    bool ended = false;  // by the client, in order
-    bool closing = false;
-  };
   using OnPublish = std::function<void(Peer&, const protocol::Publish&)>;
 
-  FakeServer(uv_loop_t* loop, std::shared_ptr<const tls::ServerContext> context)
-      : loop_(loop), context_(std::move(context)) {
-    listen(0);
-  }
+  using FakeListener::FakeListener;
 
   // ---- the script ----
   uint32_t instance_id = 99;
@@ -56,17 +41,6 @@ class FakeServer {
   std::vector<uint64_t> offsets;
   std::vector<uint16_t> acks;
   std::vector<std::string> nacks;  // machine, a slash, human
-  int ends = 0;                    // orderly ends by clients
-  Peer* peer = nullptr;            // the latest connection
-
-  int port() const { return port_; }
-
-  void send(Peer& to, const std::string& bytes) {
-    if (to.closing) return;
-    if (to.tls == nullptr) return write(to, bytes);
-    REQUIRE(to.tls->write(bytes));
-    write(to, to.tls->take_output());
-  }
 
   void deliver(Peer& to, uint16_t message_id, uint64_t offset) {
     std::string payload, out;
@@ -75,94 +49,8 @@ class FakeServer {
     send(to, out);
   }
 
-  // Ends a connection without a word.
-  void drop(Peer& gone) {
-    if (std::exchange(gone.closing, true)) return;
-    if (peer == &gone) peer = nullptr;
-    uv_close(reinterpret_cast<uv_handle_t*>(&gone.tcp), [](uv_handle_t* handle) {
-      auto* closed = static_cast<Peer*>(handle->data);
-      closed->server->peers_.remove_if([&](const auto& one) { return one.get() == closed; });
-    });
-  }
-
-  void stop_listening() {
-    if (listener_ == nullptr) return;
-    uv_close(reinterpret_cast<uv_handle_t*>(listener_),
-             [](uv_handle_t* handle) { delete reinterpret_cast<uv_tcp_t*>(handle); });
-    listener_ = nullptr;
-  }
-
-  void listen_again() { listen(port_); }
-
-  void close() {
-    stop_listening();
-    for (const auto& one : peers_) drop(*one);
-  }
-
  private:
-  void listen(int port) {
-    listener_ = new uv_tcp_t{};
-    REQUIRE(uv_tcp_init(loop_, listener_) == 0);
-    listener_->data = this;
-    sockaddr_in address{};
-    REQUIRE(uv_ip4_addr("127.0.0.1", port, &address) == 0);
-    REQUIRE(uv_tcp_bind(listener_, reinterpret_cast<sockaddr*>(&address), 0) == 0);
-    REQUIRE(uv_listen(reinterpret_cast<uv_stream_t*>(listener_), 64, [](uv_stream_t* stream, int) {
-              static_cast<FakeServer*>(stream->data)->accept();
-            }) == 0);
-    int size = sizeof address;
-    REQUIRE(uv_tcp_getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-    port_ = ntohs(address.sin_port);
-  }
-
-  void accept() {
-    peers_.push_back(std::make_unique<Peer>());
-    Peer& fresh = *peers_.back();
-    fresh.server = this;
-    REQUIRE(uv_tcp_init(loop_, &fresh.tcp) == 0);
-    fresh.tcp.data = &fresh;
-    REQUIRE(uv_accept(reinterpret_cast<uv_stream_t*>(listener_),
-                      reinterpret_cast<uv_stream_t*>(&fresh.tcp)) == 0);
-    if (context_ != nullptr) fresh.tls = tls::Stream::accept(*context_).value();
-    peer = &fresh;
-    uv_read_start(
-        reinterpret_cast<uv_stream_t*>(&fresh.tcp),
-        [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-          auto* server = static_cast<Peer*>(handle->data)->server;
-          *buffer = uv_buf_init(server->received_, sizeof server->received_);
-        },
-        [](uv_stream_t* stream, ssize_t count, const uv_buf_t* buffer) {
-          auto* one = static_cast<Peer*>(stream->data);
-          if (count < 0) return one->server->on_end(*one);
-          one->server->on_bytes(*one, {buffer->base, static_cast<size_t>(count)});
-        });
-  }
-
-  void on_end(Peer& from) {
-    if (from.ended || from.tls == nullptr) ++ends;
-    drop(from);
-  }
-
-  void on_bytes(Peer& from, std::string_view bytes) {
-    if (from.tls == nullptr) return on_plaintext(from, bytes);
-    from.tls->lend(bytes);
-    if (!from.secured) {
-      from.secured = from.tls->handshake() == tls::HandshakeStatus::done;
-      write(from, from.tls->take_output());
-    }
-    for (;;) {
-      const auto result = from.tls->read({plaintext_, sizeof plaintext_});
-      if (result.status == tls::ReadStatus::data) {
-        on_plaintext(from, {plaintext_, result.size});
-        continue;
-      }
-      from.ended = from.ended || result.status == tls::ReadStatus::closed;
-      break;
-    }
-    from.tls->settle();
-  }
-
-  void on_plaintext(Peer& from, std::string_view bytes) {
+  void on_plaintext(Peer& from, std::string_view bytes) override {
     from.session.lend(bytes);
     while (!from.closing) {
       const auto message = from.session.next();
@@ -211,40 +99,6 @@ class FakeServer {
     if (protocol::is_refusal(response.code)) return drop_after_sending(to);
     if (on_connected) on_connected(to);
   }
-
-  // The last word reaches the client before the end does.
-  void drop_after_sending(Peer& to) {
-    auto* request = new uv_shutdown_t{};
-    request->data = &to;
-    uv_shutdown(request, reinterpret_cast<uv_stream_t*>(&to.tcp),
-                [](uv_shutdown_t* done, int status) {
-                  auto* one = static_cast<Peer*>(done->data);
-                  if (status != UV_ECANCELED) one->server->drop(*one);
-                  delete done;
-                });
-  }
-
-  void write(Peer& to, std::string bytes) {
-    if (bytes.empty() || to.closing) return;
-    struct Write {
-      uv_write_t request{};
-      std::string bytes;
-    };
-    auto* writing = new Write{{}, std::move(bytes)};
-    writing->request.data = writing;
-    uv_buf_t buffer =
-        uv_buf_init(writing->bytes.data(), static_cast<unsigned>(writing->bytes.size()));
-    uv_write(&writing->request, reinterpret_cast<uv_stream_t*>(&to.tcp), &buffer, 1,
-             [](uv_write_t* request, int) { delete static_cast<Write*>(request->data); });
-  }
-
-  uv_loop_t* loop_;
-  std::shared_ptr<const tls::ServerContext> context_;
-  uv_tcp_t* listener_ = nullptr;
-  int port_ = 0;
-  std::list<std::unique_ptr<Peer>> peers_;
-  char received_[64 * 1024];
-  char plaintext_[64 * 1024];
 };
 
 }  // namespace sink::test
