@@ -14,8 +14,6 @@ namespace {
 constexpr size_t kWriteBytes = 256 * 1024;  // plaintext handed to TLS at once
 constexpr uint64_t kSaveWaitMs = 1'000;     // until a save under way is asked about again
 constexpr uint64_t kFinishMs = 1'000;
-constexpr uint64_t kVersion0Ms = 24 * 3'600'000;  // before version 1 is asked for again
-constexpr uint32_t kUnansweredMax = 2;            // requests in version 1 before one in version 0
 
 uint32_t random_u32() {
   static thread_local std::random_device device;
@@ -30,6 +28,7 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
       options_(std::move(options)),
       keeper_(loop, std::move(persistence)),
       outbox_(loop, options_.outbox),
+      version_(options_.protocol_version),
       listener_(&listener),
       durable_{{},
                PublishQueue({options_.queue_events, options_.queue_bytes}),
@@ -109,7 +108,6 @@ void ConnectionCore::open() {
   if (state_ != State::opening) return;
   link_.reset();
   goodbye_.clear();
-  heard_ = false;
   ++attempts_;
   arm(options_.connect_timeout_ms);
   transport_ = std::make_unique<Transport>(
@@ -124,21 +122,16 @@ void ConnectionCore::on_open() {
   link_options.application_version = options_.application_version;
   link_options.window = options_.window;
   link_options.keepalive_ms = options_.keepalive_ms;
-  link_options.protocol_version = version_to_ask();
+  link_options.protocol_version = version_.to_ask(now_ms());
+  version_.on_asked(link_options.protocol_version);
   link_options.first_message_id = static_cast<uint16_t>(random_u32() % protocol::kMessageIds);
   link_.emplace(durable_, link_options, now_ms());
   flush();
 }
 
-uint8_t ConnectionCore::version_to_ask() const {
-  if (now_ms() < version_0_until_ms_ || unanswered_requests_ >= kUnansweredMax)
-    return protocol::kProtocolVersion0;
-  return std::min(options_.protocol_version, protocol::kProtocolVersion1);
-}
-
 void ConnectionCore::on_input(protocol::Bytes bytes) {
   if (!link_) return;
-  on_first_bytes();
+  if (version_.on_heard(now_ms()) && listener_ != nullptr) listener_->on_fallback();
   link_->lend(bytes, now_ms());
   process_input();
 }
@@ -208,30 +201,12 @@ void ConnectionCore::report_room() {
   listener_->on_room();
 }
 
-// There are servers of version 0 that close the connection instead of answering version 1. If one
-// answers version 0 afterwards, it is one of these; if it does not, it had other reasons.
-void ConnectionCore::on_first_bytes() {
-  if (std::exchange(heard_, true) || unanswered_requests_ == 0) return;
-  const bool in_version_0 = link_->protocol_version() == protocol::kProtocolVersion0;
-  unanswered_requests_ = 0;
-  if (!in_version_0) return;
-  version_0_until_ms_ = now_ms() + kVersion0Ms;
-  if (listener_ != nullptr) listener_->on_fallback();
-}
-
-void ConnectionCore::count_unanswered() {
-  if (state_ != State::greeting || heard_) return;
-  const bool asked_version_1 = link_->protocol_version() != protocol::kProtocolVersion0;
-  unanswered_requests_ = asked_version_1 ? unanswered_requests_ + 1 : 0;
-}
-
 // A server of version 0 is asked again at once, in its own; for version 1 tomorrow, or after a
 // restart.
 bool ConnectionCore::fall_back(const LinkRefused& refusal) {
   if (refusal.code != protocol::ResponseCode::unsupported_protocol_version ||
-      link_->protocol_version() == protocol::kProtocolVersion0)
+      !version_.on_unsupported(now_ms()))
     return false;
-  version_0_until_ms_ = now_ms() + kVersion0Ms;
   durable_.session = {};
   transport_.reset();
   durable_.queue.rewind();
@@ -258,7 +233,7 @@ void ConnectionCore::on_end(Stage stage, std::string reason) {
 
 void ConnectionCore::fail(Stage stage, std::string reason) {
   if (over()) return;
-  count_unanswered();
+  version_.on_ended();
   if (!goodbye_.empty()) reason = std::exchange(goodbye_, {});
   const uint64_t delay_ms = end_attempt(0, reason);
   if (listener_ == nullptr || over()) return;

@@ -22,6 +22,7 @@
 #include "client/outbox_keeper.h"
 #include "client/sink_client.h"
 #include "client/transport.h"
+#include "client/version_choice.h"
 
 namespace sink::client {
 
@@ -70,9 +71,6 @@ class ConnectionCore final : public Transport::Owner {
   void refused(const LinkRefused& refusal);
   void report_connected(const HandshakeDone& done);
   bool fall_back(const LinkRefused& refusal);
-  uint8_t version_to_ask() const;
-  void on_first_bytes();
-  void count_unanswered();
   void report_room();
   bool make_room();
   void drop_aged();
@@ -101,6 +99,7 @@ class ConnectionCore final : public Transport::Owner {
   Options options_;
   IdentityKeeper keeper_;
   OutboxKeeper outbox_;
+  VersionChoice version_;
   Listener* listener_;  // null once abandoned
   DurableState durable_;
   std::unique_ptr<Transport> transport_;
@@ -112,11 +111,8 @@ class ConnectionCore final : public Transport::Owner {
   State state_ = State::idle;
   ConnectionState public_state_ = ConnectionState::disconnected;
   uint32_t attempts_ = 0;
-  uint32_t session_ = 0;              // counts sessions; fences DeliveryIds
-  uint64_t version_0_until_ms_ = 0;   // the server does not speak version 1
-  std::string goodbye_;               // the server's last word on this connection
-  uint32_t unanswered_requests_ = 0;  // of version 1, in a row
-  bool heard_ = false;                // the server has said something on this connection
+  uint32_t session_ = 0;  // counts sessions; fences DeliveryIds
+  std::string goodbye_;   // the server's last word on this connection
   bool new_client_ = false;
   bool was_connected_ = false;
   bool room_wanted_ = false;

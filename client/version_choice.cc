@@ -1,0 +1,46 @@
+#include "client/version_choice.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/frame.h"
+
+namespace sink::client {
+namespace {
+
+constexpr uint64_t kVersion0Ms = 24 * 3'600'000;  // before version 1 is asked for again
+constexpr uint32_t kUnansweredMax = 2;            // requests in version 1 before one in version 0
+
+}  // namespace
+
+uint8_t VersionChoice::to_ask(uint64_t now_ms) const {
+  if (now_ms < version_0_until_ms_ || unanswered_requests_ >= kUnansweredMax)
+    return protocol::kProtocolVersion0;
+  return std::min(version_max_, protocol::kProtocolVersion1);
+}
+
+void VersionChoice::on_asked(uint8_t version) {
+  asked_ = version;
+  awaits_word_ = true;
+}
+
+bool VersionChoice::on_heard(uint64_t now_ms) {
+  if (!std::exchange(awaits_word_, false)) return false;
+  const bool had_no_answers = std::exchange(unanswered_requests_, 0) > 0;
+  if (!had_no_answers || asked_ != protocol::kProtocolVersion0) return false;
+  version_0_until_ms_ = now_ms + kVersion0Ms;
+  return true;
+}
+
+void VersionChoice::on_ended() {
+  if (!std::exchange(awaits_word_, false)) return;
+  unanswered_requests_ = asked_ != protocol::kProtocolVersion0 ? unanswered_requests_ + 1 : 0;
+}
+
+bool VersionChoice::on_unsupported(uint64_t now_ms) {
+  if (asked_ == protocol::kProtocolVersion0) return false;
+  version_0_until_ms_ = now_ms + kVersion0Ms;
+  return true;
+}
+
+}  // namespace sink::client
