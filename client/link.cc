@@ -152,6 +152,7 @@ std::optional<LinkEvent> Link::handshake_complete() {
           "is begun");
     }
     durable_.session.id = welcome_->session.id;
+    durable_.session.ttl_ms = welcome_->session_ttl_ms;
     if (welcome_->keepalive_ms > 0) keepalive_.shorten(welcome_->keepalive_ms);
     durable_.session.window.set_capacity(
         std::min(std::max<uint16_t>(options_.window, 1), welcome_->limits.window));

@@ -32,6 +32,7 @@ struct SessionMemory {
   protocol::Tally sent;            // publishes
   protocol::Tally received;        // deliveries
   protocol::AnswerMemory answers;  // to those
+  uint32_t ttl_ms = 0;             // for how long the server keeps it once the connection broke
 
   // What the next CONNECTION REQUEST says of it; nullopt: a new session is asked for.
   std::optional<protocol::SessionPoint> point() {

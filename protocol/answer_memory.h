@@ -36,6 +36,12 @@ class AnswerMemory {
   bool is_unanswered(uint16_t id) const { return unanswered_.test(id % kMessageIds); }
   bool complete() const { return complete_; }
 
+  // Calls visit(id, machine, human) for every refusal that is kept; on_nack() takes it back.
+  template <class Visit>
+  void for_each_refusal(Visit&& visit) const {
+    for (const auto& [id, refusal] : refusals_) visit(id, refusal.machine, refusal.human);
+  }
+
   // The answers to those of `ids` that have been answered; all of them have been received.
   void append_answers(std::string& out, const std::vector<uint16_t>& ids) const {
     for (const uint16_t id : ids) {

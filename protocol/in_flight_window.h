@@ -80,6 +80,8 @@ class InFlightWindow {
     capacity_ = capacity > kWindowMax ? kWindowMax : capacity;
   }
   size_t slots() const { return slots_.size(); }
+  // What add() hands out next, unless it is live.
+  uint16_t next_id() const { return static_cast<uint16_t>(next_); }
 
  private:
   struct Slot {
