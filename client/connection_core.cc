@@ -27,6 +27,7 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
     : loop_(loop),
       options_(std::move(options)),
       keeper_(loop, std::move(persistence)),
+      sessions_(keeper_, options_.keep_session, to_string(options_.server)),
       outbox_(loop, options_.outbox),
       version_(options_.protocol_version),
       listener_(&listener),
@@ -56,7 +57,7 @@ void ConnectionCore::start() {
   load_identity("started");
 }
 
-// ---- instance ids, on libuv's pool ----
+// ---- what earlier runs have left, on libuv's pool ----
 
 void ConnectionCore::load_identity(protocol::Bytes reason) {
   state_ = State::loading;
@@ -67,13 +68,27 @@ void ConnectionCore::load_identity(protocol::Bytes reason) {
     if (!loaded) return fail(Stage::identity, loaded.error());
     durable_.identity = *loaded;
     identified_ = true;
-    load_outbox();
+    load_session();
   });
 }
 
+void ConnectionCore::load_session() {
+  sessions_.load([this](const std::string& problem) {
+    report_not_kept(problem);
+    if (state_ == State::loading) load_outbox();
+  });
+}
+
+void ConnectionCore::report_not_kept(const std::string& problem) {
+  if (!problem.empty() && listener_ != nullptr) listener_->on_session_not_kept(problem);
+}
+
 void ConnectionCore::load_outbox() {
-  if (restored_ || !outbox_.keeps()) return open();
   state_ = State::loading;
+  if (restored_ || !outbox_.keeps()) {
+    report_not_kept(sessions_.restore(durable_));
+    return state_ == State::loading ? open() : void();
+  }
   outbox_.load([this](tl::expected<std::vector<KeptEvent>, OutboxError>& kept) {
     if (state_ == State::finishing) return finish_closing();
     if (state_ != State::loading) return;
@@ -81,6 +96,7 @@ void ConnectionCore::load_outbox() {
     uv_update_time(loop_);
     for (const KeptEvent& event : *kept) durable_.queue.restore(event.payload, event.tag, now_ms());
     restored_ = true;
+    report_not_kept(sessions_.restore(durable_));
     watch_ages();
     report_room();
     if (state_ == State::loading) open();
@@ -110,9 +126,12 @@ void ConnectionCore::open() {
   goodbye_.clear();
   ++attempts_;
   arm(options_.connect_timeout_ms);
-  transport_ = std::make_unique<Transport>(
-      loop_, Transport::Target{options_.server, options_.tls, options_.server_name, attempts_ - 1},
-      *this);
+  const std::string address = attempts_ == 1 ? sessions_.last_address() : std::string();
+  transport_ =
+      std::make_unique<Transport>(loop_,
+                                  Transport::Target{options_.server, options_.tls,
+                                                    options_.server_name, attempts_ - 1, address},
+                                  *this);
   transport_->open();
 }
 
@@ -154,6 +173,7 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
       listener_->on_answer(
           {answered->tag, answered->acked, answered->machine, answered->human, answered->payload});
   } else if (const auto* delivered = std::get_if<EventDelivered>(&event)) {
+    sessions_.on_delivered(delivered->message_id, durable_.session.received);
     if (listener_ != nullptr)
       listener_->on_delivery({{session_, delivered->message_id},
                               delivered->event,
@@ -182,7 +202,9 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
   state_ = State::connected;
   was_connected_ = true;
   durable_.backoff.on_connected(now_ms());
-  if (!done.resumed) ++session_;
+  if (!done.resumed || session_ == 0) ++session_;
+  sessions_.on_connected(done.resumed, transport_->address(), now_ms(),
+                         [this](const std::string& problem) { report_not_kept(problem); });
   arm_keepalive();
   enter(ConnectionState::connected, done.resumed ? "the handshake is complete, the session goes on"
                                                  : "the handshake is complete");
@@ -250,6 +272,7 @@ void ConnectionCore::after_attempt() {
 
 // Waits for the next attempt, or fails for good. Answers the wait, 0 where there is none.
 uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& reason) {
+  if (state_ == State::connected) sessions_.on_lost();
   transport_.reset();
   if (link_) link_->end();
   if (!durable_.session.id) durable_.queue.rewind();
@@ -427,28 +450,10 @@ void ConnectionCore::give_up_the_rest(DropReason reason) {
 
 void ConnectionCore::report_dropped(DropReason reason, const std::vector<DroppedEvent>& events) {
   if (events.empty()) return;
-  switch (reason) {
-    case DropReason::overflow:
-      durable_.counters.overflowed += events.size();
-      break;
-    case DropReason::aged_out:
-      durable_.counters.aged_out += events.size();
-      break;
-    case DropReason::failed:
-    case DropReason::closed:
-      durable_.counters.given_up += events.size();
-      break;
-  }
+  count_dropped(durable_.counters, reason, events.size());
   if (listener_ != nullptr) listener_->on_dropped({reason, events});
 }
 
-bool ConnectionCore::may_answer_later(DeliveryId id) const {
-  return state_ != State::connected && state_ != State::failed && !over() && durable_.session.id &&
-         durable_.session.answers.is_unanswered(id.message_id);
-}
-
-// Between two connections an answer is remembered: a resumed session asks for it, any other
-// delivers the event again.
 std::optional<uint16_t> ConnectionCore::request(const protocol::ControlRequest& request) {
   if (state_ != State::connected) return std::nullopt;
   const auto number = link_->request(request);
@@ -456,26 +461,37 @@ std::optional<uint16_t> ConnectionCore::request(const protocol::ControlRequest& 
   return number;
 }
 
+// Between two connections an answer is remembered: a resumed session asks for it, any other
+// delivers the event again.
+bool ConnectionCore::may_answer_later(DeliveryId id) const {
+  return state_ != State::connected && state_ != State::failed && !over() &&
+         id.connection == session_ && durable_.session.id &&
+         durable_.session.answers.is_unanswered(id.message_id);
+}
+
 bool ConnectionCore::ack(DeliveryId id) {
-  if (id.connection != session_) return false;
   if (may_answer_later(id)) {
     durable_.session.answers.on_ack(id.message_id);
-    return true;
+  } else if (!may_answer_now(id) || !link_->ack(id.message_id)) {
+    return false;
   }
-  if (state_ != State::connected || !link_->ack(id.message_id)) return false;
-  flush_soon();
+  answered(id);
   return true;
 }
 
 bool ConnectionCore::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
-  if (id.connection != session_) return false;
   if (may_answer_later(id)) {
     durable_.session.answers.on_nack(id.message_id, machine, human);
-    return true;
+  } else if (!may_answer_now(id) || !link_->nack(id.message_id, machine, human)) {
+    return false;
   }
-  if (state_ != State::connected || !link_->nack(id.message_id, machine, human)) return false;
-  flush_soon();
+  answered(id);
   return true;
+}
+
+void ConnectionCore::answered(DeliveryId id) {
+  sessions_.on_answered(id.message_id);
+  if (state_ == State::connected) flush_soon();
 }
 
 // An idle handle runs once before the loop would block, wherever in the turn it was started.
@@ -509,7 +525,9 @@ void ConnectionCore::write_output() {
 void ConnectionCore::close() {
   if (over()) return;
   const bool speaking = state_ == State::connected;
-  if (speaking) link_->say_goodbye(protocol::GoodbyeReason::shutdown);
+  if (speaking) sessions_.on_lost();
+  if (speaking && !sessions_.may_keep(durable_))
+    link_->say_goodbye(protocol::GoodbyeReason::shutdown);
   state_ = State::finishing;
   uv_idle_stop(&turn_end_);
   if (link_) link_->end();
@@ -547,6 +565,11 @@ void ConnectionCore::finish_closing() {
     keep();  // the last of it; on_kept comes back
     if (outbox_.behind()) return;
   }
+  const auto saved = [this](const std::string& problem) {
+    report_not_kept(problem);
+    finish_closing();
+  };
+  if (listener_ != nullptr && sessions_.save(durable_, outbox_.keeps(), saved)) return;
   state_ = State::closed;
   const auto closed = [](uv_handle_t* handle) {
     static_cast<ConnectionCore*>(handle->data)->release();

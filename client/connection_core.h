@@ -18,9 +18,10 @@
 #include <string>
 #include <vector>
 
-#include "client/identity_keeper.h"
 #include "client/outbox_keeper.h"
+#include "client/session_keeper.h"
 #include "client/sink_client.h"
+#include "client/state_keeper.h"
 #include "client/transport.h"
 #include "client/version_choice.h"
 
@@ -57,7 +58,9 @@ class ConnectionCore final : public Transport::Owner {
   };
   void load_identity(protocol::Bytes reason);
   void save_identity(uint32_t server_instance_id);
+  void load_session();
   void load_outbox();
+  void report_not_kept(const std::string& problem);
   void keep();
   void on_kept(const tl::expected<std::vector<KeptEvent>, OutboxError>& written);
   void give_up_the_rest(DropReason reason);
@@ -92,12 +95,17 @@ class ConnectionCore final : public Transport::Owner {
   void finish_closing();
   void release();
   bool may_answer_later(DeliveryId id) const;
+  bool may_answer_now(DeliveryId id) const {
+    return state_ == State::connected && id.connection == session_;
+  }
+  void answered(DeliveryId id);
   bool over() const { return state_ == State::finishing || state_ == State::closed; }
   uint64_t now_ms() const { return uv_now(loop_); }
 
   uv_loop_t* loop_;
   Options options_;
-  IdentityKeeper keeper_;
+  StateKeeper keeper_;
+  SessionKeeper sessions_;
   OutboxKeeper outbox_;
   VersionChoice version_;
   Listener* listener_;  // null once abandoned

@@ -56,4 +56,19 @@ std::vector<DroppedEvent> take_all(PublishQueue& queue) {
   return dropped;
 }
 
+void count_dropped(Counters& counters, DropReason reason, size_t events) {
+  switch (reason) {
+    case DropReason::overflow:
+      counters.overflowed += events;
+      break;
+    case DropReason::aged_out:
+      counters.aged_out += events;
+      break;
+    case DropReason::failed:
+    case DropReason::closed:
+      counters.given_up += events;
+      break;
+  }
+}
+
 }  // namespace sink::client

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "client/durable_state.h"
 #include "client/listener.h"
 #include "client/publish_queue.h"
 
@@ -26,5 +27,8 @@ std::optional<uint64_t> next_aged_ms(const PublishQueue& queue, Reach reach, uin
 
 // Takes everything.
 std::vector<DroppedEvent> take_all(PublishQueue& queue);
+
+// In the counter of that reason.
+void count_dropped(Counters& counters, DropReason reason, size_t events);
 
 }  // namespace sink::client

@@ -144,6 +144,10 @@ class Listener {
   virtual void on_dropped(const Dropped&) {}
   // With an outbox only. An event that was answered before it was written is not named.
   virtual void on_kept(const Kept&) {}
+  // What an earlier run left to this one could not be used, or what this one leaves to the next
+  // cannot be kept: one sentence, valid until the callback returns. A new session begins instead,
+  // in which things may come twice; nothing is lost.
+  virtual void on_session_not_kept(protocol::Bytes) {}
   // Answer with ack() or nack(), now or later. The default refuses nothing and answers nothing.
   virtual void on_delivery(const Delivery&) {}
   virtual void on_reply(const Reply&) {}

@@ -37,6 +37,9 @@ struct Options {
   uint64_t keepalive_ms = protocol::kKeepaliveMs;
   uint64_t connect_timeout_ms = 30'000;  // from the name lookup to the end of the handshake
   std::shared_ptr<Outbox> outbox;  // keeps what is published over a loss of power; null: nothing
+  // close() leaves the session of version 1 to the next run, where the persistence keeps sessions
+  // and the session can be told exactly; else it says goodbye, which ends the session.
+  bool keep_session = true;
   protocol::BackoffOptions backoff;
   uint8_t protocol_version = 1;  // asked for; a server that only speaks 0 is asked for that
 };

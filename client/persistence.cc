@@ -8,6 +8,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "client/session_record.h"
+
 namespace sink::client {
 namespace {
 
@@ -92,6 +94,27 @@ tl::expected<Identity, std::string> from_text(std::string_view text, const std::
   return identity;
 }
 
+// nullopt: there is no such file.
+tl::expected<std::optional<std::string>, std::string> read_file(const std::string& path,
+                                                                size_t bytes_max) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) {
+    if (errno == ENOENT) return std::nullopt;
+    return system_error("open", path);
+  }
+  std::string text;
+  char buffer[4096];
+  for (;;) {
+    const ssize_t n = ::read(file.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error("read", path);
+    if (n == 0) return text;
+    text.append(buffer, static_cast<size_t>(n));
+    if (text.size() >= bytes_max)
+      return tl::unexpected(path + " is too long to be what this library has written there");
+  }
+}
+
 }  // namespace
 
 tl::expected<void, std::string> replace_file(const std::string& path, std::string_view contents) {
@@ -111,28 +134,24 @@ tl::expected<void, std::string> replace_file(const std::string& path, std::strin
 }
 
 tl::expected<std::optional<Identity>, std::string> FilePersistence::load() {
-  const Descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.open()) {
-    if (errno == ENOENT) return std::nullopt;
-    return system_error("open", path_);
-  }
-  char buffer[kFileBytesMax];
-  size_t have = 0;
-  for (;;) {
-    const ssize_t n = ::read(file.get(), buffer + have, sizeof buffer - have);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error("read", path_);
-    if (n == 0) break;
-    have += static_cast<size_t>(n);
-    if (have == sizeof buffer) return damaged(path_, "too long");
-  }
-  const auto identity = from_text({buffer, have}, path_);
+  const auto text = read_file(path_, kFileBytesMax);
+  if (!text) return tl::unexpected(text.error());
+  if (!*text) return std::nullopt;
+  const auto identity = from_text(**text, path_);
   if (!identity) return tl::unexpected(identity.error());
   return *identity;
 }
 
 tl::expected<void, std::string> FilePersistence::save(const Identity& identity) {
   return replace_file(path_, to_text(identity));
+}
+
+tl::expected<std::optional<std::string>, std::string> FilePersistence::load_session() {
+  return read_file(session_path(), kSessionRecordBytesMax);
+}
+
+tl::expected<void, std::string> FilePersistence::save_session(std::string_view record) {
+  return replace_file(session_path(), record);
 }
 
 tl::expected<std::optional<Identity>, std::string> KeyValuePersistence::load() {
@@ -146,6 +165,14 @@ tl::expected<std::optional<Identity>, std::string> KeyValuePersistence::load() {
 
 tl::expected<void, std::string> KeyValuePersistence::save(const Identity& identity) {
   return store_.put(key_, to_text(identity));
+}
+
+tl::expected<std::optional<std::string>, std::string> KeyValuePersistence::load_session() {
+  return store_.get(session_key_);
+}
+
+tl::expected<void, std::string> KeyValuePersistence::save_session(std::string_view record) {
+  return store_.put(session_key_, record);
 }
 
 tl::expected<std::optional<Identity>, std::string> MemoryPersistence::load() {

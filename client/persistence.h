@@ -1,12 +1,15 @@
-// Where a client keeps its instance ids between runs. Losing them is being wiped: the server
-// answers "instance id mismatch" until its operator adopts the client. Invariant: whatever save()
-// reported as done is what load() answers after a crash at any later moment.
+// Where a client keeps its instance ids between runs, and apart from them the session of version 1
+// and the last server. Losing the ids is being wiped: the server answers "instance id mismatch"
+// until its operator adopts the client. Losing the rest costs only that things are sent twice.
+// Invariant: whatever a save reported as done is what the load answers after a crash at any later
+// moment.
 #pragma once
 
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <tl/expected.hpp>
 
 #include "client/identity.h"
@@ -22,23 +25,39 @@ class Persistence {
   [[nodiscard]] virtual tl::expected<std::optional<Identity>, std::string> load() = 0;
   // Returns once the ids would survive a power cut.
   [[nodiscard]] virtual tl::expected<void, std::string> save(const Identity& identity) = 0;
+
+  // The session and the last server, as one text (session_record.h): a store that does not keep it
+  // leaves these three alone. It is small, but for one line for each event in flight.
+  virtual bool keeps_session() const { return false; }
+  [[nodiscard]] virtual tl::expected<std::optional<std::string>, std::string> load_session() {
+    return std::nullopt;
+  }
+  [[nodiscard]] virtual tl::expected<void, std::string> save_session(std::string_view) {
+    return {};
+  }
 };
 
-// A small text file, replaced by rename after fsync. A damaged file is an error, never a new
-// identity.
+// Two small text files, replaced by rename after fsync: the ids at `path`, the session and the last
+// server at `path`.session. A damaged file of ids is an error, never a new identity.
 class FilePersistence final : public Persistence {
  public:
-  // The directory must exist; the file need not.
+  // The directory must exist; the files need not.
   explicit FilePersistence(std::string path) : path_(std::move(path)) {}
   tl::expected<std::optional<Identity>, std::string> load() override;
   tl::expected<void, std::string> save(const Identity& identity) override;
+  bool keeps_session() const override { return true; }
+  tl::expected<std::optional<std::string>, std::string> load_session() override;
+  tl::expected<void, std::string> save_session(std::string_view record) override;
 
  private:
+  std::string session_path() const { return path_ + ".session"; }
+
   std::string path_;
 };
 
 // In the user's own store: a key-value store, flash, a database. The ids are one value under one
-// key, so that they are never told apart; the text is that of FilePersistence.
+// key, so that they are never told apart; the texts are those of FilePersistence. The session and
+// the last server are kept only where they are given a key: the store must tell keys apart.
 class KeyValuePersistence final : public Persistence {
  public:
   // Both are called on a thread of libuv's pool. put() returns once the value would survive a power
@@ -49,14 +68,19 @@ class KeyValuePersistence final : public Persistence {
     std::function<tl::expected<void, std::string>(const std::string& key, std::string_view value)>
         put;
   };
-  explicit KeyValuePersistence(Store store, std::string key = "sink.identity")
-      : store_(std::move(store)), key_(std::move(key)) {}
+  explicit KeyValuePersistence(Store store, std::string key = "sink.identity",
+                               std::string session_key = "")
+      : store_(std::move(store)), key_(std::move(key)), session_key_(std::move(session_key)) {}
   tl::expected<std::optional<Identity>, std::string> load() override;
   tl::expected<void, std::string> save(const Identity& identity) override;
+  bool keeps_session() const override { return !session_key_.empty(); }
+  tl::expected<std::optional<std::string>, std::string> load_session() override;
+  tl::expected<void, std::string> save_session(std::string_view record) override;
 
  private:
   Store store_;
   std::string key_;
+  std::string session_key_;
 };
 
 // Forgotten with the process: for tests, and for servers that name clients by their instance id.

@@ -64,9 +64,10 @@ class Connection {
   // Writes now what would be written at the end of the loop turn.
   void flush();
 
-  // The state is `closed` at once. Ends in order: sends what is buffered, says goodbye, waits up to
-  // a second for the server's end. Unanswered publishes are given up: on_dropped names them, then
-  // on_closed. With an outbox they are kept there instead, which is waited for.
+  // The state is `closed` at once. Ends in order: sends what is buffered, stores the session for
+  // the next run or says goodbye, waits up to a second for the server's end. Unanswered publishes
+  // are given up: on_dropped names them, then on_closed. With an outbox they are kept there
+  // instead, which is waited for.
   void close();
 
   ConnectionState state() const;

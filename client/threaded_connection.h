@@ -70,6 +70,9 @@ class ThreadedConnection final : private Listener {
   void on_delivery(const Delivery& delivery) override;
   void on_dropped(const Dropped& dropped) override;
   void on_kept(const Kept& kept) override { listener_.on_kept(kept); }
+  void on_session_not_kept(protocol::Bytes reason) override {
+    listener_.on_session_not_kept(reason);
+  }
   void on_room() override { uv_async_send(&wake_); }
   void on_closed() override;
 

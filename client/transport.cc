@@ -2,7 +2,10 @@
 // that know their transport only until it lets go of them.
 #include "client/transport.h"
 
+#include <netdb.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -72,12 +75,44 @@ void Transport::end(std::string reason) {
 void Transport::open() {
   if (target_.server.is_unix()) {
     connect_unix();
+  } else if (begin_with(target_.address)) {
+    stage_ = Stage::connecting;
+    connect_next();
   } else {
     look_up();
   }
 }
 
+bool Transport::begin_with(const std::string& address) {
+  const auto known = protocol::parse_endpoint(address);
+  if (!known || known->is_unix()) return false;
+  sockaddr_storage parsed{};
+  const int port = std::atoi(known->port.c_str());
+  const char* host = known->host.c_str();
+  if (uv_ip4_addr(host, port, reinterpret_cast<sockaddr_in*>(&parsed)) != 0 &&
+      uv_ip6_addr(host, port, reinterpret_cast<sockaddr_in6*>(&parsed)) != 0)
+    return false;
+  addresses_.push_back(parsed);
+  return true;
+}
+
+std::string Transport::address() const {
+  if (addresses_tried_ == 0) return {};
+  const sockaddr_storage& reached = addresses_[addresses_tried_ - 1];
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  const socklen_t size = reached.ss_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&reached), size, host, sizeof host, port,
+                  sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return {};
+  return to_string(protocol::Endpoint{host, port, {}});
+}
+
 void Transport::look_up() {
+  stage_ = Stage::resolving;
+  looked_up_ = true;
+  addresses_.clear();
+  addresses_tried_ = 0;
   lookup_ = new Lookup{this};
   lookup_->request.data = lookup_;
   addrinfo hints{};
@@ -157,6 +192,10 @@ void Transport::on_connected(int status) {
     if (addresses_tried_ < addresses_.size()) {
       drop_socket();
       return connect_next();
+    }
+    if (!target_.server.is_unix() && !looked_up_) {  // it may have moved
+      drop_socket();
+      return look_up();
     }
     return end(failed("cannot connect to ", to_string(target_.server), status));
   }

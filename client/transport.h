@@ -35,6 +35,8 @@ class Transport {
     std::shared_ptr<const tls::ClientContext> tls;
     std::string server_name;
     size_t rotation = 0;  // which of several addresses to begin with
+    // Where the server was reached before, numeric: tried first, without looking its name up.
+    std::string address{};
   };
 
   Transport(uv_loop_t* loop, const Target& target, Owner& owner);
@@ -58,6 +60,8 @@ class Transport {
   void resume_input();
 
   Stage stage() const { return stage_; }
+  // The server's, numeric: "127.0.0.1:2020". Empty: a unix socket, or nothing is connected.
+  std::string address() const;
   const char* tls_version() const { return stream_ ? stream_->version() : ""; }
   const char* tls_cipher() const { return stream_ ? stream_->cipher() : ""; }
 
@@ -66,6 +70,7 @@ class Transport {
   struct Socket;
 
   void look_up();
+  bool begin_with(const std::string& address);
   void connect_unix();
   void start_reading();
   void connect_next();
@@ -89,6 +94,7 @@ class Transport {
   Socket* socket_ = nullptr;
   std::vector<sockaddr_storage> addresses_;
   size_t addresses_tried_ = 0;
+  bool looked_up_ = false;
   std::unique_ptr<tls::Stream> stream_;  // null: plaintext
   bool paused_ = false;
   bool finished_ = false;

@@ -31,10 +31,9 @@ class UnfinishedDeliveries {
   // and a session cannot go back to before an answer.
   std::optional<protocol::Tally> finished() const {
     if (unanswered_.empty()) return received_;
-    const auto first =
-        std::min_element(unanswered_.begin(), unanswered_.end(), [](const auto& a, const auto& b) {
-          return a.second.number < b.second.number;
-        });
+    const auto first = std::min_element(
+        unanswered_.begin(), unanswered_.end(),
+        [](const auto& a, const auto& b) { return a.second.number < b.second.number; });
     const uint64_t before = first->second.number - 1;
     if (received_.count - before != unanswered_.size()) return std::nullopt;
     return protocol::Tally{before, first->second.checksum_before};

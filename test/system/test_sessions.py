@@ -3,13 +3,14 @@
 import json
 import random
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
 from cut_proxy import CutProxy
 from daemon_fixture import SystemTest, events, subscription
-from pki_fixture import Pki, sinkctl_program
+from pki_fixture import Pki, build_dir, sinkctl_program
 from sink_peer import wait_until
 
 SEED = 20261121
@@ -104,6 +105,29 @@ class Sessions(SystemTest):
         self.assertEqual((counts["accepted"], counts["duplicate"], counts["received"]),
                          (2000, 0, 2000))
         self.assertEqual(self.metric(daemon, "sinkd_sessions_resumed_total"), 3)
+
+    def test_a_program_that_is_stopped_and_started_again_gets_every_event_once(self):
+        daemon = self.daemon(subscriptions=[subscription()])
+        files = Pki.shared().client("backend")
+        with tempfile.TemporaryDirectory(prefix="sinkd-consume-") as directory:
+            program = str(build_dir() / "client" / "examples" / "consume")
+
+            def consume(count):
+                done = subprocess.run(
+                    [program, f"127.0.0.1:{daemon.port}", str(count), files.certificate,
+                     files.private_key, files.ca],
+                    cwd=directory, capture_output=True, text=True, timeout=60)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                return [int(line.split()[1]) for line in done.stdout.splitlines()]
+
+            self.assert_acked(self.client(daemon, "meter-1").publish_all(events(20)))
+            offsets = consume(7)
+            offsets += consume(6)
+            offsets += consume(7)
+        self.wait_settled(daemon, "readings")
+        self.assertEqual(offsets, list(range(1, 21)), "each once, in order")
+        self.assertEqual(self.metric(daemon, "sinkd_sessions_resumed_total"), 2)
+        self.assertEqual(daemon.events()["redelivered"], 0)
 
     def test_after_the_ttl_the_session_is_new_and_its_deliveries_are_marked(self):
         daemon = self.daemon(limits={"session_ttl": "100ms"}, subscriptions=[subscription()])

@@ -111,6 +111,7 @@ struct Device : client::Listener {
     kept.insert(kept.end(), now.tags.begin(), now.tags.end());
     if (when_kept) when_kept();
   }
+  void on_session_not_kept(protocol::Bytes problem) override { not_kept.emplace_back(problem); }
   void on_room() override { ++rooms; }
   void on_closed() override { closed = true; }
 
@@ -121,7 +122,7 @@ struct Device : client::Listener {
     if (when_state) when_state(change);
   }
 
-  Words notes, states, state_reasons, drops;
+  Words notes, states, state_reasons, drops, not_kept;
   std::string reason, tls_version;
   uint64_t retry_in_ms = 0;
   std::vector<uint64_t> acked, nacked, delivered, kept;

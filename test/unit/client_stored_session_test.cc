@@ -24,8 +24,7 @@ struct Memory {
   // As a link does.
   uint16_t send() {
     const auto slot = queue.next_unsent();
-    const InFlight entry{
-        slot, queue.serial(slot), {session.sent.count + 1, session.sent.checksum}};
+    const InFlight entry{slot, queue.serial(slot), {session.sent.count + 1, session.sent.checksum}};
     const auto id = session.window.add(entry);
     REQUIRE(id.has_value());
     session.sent.add(queue.payload(slot));

@@ -5,7 +5,7 @@
 
 using sink::client::VersionChoice;
 
-TEST_CASE("version choice: version 0 for a day once the server has shown that it is all it speaks") {
+TEST_CASE("version choice: version 0 for a day once the server has shown that it speaks no other") {
   constexpr uint64_t kDayMs = 24 * 3'600'000;
   VersionChoice choice(1);
   CHECK(choice.to_ask(0) == 1);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fake_listener.h"
+#include "protocol/control/control.h"
 #include "protocol/control/greeting.h"
 #include "protocol/handshake.h"
 
@@ -24,9 +25,9 @@ class FakeServer final : public FakeListener {
 
   // ---- the script ----
   uint32_t instance_id = 99;
-  bool crashes_at_version_1 = false;                   // as the reference implementation does
-  std::optional<uint32_t> recorded;                    // the client's instance id
-  std::optional<protocol::ConnectionResponse> refuse;  // instead of the handshake's outcome
+  bool crashes_at_version_1 = false;                     // as the reference implementation does
+  std::optional<uint32_t> recorded;                      // the client's instance id
+  std::optional<protocol::ConnectionResponse> refuse;    // instead of the handshake's outcome
   std::optional<protocol::Welcome> refuse_in_version_1;  // as quarantined, with these words
   OnPublish on_publish = [this](Peer& from, const protocol::Publish& publish) {
     std::string out;
@@ -34,13 +35,18 @@ class FakeServer final : public FakeListener {
     send(from, out);
   };
 
+  // The answer to a greeting of version 1; unset: such a request is answered in version 0.
+  std::function<protocol::Welcome(const protocol::Greeting&)> on_greeting;
   std::function<void(Peer&)> on_connected;
+  std::function<void(uint16_t message_id)> on_answer = [](uint16_t) {};  // an ACK or a NACK
 
   // ---- what was heard ----
   std::vector<std::optional<uint32_t>> requested_server_ids;
   std::vector<uint64_t> offsets;
   std::vector<uint16_t> acks;
   std::vector<std::string> nacks;  // machine, a slash, human
+  std::vector<protocol::Greeting> greetings;
+  int goodbyes = 0;
 
   void deliver(Peer& to, uint16_t message_id, uint64_t offset) {
     std::string payload, out;
@@ -68,9 +74,18 @@ class FakeServer final : public FakeListener {
       offsets.push_back(publish->event.offset);
       return on_publish(from, *publish);
     }
-    if (const auto* ack = std::get_if<protocol::Ack>(&message)) acks.push_back(ack->message_id);
-    if (const auto* nack = std::get_if<protocol::Nack>(&message))
+    if (const auto* control = std::get_if<protocol::Control>(&message)) {
+      const auto request = protocol::decode_control(control->body);
+      if (request && std::holds_alternative<protocol::Goodbye>(*request)) ++goodbyes;
+    }
+    if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
+      acks.push_back(ack->message_id);
+      on_answer(ack->message_id);
+    }
+    if (const auto* nack = std::get_if<protocol::Nack>(&message)) {
       nacks.push_back(std::string(nack->machine) + "/" + std::string(nack->human));
+      on_answer(nack->message_id);
+    }
   }
 
   void answer(Peer& to, const protocol::ConnectionRequest& request) {
@@ -86,6 +101,17 @@ class FakeServer final : public FakeListener {
     } else if (refuse && request.protocol_version == 0) {
       response = *refuse;
       to.session.close();
+    } else if (on_greeting && request.protocol_version == 1) {
+      greetings.push_back(protocol::decode_greeting(request.greeting).value());
+      protocol::ConnectionRequest ids;
+      ids.client_instance_id = greetings.back().client_instance_id;
+      ids.server_instance_id = greetings.back().server_instance_id;
+      const auto decision = decide_handshake({instance_id, recorded}, ids);
+      if (decision.record_client) recorded = ids.client_instance_id;
+      response.code = decision.code;
+      greeting = protocol::encode_welcome(on_greeting(greetings.back()));
+      response.greeting = greeting;
+      to.session.accept();
     } else {
       const auto decision = decide_handshake({instance_id, recorded}, request);
       if (decision.record_client) recorded = request.client_instance_id;

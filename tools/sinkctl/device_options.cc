@@ -85,6 +85,7 @@ tl::expected<DeviceSetup, Problem> prepare(const DeviceOptions& options) {
   setup.client.overflow = client::Overflow::refuse;
   setup.client.queue_events = size_t{1000} + protocol::kWindowMax;
   setup.client.queue_age_ms = 0;
+  setup.client.keep_session = false;  // a command ends when its work is done: nothing goes on later
   if (options.state.empty()) {
     setup.persistence = std::make_shared<client::MemoryPersistence>();
   } else {
