@@ -86,7 +86,8 @@ typedef struct sink_options {
   const char* crl_file;            /* PEM; NULL: none */
   const char* server_name;         /* in the server's certificate; NULL: the host of server */
   const char* application_version; /* NULL: "" */
-  const char* state_file;          /* keeps the instance ids; NULL: forgotten with the process */
+  const char* state_file;          /* keeps the instance ids, and beside it in FILE.session the
+                                    * session and the last server; NULL: forgotten */
   uint64_t window;
   uint64_t queue_events;
   uint64_t queue_bytes;
@@ -108,6 +109,11 @@ typedef struct sink_options {
   int (*store_put)(void* user, const char* key, const char* value, size_t size);
   const char* outbox_directory; /* keeps what is published over a loss of power; NULL: nothing */
   uint64_t outbox_bytes;
+  /* 1: sink_close() leaves the session to the next run, where it can be kept; 0: it says goodbye */
+  uint32_t keep_session;
+  /* The key under which the store keeps the session and the last server, too: such as
+   * "sink.session", up to 256 KiB. The store must tell keys apart. NULL: it keeps the ids only. */
+  const char* store_session_key;
 } sink_options;
 
 typedef struct sink_state_change {
@@ -188,6 +194,9 @@ typedef struct sink_callbacks {
   void (*on_closed)(void* user);
   /* These events survive a loss of power now. */
   void (*on_kept)(void* user, const uint64_t* tags, size_t count);
+  /* What the earlier run left could not be used, or what this one leaves cannot be kept: a new
+   * session begins, in which things may come twice. Nothing is lost. */
+  void (*on_session_not_kept)(void* user, sink_bytes reason);
 } sink_callbacks;
 
 typedef struct sink_counters {

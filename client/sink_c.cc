@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "client/outbox/log_outbox.h"
+#include "client/session_record.h"
 #include "client/sink.h"
 #include "client/sink_client.h"
 #include "client/threaded_connection.h"
@@ -130,6 +132,9 @@ class Callbacks final : public client::Listener {
   void on_kept(const client::Kept& kept) override {
     if (to_.on_kept != nullptr) to_.on_kept(to_.user, kept.tags.data(), kept.tags.size());
   }
+  void on_session_not_kept(Bytes reason) override {
+    if (to_.on_session_not_kept != nullptr) to_.on_session_not_kept(to_.user, lend(reason));
+  }
   void on_room() override {
     if (to_.on_room != nullptr) to_.on_room(to_.user);
   }
@@ -143,6 +148,8 @@ class Callbacks final : public client::Listener {
 // ---- options ----
 
 using Problem = std::optional<std::string>;
+
+constexpr const char* kIdentityKey = "sink.identity";
 
 Problem read_tls(const sink_options& from, client::Options& to) {
   const bool any = from.certificate_file != nullptr || from.private_key_file != nullptr ||
@@ -173,6 +180,10 @@ Problem read_options(const sink_options& from, client::Options& to) {
     return "store_get and store_put: set both, or none";
   if (from.store_get != nullptr && from.state_file != nullptr)
     return "state_file and store_get: the instance ids are kept in one of the two";
+  if (from.store_session_key != nullptr && from.store_get == nullptr)
+    return "store_session_key: needs store_get and store_put";
+  if (or_empty(from.store_session_key) == std::string_view(kIdentityKey))
+    return "store_session_key: the instance ids have this key";
   to.server_name = or_empty(from.server_name);
   to.application_version = or_empty(from.application_version);
   // What does not fit becomes what is out of range, and is named by problem_with().
@@ -186,6 +197,7 @@ Problem read_options(const sink_options& from, client::Options& to) {
   to.connect_timeout_ms = from.connect_timeout_ms;
   to.backoff = {from.backoff_base_ms, from.backoff_max_ms, from.backoff_jitter_percent,
                 from.attempts_max};
+  to.keep_session = from.keep_session != 0;
   to.protocol_version = static_cast<uint8_t>(std::min<uint32_t>(from.protocol_version, UINT8_MAX));
   if (from.outbox_directory != nullptr)
     to.outbox = std::make_shared<client::LogOutbox>(from.outbox_directory, from.outbox_bytes);
@@ -193,11 +205,10 @@ Problem read_options(const sink_options& from, client::Options& to) {
 }
 
 client::KeyValuePersistence::Store store_of(const sink_options& options) {
-  constexpr size_t kValueMax = 4'096;
   client::KeyValuePersistence::Store store;
   store.get = [user = options.store_user, get = options.store_get](
                   const std::string& key) -> tl::expected<std::optional<std::string>, std::string> {
-    std::string value(kValueMax, '\0');
+    std::string value(client::kSessionRecordBytesMax, '\0');
     const int size = get(user, key.c_str(), value.data(), value.size());
     if (size == -1) return std::nullopt;
     if (size < 0 || static_cast<size_t>(size) > value.size())
@@ -217,7 +228,8 @@ client::KeyValuePersistence::Store store_of(const sink_options& options) {
 
 std::shared_ptr<client::Persistence> persistence_of(const sink_options& options) {
   if (options.store_get != nullptr)
-    return std::make_shared<client::KeyValuePersistence>(store_of(options));
+    return std::make_shared<client::KeyValuePersistence>(store_of(options), kIdentityKey,
+                                                         or_empty(options.store_session_key));
   if (options.state_file == nullptr) return std::make_shared<client::MemoryPersistence>();
   return std::make_shared<client::FilePersistence>(options.state_file);
 }
@@ -261,6 +273,7 @@ void sink_options_init(sink_options* options) {
   options->attempts_max = defaults.backoff.attempts_max;
   options->protocol_version = defaults.protocol_version;
   options->outbox_bytes = client::kOutboxBytes;
+  options->keep_session = defaults.keep_session ? 1 : 0;
 }
 
 void sink_callbacks_init(sink_callbacks* callbacks) {

@@ -7,10 +7,12 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <vector>
 
 #include "client/sink.h"
+#include "fake_session.h"
 #include "server_thread.h"
 
 // libuv closes descriptors by a system call that TSan does not see: whoever is given the number next,
@@ -67,6 +69,9 @@ struct Heard {
     };
     callbacks.on_kept = [](void* user, const uint64_t* tags, size_t count) {
       for (size_t i = 0; i < count; ++i) self(user)->add("kept " + std::to_string(tags[i]));
+    };
+    callbacks.on_session_not_kept = [](void* user, sink_bytes reason) {
+      self(user)->add("not kept: " + text(reason));
     };
     callbacks.on_room = [](void* user) { self(user)->add("room"); };
     callbacks.on_closed = [](void* user) { self(user)->add("over"); };
@@ -169,6 +174,7 @@ TEST_CASE("c: the defaults are those of the library") {
   CHECK(options.queue_events == 1'000);
   CHECK(options.queue_age_ms == 60'000);
   CHECK(options.overflow == SINK_DROP_OLDEST);
+  CHECK(options.keep_session == 1);
 }
 
 TEST_CASE("c: wrong options name the one to change") {
@@ -319,6 +325,56 @@ TEST_CASE("c: the instance ids may be kept in the caller's own store") {
   CHECK(stage.server->requested_server_ids.back() == 99);
   options.state_file = "file";
   CHECK(problem_of(&options, &stage.heard.callbacks).find("state_file and store_get") == 0);
+}
+
+TEST_CASE("c: the session is kept in the caller's own store where it is given a key") {
+  std::map<std::string, std::string> store;
+  Loop stage;
+  sink::test::FakeSession session(*stage.server);
+  sink_options options = options_for(stage.address.c_str());
+  options.protocol_version = 1;
+  options.store_session_key = "session";
+  CHECK(problem_of(&options, &stage.heard.callbacks) ==
+        "store_session_key: needs store_get and store_put");
+  options.store_user = &store;
+  options.store_get = [](void* user, const char* key, char* value, size_t size) {
+    auto& values = *static_cast<std::map<std::string, std::string>*>(user);
+    if (!values.contains(key)) return -1;
+    REQUIRE(values[key].size() <= size);
+    std::memcpy(value, values[key].data(), values[key].size());
+    return static_cast<int>(values[key].size());
+  };
+  options.store_put = [](void* user, const char* key, const char* value, size_t size) {
+    (*static_cast<std::map<std::string, std::string>*>(user))[key] = std::string(value, size);
+    return 0;
+  };
+  options.store_session_key = "sink.identity";
+  CHECK(problem_of(&options, &stage.heard.callbacks) ==
+        "store_session_key: the instance ids have this key");
+  options.store_session_key = "session";
+  const auto run = [&](const char* until_heard) {
+    stage.heard.words.clear();
+    stage.make(options);
+    sink_start(stage.connection);
+    stage.until([&] { return stage.heard.has(until_heard); });
+    sink_close(stage.connection);
+    stage.until([&] { return stage.heard.has("over"); });
+    sink_connection_free(std::exchange(stage.connection, nullptr));
+  };
+  run("new at 99");
+  run("at 99");
+  CHECK(session.resumed == 1);
+  CHECK(stage.server->goodbyes == 0);
+  CHECK(store.size() == 2);
+
+  store["session"] += "more";
+  run("at 99");
+  CHECK(session.resumed == 1);
+  CHECK(stage.heard.words[1].find("not kept: the session of the earlier run is of no use") == 0);
+
+  options.keep_session = 0;
+  run("at 99");
+  stage.until([&] { return stage.server->goodbyes == 1; });
 }
 
 TEST_CASE("c: an outbox keeps what has no answer for the next run") {
