@@ -92,10 +92,8 @@ void Peer::send(const std::string& frames) {
 
 uint64_t Peer::next_ms() const {
   if (!link_) return connect_at_ms_;
-  uint64_t next = std::min(act_at_ms_, keepalive_.deadline_ms());
-  if (!link_->down.reading()) return std::min(next, read_again_ms_);
-  const bool ends = link_->broken || link_->gateway_gone;
-  return std::min(next, link_->down.next_ms().value_or(ends ? 0 : UINT64_MAX));
+  const uint64_t next = std::min(act_at_ms_, keepalive_.deadline_ms());
+  return std::min(next, link_faults_.next_ms(*link_));
 }
 
 void Peer::advance() {
@@ -103,7 +101,7 @@ void Peer::advance() {
     if (connect_at_ms_ <= now_ms()) connect();
     return;
   }
-  if (!link_->down.reading() && read_again_ms_ <= now_ms()) link_->down.set_reading(true);
+  link_faults_.read_again(*link_, now_ms());
   for (;;) {
     const std::string bytes = link_->down.take(now_ms());
     if (bytes.empty()) break;
@@ -180,24 +178,9 @@ void Peer::note(const protocol::Message& message) {
 }
 
 void Peer::break_something() {
-  if (faults().strikes(Fault::connection_reset, 4)) {
-    link_->up.cut(now_ms(), random());
-    link_->down.cut(now_ms(), random());
-    link_->broken = true;
-  } else if (faults().strikes(Fault::half_open, 2)) {
-    link_->silent = true;
-    link_->up.lose_all();
-    link_->down.lose_all();
-  } else if (faults().strikes(Fault::stall, 3)) {
-    const uint64_t until = now_ms() + random().between(1, random().chance(100) ? 600'000 : 3'000);
-    link_->up.delay(until);
-    link_->down.delay(until);
-  } else if (faults().strikes(Fault::slow_reader, 4)) {
-    link_->down.set_reading(false);
-    read_again_ms_ = now_ms() + random().between(100, 20'000);
-  } else if (faults().strikes(Fault::takeover, 3)) {
-    lose(0);  // the old connection stays open at the gateway until it is taken over
-  }
+  if (link_faults_.strike(*link_, faults(), random(), now_ms())) return;
+  // The old connection stays open at the gateway until it is taken over.
+  if (faults().strikes(Fault::takeover, 3)) lose(0);
 }
 
 }  // namespace sink::simulation

@@ -10,6 +10,7 @@
 #include "protocol/keepalive.h"
 #include "protocol/session.h"
 #include "test/simulation/gateway.h"
+#include "test/simulation/link_faults.h"
 #include "test/unit/broker/client_session.h"
 
 namespace sink::simulation {
@@ -78,7 +79,7 @@ class Peer {
   bool known_ = false;           // to the gateway: a stranger may present any instance
   uint64_t connect_at_ms_ = 0;
   uint64_t act_at_ms_ = 0;
-  uint64_t read_again_ms_ = 0;
+  LinkFaults link_faults_{LinkFaults::Stalls::sometimes_long};
   uint64_t links_made_ = 0;
   broker::test::ClientSession resumable_;  // version 1
 };

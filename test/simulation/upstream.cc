@@ -25,15 +25,13 @@ uint64_t Upstream::next_ms() const {
   if (gateway_.dialling()) next = dial_seen_ms_ ? *dial_seen_ms_ + kConnectMs : now_ms();
   if (!link_) return next;
   next = std::min(next, act_at_ms_);
-  if (!link_->down.reading()) return std::min(next, read_again_ms_);
-  const bool ends = link_->broken || link_->gateway_gone;
-  return std::min(next, link_->down.next_ms().value_or(ends ? 0 : UINT64_MAX));
+  return std::min(next, link_faults_.next_ms(*link_));
 }
 
 void Upstream::advance() {
   take_dial();
   if (!link_) return;
-  if (!link_->down.reading() && read_again_ms_ <= now_ms()) link_->down.set_reading(true);
+  link_faults_.read_again(*link_, now_ms());
   while (link_) {
     const std::string bytes = link_->down.take(now_ms());
     if (bytes.empty()) break;
@@ -212,22 +210,7 @@ void Upstream::act() {
   });
   if (session_.connected()) send(frames);
   act_at_ms_ = now_ms() + random().between(5, 60);
-  if (faults().strikes(Fault::connection_reset, 4)) {
-    link_->up.cut(now_ms(), random());
-    link_->down.cut(now_ms(), random());
-    link_->broken = true;
-  } else if (faults().strikes(Fault::half_open, 2)) {
-    link_->silent = true;
-    link_->up.lose_all();
-    link_->down.lose_all();
-  } else if (faults().strikes(Fault::stall, 3)) {
-    const uint64_t until = now_ms() + random().between(1, 3'000);
-    link_->up.delay(until);
-    link_->down.delay(until);
-  } else if (faults().strikes(Fault::slow_reader, 4)) {
-    link_->down.set_reading(false);
-    read_again_ms_ = now_ms() + random().between(100, 20'000);
-  }
+  link_faults_.strike(*link_, faults(), random(), now_ms());
 }
 
 }  // namespace sink::simulation

@@ -14,6 +14,7 @@
 #include "protocol/session.h"
 #include "protocol/tally.h"
 #include "test/simulation/gateway.h"
+#include "test/simulation/link_faults.h"
 
 namespace sink::simulation {
 
@@ -65,7 +66,7 @@ class Upstream {
   protocol::AnswerMemory answers_;
   uint64_t sessions_ = 0;
   uint64_t act_at_ms_ = 0;
-  uint64_t read_again_ms_ = 0;
+  LinkFaults link_faults_{LinkFaults::Stalls::brief};
   std::optional<uint64_t> dial_seen_ms_;
   bool healed_ = false;
 };
