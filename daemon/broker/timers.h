@@ -16,8 +16,8 @@ struct Timer {
   uint64_t due_ms = 0;
   TimerKind kind = TimerKind::retry;
   uint32_t id = 0;        // tracker; 0 from read on
-  uint64_t position = 0;  // retry: of the event; read: where the piece of the log is; seek and pace:
-                          // of which connection
+  // retry: of the event; read: where the piece of the log is; seek and pace: of which connection.
+  uint64_t position = 0;
 };
 
 class Timers {

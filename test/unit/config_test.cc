@@ -306,7 +306,7 @@ certificate = "g.pem"
 private_key = "g.key"
 server_ca = "ca.pem"
 )";
-  const Config config = good(whole + "protocol = [0]\napplication_version = \"1.4\"\n");
+  const Config config = good(whole + "protocol = [0]\napplication_version = \"1.4\"\nrate = 500\n");
   REQUIRE(config.uplinks.size() == 1);
   const auto& uplink = config.uplinks[0];
   CHECK(uplink.spec.name == "cloud");
@@ -315,6 +315,7 @@ server_ca = "ca.pem"
   CHECK(uplink.spec.version_0);
   CHECK_FALSE(uplink.spec.version_1);
   CHECK(uplink.spec.application_version == "1.4");
+  CHECK(uplink.spec.rate == 500);
   CHECK(good(whole).uplinks[0].spec.version_1);
   CHECK(good(whole).uplinks[0].spec.version_0);
   expect_error(whole + "protocol = [2]\n", 7, "uplink[0].protocol", "[1, 0]");
