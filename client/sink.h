@@ -13,7 +13,8 @@
  * has no handles left. Bytes and strings in a notice are valid until the callback returns or
  * sink_publish() is called, whichever is first. Strings in options are copied.
  *
- * Structs may grow at their end: set them up with their _init function, which writes `size`.
+ * Structs may grow at their end: set them up with their _init, which writes `size` as the caller
+ * was compiled with it; a newer library touches nothing behind it.
  * Numbers are part of the ABI: never renumber.
  */
 #ifndef SINK_H
@@ -217,9 +218,12 @@ typedef struct sink_counters {
   uint64_t deliveries_nacked;
 } sink_counters;
 
-SINK_API void sink_options_init(sink_options* options);
-SINK_API void sink_callbacks_init(sink_callbacks* callbacks);
-SINK_API void sink_counters_init(sink_counters* counters);
+SINK_API void sink_options_init_sized(sink_options* options, size_t size);
+SINK_API void sink_callbacks_init_sized(sink_callbacks* callbacks, size_t size);
+SINK_API void sink_counters_init_sized(sink_counters* counters, size_t size);
+#define sink_options_init(options) sink_options_init_sized((options), sizeof *(options))
+#define sink_callbacks_init(callbacks) sink_callbacks_init_sized((callbacks), sizeof *(callbacks))
+#define sink_counters_init(counters) sink_counters_init_sized((counters), sizeof *(counters))
 
 /* Nothing happens before sink_start(). `loop` NULL: a thread of its own. NULL is an error: one
  * sentence that says what to change is in `error`, cut where it ends. */

@@ -243,6 +243,14 @@ sink_connection* refuse(const std::string& problem, char* error, size_t error_si
   return nullptr;
 }
 
+// The caller's struct may be an older, shorter one, or a newer, longer one.
+template <class Struct>
+void init(Struct* theirs, Struct whole, size_t size) {
+  whole.size = size;
+  std::memset(static_cast<void*>(theirs), 0, size);
+  std::memcpy(static_cast<void*>(theirs), &whole, std::min(size, sizeof whole));
+}
+
 }  // namespace
 
 // Exactly one of the two connections, and whom it tells. Freed within a callback it goes at once:
@@ -256,34 +264,32 @@ struct sink_connection {
 
 extern "C" {
 
-void sink_options_init(sink_options* options) {
+void sink_options_init_sized(sink_options* options, size_t size) {
   const client::Options defaults;
-  *options = {};
-  options->size = sizeof *options;
-  options->window = defaults.window;
-  options->queue_events = defaults.queue_events;
-  options->queue_bytes = defaults.queue_bytes;
-  options->queue_age_ms = defaults.queue_age_ms;
-  options->overflow = SINK_DROP_OLDEST;
-  options->keepalive_ms = defaults.keepalive_ms;
-  options->connect_timeout_ms = defaults.connect_timeout_ms;
-  options->backoff_base_ms = defaults.backoff.base_ms;
-  options->backoff_max_ms = defaults.backoff.max_ms;
-  options->backoff_jitter_percent = defaults.backoff.jitter_percent;
-  options->attempts_max = defaults.backoff.attempts_max;
-  options->protocol_version = defaults.protocol_version;
-  options->outbox_bytes = client::kOutboxBytes;
-  options->keep_session = defaults.keep_session ? 1 : 0;
+  sink_options whole{};
+  whole.window = defaults.window;
+  whole.queue_events = defaults.queue_events;
+  whole.queue_bytes = defaults.queue_bytes;
+  whole.queue_age_ms = defaults.queue_age_ms;
+  whole.overflow = SINK_DROP_OLDEST;
+  whole.keepalive_ms = defaults.keepalive_ms;
+  whole.connect_timeout_ms = defaults.connect_timeout_ms;
+  whole.backoff_base_ms = defaults.backoff.base_ms;
+  whole.backoff_max_ms = defaults.backoff.max_ms;
+  whole.backoff_jitter_percent = defaults.backoff.jitter_percent;
+  whole.attempts_max = defaults.backoff.attempts_max;
+  whole.protocol_version = defaults.protocol_version;
+  whole.outbox_bytes = client::kOutboxBytes;
+  whole.keep_session = defaults.keep_session ? 1 : 0;
+  init(options, whole, size);
 }
 
-void sink_callbacks_init(sink_callbacks* callbacks) {
-  *callbacks = {};
-  callbacks->size = sizeof *callbacks;
+void sink_callbacks_init_sized(sink_callbacks* callbacks, size_t size) {
+  init(callbacks, sink_callbacks{}, size);
 }
 
-void sink_counters_init(sink_counters* counters) {
-  *counters = {};
-  counters->size = sizeof *counters;
+void sink_counters_init_sized(sink_counters* counters, size_t size) {
+  init(counters, sink_counters{}, size);
 }
 
 sink_connection* sink_connection_new(uv_loop_s* loop, const sink_options* options,

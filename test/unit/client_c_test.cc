@@ -177,6 +177,24 @@ TEST_CASE("c: the defaults are those of the library") {
   CHECK(options.keep_session == 1);
 }
 
+TEST_CASE("c: a caller that knows a shorter or a longer struct gets its own size, and no more") {
+  struct {
+    sink_options options;
+    char behind[16];
+  } older;
+  std::memset(&older, 0x5a, sizeof older);
+  const size_t shorter = offsetof(sink_options, window);
+  sink_options_init_sized(&older.options, shorter);
+  CHECK(older.options.size == shorter);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&older);
+  CHECK(std::all_of(bytes + shorter, bytes + sizeof older,
+                    [](unsigned char byte) { return byte == 0x5a; }));
+  sink_options_init_sized(&older.options, sizeof older);  // as if it had grown by `behind`
+  CHECK(older.options.size == sizeof older);
+  CHECK(older.options.window == 1'024);
+  CHECK(older.behind[15] == 0);
+}
+
 TEST_CASE("c: wrong options name the one to change") {
   Heard heard;
   sink_options options = options_for("");

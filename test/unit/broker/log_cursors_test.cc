@@ -331,6 +331,41 @@ TEST_CASE("cursor: what is damaged is said to be missing, and the rest comes") {
   CHECK(world.missing.size() == 1);
 }
 
+TEST_CASE("cursor: damage at the end of the log is said, too") {
+  CursorWorld world;
+  world.subscribe("s", "nobody");
+  world.start();
+  world.meter().connect();
+  for (uint64_t i = 1; i <= 9; ++i) world.meter().publish(i == 9 ? "rotten" : "k", i);
+  world.panel().connect();
+  const std::string name = world.log().index().files().begin()->second.name;
+  REQUIRE(world.disk.flip_bit(name, world.disk.contents(name)->find("rotten") * 8));
+  world.core().cache.clear();
+  CHECK(world.all(from(SeekFrom::earliest)) == counted(1, 8));
+  REQUIRE(world.missing.size() == 1);
+  CHECK(world.missing[0].end == world.content().end);
+}
+
+TEST_CASE("cursor: what is trimmed while a page is being read is not passed over in silence") {
+  CursorWorld world;
+  world.options.retain_ms = 0;
+  settle_a_thousand(world);
+  world.core().cache.clear();
+  world.hold_reads = true;
+  CHECK(world.page(from(SeekFrom::earliest)) == "no page");
+  const uint64_t removed = world.log().counters().segments_removed;
+  for (uint64_t i = 1'001; i <= 2'000; ++i) {
+    world.meter().publish("k", i, 1, std::string(1'000, 'x'));
+    world.device("backend").ack_all();
+    if (i % 250 == 0) world.advance(3'000);
+  }
+  REQUIRE(world.log().counters().segments_removed > removed);
+  world.hold_reads = false;
+  world.settle();
+  REQUIRE(world.panel().outcome);
+  CHECK(world.panel().outcome->code == ErrorCode::trimmed);
+}
+
 TEST_CASE("cursor: an event that no page can hold is said to be missing") {
   CursorWorld world;
   world.subscribe("s", "nobody");
