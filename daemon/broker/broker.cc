@@ -112,7 +112,8 @@ bool Broker::turn() {
   intake_.write_due();
   intake_.acknowledge_again();
   sessions_.resume_paused();
-  const bool done = delivery_.pump_all();
+  const bool read = !sessions_.run_cursors();
+  const bool done = delivery_.pump_all() && read;
   if (core_.now.monotonic_ms >= next_tidy_ms_) tidy();
   tell_damage();
   submit_disk_work();
@@ -122,8 +123,7 @@ bool Broker::turn() {
 void Broker::run_timers() {
   while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms)) {
     if (timer->kind == TimerKind::rate) continue;  // who was too fast is read again in this turn
-    timer->kind == TimerKind::seek ? sessions_.on_seek_timer(timer->position)
-                                   : delivery_.on_timer(*timer);
+    delivery_.on_timer(*timer);
   }
 }
 
@@ -165,7 +165,7 @@ std::optional<uint64_t> Broker::deadline_ms() const {
   std::optional<uint64_t> deadline;
   for (const auto& candidate :
        {core_.timers.next_ms(), sessions_.silence_deadline_ms(), sessions_.expiry_deadline_ms(),
-        uplinks_.deadline_ms(),
+        sessions_.cursors_deadline_ms(), uplinks_.deadline_ms(),
         intake_.deadline_ms(), delivery_.settlements_deadline_ms(),
         core_.log.deadline_ms(core_.log_time())})
     if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);

@@ -22,7 +22,8 @@ class ClientRequests {
   // Of a peer that is connected; answered at once or later.
   void handle(Peer& peer, uint16_t message_id, const protocol::ControlRequest& request);
   void on_committed(storage::Sequence sequence);
-  void on_timer(ConnectionId connection) { cursors_.on_timer(connection); }
+  bool run_cursors() { return cursors_.run(); }
+  std::optional<uint64_t> deadline_ms() const { return cursors_.deadline_ms(); }
   Rate rate_of(const Client& client) const;
   void forget(ConnectionId connection) { cursors_.forget(connection); }
 

@@ -73,31 +73,51 @@ void LogCursors::seek(ConnectionId connection, uint16_t message_id, const protoc
                           ? protocol::kPageBytesMax
                           : std::min(request.bytes_max, protocol::kPageBytesMax);
   reading.next = *begin;
-  const uint64_t wait_ms = std::min(request.wait_ms, protocol::kSeekWaitMsMax);
-  reading.wait_until_ms = core_.now.monotonic_ms + wait_ms;
-  if (wait_ms > 0) core_.timers.set({reading.wait_until_ms, TimerKind::seek, 0, connection});
+  reading.wait_until_ms =
+      core_.now.monotonic_ms + std::min(request.wait_ms, protocol::kSeekWaitMsMax);
   advance(connection, reading);
 }
 
 void LogCursors::on_committed() {
-  for (auto at = readings_.begin(); at != readings_.end();) {
-    const auto here = at++;  // it may be finished, and gone
-    if (std::exchange(here->second.waits, false)) advance(here->first, here->second);
-  }
+  for (const auto& [until_ms, connection] : waiting_) due_.insert(connection);
 }
 
-void LogCursors::on_timer(ConnectionId connection) {
+bool LogCursors::run() {
+  for (int budget = kReadersPerTurn; budget > 0 && !due_.empty(); --budget) {
+    const ConnectionId connection = *due_.begin();
+    due_.erase(due_.begin());
+    Reading& reading = readings_.at(connection);
+    waiting_.erase({reading.wait_until_ms, connection});
+    advance(connection, reading);
+  }
+  while (!waiting_.empty() && waiting_.begin()->first <= core_.now.monotonic_ms) {
+    const ConnectionId connection = waiting_.begin()->second;
+    finish(connection, readings_.at(connection));
+  }
+  return !due_.empty();
+}
+
+std::optional<uint64_t> LogCursors::deadline_ms() const {
+  if (waiting_.empty()) return std::nullopt;
+  return waiting_.begin()->first;
+}
+
+void LogCursors::forget(ConnectionId connection) {
   const auto found = readings_.find(connection);
-  if (found == readings_.end() || !found->second.waits) return;
-  if (found->second.wait_until_ms <= core_.now.monotonic_ms) finish(connection, found->second);
+  if (found == readings_.end()) return;
+  waiting_.erase({found->second.wait_until_ms, connection});
+  due_.erase(connection);
+  readings_.erase(found);
 }
 
 void LogCursors::advance(ConnectionId connection, Reading& reading) {
   const Position end = core_.log.synced_position();
   const Position earliest = complete_from();
-  const bool empty = reading.page.events.empty() && reading.page.missing.empty();
+  const auto is_empty = [&] {
+    return reading.page.events.empty() && reading.page.missing.empty();
+  };
   if (reading.next < earliest)
-    return empty ? answer(connection, trimmed(earliest)) : finish(connection, reading);
+    return is_empty() ? answer(connection, trimmed(earliest)) : finish(connection, reading);
   for (;;) {
     const Position placed =
         std::min(core_.log.index().next_placed(reading.next).value_or(end), end);
@@ -109,9 +129,9 @@ void LogCursors::advance(ConnectionId connection, Reading& reading) {
     reading.scanned_bytes += record->size();
     if (!take_event(reading, placed, *record)) return finish(connection, reading);
   }
-  const bool nothing = reading.page.events.empty() && reading.page.missing.empty();
-  reading.waits = nothing && core_.now.monotonic_ms < reading.wait_until_ms;
-  if (!reading.waits) finish(connection, reading);
+  if (!is_empty() || core_.now.monotonic_ms >= reading.wait_until_ms)
+    return finish(connection, reading);
+  waiting_.emplace(reading.wait_until_ms, connection);
 }
 
 void LogCursors::submit(ConnectionId connection, const Reading& reading) {
@@ -229,8 +249,9 @@ void LogCursors::finish(ConnectionId connection, Reading& reading) {
 }
 
 void LogCursors::answer(ConnectionId connection, const ControlOutcome& outcome) {
-  const auto reading = readings_.extract(connection);
-  on_done(connection, reading.mapped().message_id, outcome);
+  const uint16_t message_id = readings_.at(connection).message_id;
+  forget(connection);
+  on_done(connection, message_id, outcome);
 }
 
 }  // namespace sink::broker

@@ -1,14 +1,18 @@
 // Clients that read the log from a place, page by page (CONTROL Seek): what is being read for whom.
 // No tracker, no ACK, and nothing is kept between two pages. Not responsible for what a client may
 // see (ClientRequests). Invariants: one page a connection at a time; a page costs at most
-// kScanBytesMax of reading and a piece, whatever its filter lets through; what was retained when it
-// was passed is on the page or said to be missing; what is not committed is not shown.
+// kScanBytesMax of reading and a piece, whatever its filter lets through, and a turn of the loop
+// kReadersPerTurn of those who waited; what was retained when it was passed is on the page or said
+// to be missing; what is not committed is not shown.
 #pragma once
 
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <tl/expected.hpp>
+#include <utility>
 #include <vector>
 
 #include "daemon/broker/core.h"
@@ -27,6 +31,7 @@ struct EventFilter {
 class LogCursors {
  public:
   static constexpr uint64_t kScanBytesMax = 1 << 20;
+  static constexpr int kReadersPerTurn = 4;
 
   explicit LogCursors(Core& core) : core_(core) {}
 
@@ -36,8 +41,10 @@ class LogCursors {
   void seek(ConnectionId connection, uint16_t message_id, const protocol::Seek& request,
             EventFilter filter);
   void on_committed();
-  void on_timer(ConnectionId connection);
-  void forget(ConnectionId connection) { readings_.erase(connection); }
+  // Those who wait, when there is something new or their time is over. True: there are more.
+  bool run();
+  std::optional<uint64_t> deadline_ms() const;
+  void forget(ConnectionId connection);
 
  private:
   struct Reading {
@@ -45,7 +52,6 @@ class LogCursors {
     EventFilter filter;
     size_t bytes_max = 0;
     uint64_t wait_until_ms = 0;  // monotonic
-    bool waits = false;          // for the next commit
     Position next = 0;           // not looked at yet
     uint64_t scanned_bytes = 0;
     protocol::LogPage page;
@@ -67,6 +73,8 @@ class LogCursors {
 
   Core& core_;
   std::map<ConnectionId, Reading> readings_;
+  std::set<std::pair<uint64_t, ConnectionId>> waiting_;  // for a commit, by wait_until_ms
+  std::set<ConnectionId> due_;                           // of these, whoever has not seen the last
 };
 
 }  // namespace sink::broker

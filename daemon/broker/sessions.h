@@ -35,7 +35,9 @@ class Sessions {
   void apply_policies();
   void close_silent();
   std::optional<uint64_t> silence_deadline_ms() const;
-  void on_seek_timer(ConnectionId connection) { requests_.on_timer(connection); }
+  // True: there is more to do at once.
+  bool run_cursors() { return requests_.run_cursors(); }
+  std::optional<uint64_t> cursors_deadline_ms() const { return requests_.deadline_ms(); }
   void expire_sessions() { resumption_.expire_due(); }
   std::optional<uint64_t> expiry_deadline_ms() const { return resumption_.deadline_ms(); }
 

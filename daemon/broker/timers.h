@@ -10,13 +10,13 @@
 
 namespace sink::broker {
 
-enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, seek, rate, pace };
+enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, rate, pace };
 
 struct Timer {
   uint64_t due_ms = 0;
   TimerKind kind = TimerKind::retry;
   uint32_t id = 0;        // tracker; 0 from read on
-  // retry: of the event; read: where the piece of the log is; seek and pace: of which connection.
+  // retry: of the event; read: where the piece of the log is; pace: of which connection.
   uint64_t position = 0;
 };
 

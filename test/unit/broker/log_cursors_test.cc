@@ -277,6 +277,27 @@ TEST_CASE("cursor: one that waits gets the first event when it is committed, or 
   }
 }
 
+TEST_CASE("cursor: of many who wait a few are served a turn, and all in the end") {
+  CursorWorld world;
+  world.subscribe("s", "nobody");
+  world.start();
+  world.meter().connect();
+  constexpr int kReaders = 3 * LogCursors::kReadersPerTurn + 1;
+  const auto reader = [&](int number) -> Device& {
+    return world.device("panel-" + std::to_string(number));
+  };
+  Seek seek = from(SeekFrom::end);
+  seek.wait_ms = 10'000;
+  for (int i = 1; i <= kReaders; ++i) {
+    reader(i).version = 1;
+    reader(i).connect().request(seek);
+    if (i == 2) reader(i).drop();
+  }
+  world.meter().publish("k", 1);
+  for (int i = 1; i <= kReaders; ++i) CHECK(reader(i).outcome.has_value() == (i != 2));
+  CHECK_FALSE(world.broker().turn());  // nothing more is to be done at once
+}
+
 TEST_CASE("cursor: what is not on stable storage is not shown") {
   CursorWorld world;
   world.subscribe("s", "nobody");
