@@ -33,11 +33,13 @@ std::vector<Anchor>::const_iterator anchor_before(const std::vector<Anchor>& anc
 void SegmentIndex::add_file(SegmentFile file) {
   const SegmentId id = file.id;
   files_[id] = std::move(file);
+  complete_.reset();
 }
 
 void SegmentIndex::remove_file(SegmentId id) {
   files_.erase(id);
   last_range_ = nullptr;
+  complete_.reset();
   std::erase_if(ranges_, [id](const auto& entry) { return entry.second.segment == id; });
 }
 
@@ -57,6 +59,7 @@ void SegmentIndex::add_batch(SegmentId segment, uint64_t offset, const BatchHead
   if (end <= header.first_position) return;
   Range* last = ranges_.empty() ? nullptr : &std::prev(ranges_.end())->second;
   if (last == nullptr || last->segment != segment) {
+    complete_.reset();
     last = &ranges_[header.first_position];
     *last = Range{header.first_position, end, segment, 0, {}, 0};
   }
@@ -83,6 +86,7 @@ void SegmentIndex::cut_ranges_at(Position position) {
 
 void SegmentIndex::relocate(const Relocation& relocation) {
   if (relocation.anchors.empty() || relocation.first >= relocation.end) return;
+  complete_.reset();
   cut_ranges_at(relocation.first);
   cut_ranges_at(relocation.end);
   uint64_t moved = 0;
@@ -134,12 +138,16 @@ std::optional<Position> SegmentIndex::next_placed(Position from) const {
 }
 
 // From the newest segment back, as long as no events are missing between two of them; one whose
-// ranges have all moved away has been compacted: what was settled in it is lost to readers.
+// own ranges have all moved away has been compacted: what was settled in it is lost to readers.
 Position SegmentIndex::complete_from(Position end) const {
+  if (complete_) return std::min(end, *complete_);
   std::unordered_map<SegmentId, Position> ends;
-  for (const auto& [first, range] : ranges_)
+  for (const auto& [first, range] : ranges_) {
+    const auto file = files_.find(range.segment);
+    if (file == files_.end() || first < file->second.first_position) continue;  // copies from others
     ends[range.segment] = std::max(ends[range.segment], range.end);
-  Position complete = end;
+  }
+  Position complete = UINT64_MAX;
   std::optional<SegmentId> later;
   for (auto at = files_.rbegin(); at != files_.rend(); later = at->first, ++at) {
     const SegmentFile& file = at->second;
@@ -149,13 +157,17 @@ Position SegmentIndex::complete_from(Position end) const {
     if (!adjacent || (file.events > 0 && own == ends.end())) break;
     complete = std::min(complete, file.first_position);
   }
-  return complete;
+  complete_ = complete;
+  return std::min(end, complete);
 }
 
-Position SegmentIndex::since(uint64_t wall_ms, Position end) const {
-  for (const auto& [first, range] : ranges_)
-    for (const Anchor& anchor : range.anchors)
+Position SegmentIndex::since(uint64_t wall_ms, Position first, Position end) const {
+  for (auto range = ranges_.lower_bound(first); range != ranges_.end(); ++range) {
+    const auto file = files_.find(range->second.segment);
+    if (file == files_.end() || file->second.newest_wall_ms + kAnchorMs <= wall_ms) continue;
+    for (const Anchor& anchor : range->second.anchors)
       if (anchor.wall_ms + kAnchorMs > wall_ms) return anchor.first_position;
+  }
   return end;
 }
 

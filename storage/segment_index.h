@@ -76,9 +76,9 @@ class SegmentIndex {
   // Every event from here on that was ever written is still there, but for damage. Before it
   // segments were removed, or compacted.
   Position complete_from(Position end) const;
-  // Where events accepted at `wall_ms` or later begin: up to kAnchorMs too early, never too late
-  // while the clock goes forward. `end`: all are older.
-  Position since(uint64_t wall_ms, Position end) const;
+  // Where, from `first` on, events accepted at `wall_ms` or later begin: up to kAnchorMs too early,
+  // never too late while the clock goes forward. `end`: all are older.
+  Position since(uint64_t wall_ms, Position first, Position end) const;
 
   void add_unsettled(Position position, uint64_t pairs);
   void add_unsettled_run(Position first, Position end);  // one pair for each position
@@ -115,6 +115,7 @@ class SegmentIndex {
   std::map<SegmentId, SegmentFile> files_;
   Ranges ranges_;  // by first position, disjoint
   Range* last_range_ = nullptr;
+  mutable std::optional<Position> complete_;  // complete_from, until a file or a range changes
 };
 
 }  // namespace sink::storage

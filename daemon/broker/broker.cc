@@ -121,10 +121,8 @@ bool Broker::turn() {
 }
 
 void Broker::run_timers() {
-  while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms)) {
-    if (timer->kind == TimerKind::rate) continue;  // who was too fast is read again in this turn
+  while (const auto timer = core_.timers.pop_due(core_.now.monotonic_ms))
     delivery_.on_timer(*timer);
-  }
 }
 
 void Broker::submit_disk_work() {
@@ -165,7 +163,8 @@ std::optional<uint64_t> Broker::deadline_ms() const {
   std::optional<uint64_t> deadline;
   for (const auto& candidate :
        {core_.timers.next_ms(), sessions_.silence_deadline_ms(), sessions_.expiry_deadline_ms(),
-        sessions_.cursors_deadline_ms(), uplinks_.deadline_ms(),
+        sessions_.cursors_deadline_ms(), sessions_.slowed_deadline_ms(),
+        uplinks_.deadline_ms(),
         intake_.deadline_ms(), delivery_.settlements_deadline_ms(),
         core_.log.deadline_ms(core_.log_time())})
     if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);

@@ -366,7 +366,6 @@ void Delivery::on_timer(const Timer& timer) {
     case TimerKind::ack_timeout: return time_out(*tracker);
     case TimerKind::expiry: return expire_front(*tracker);
     case TimerKind::read:         // unreached: taken above, it is no tracker's
-    case TimerKind::rate:         // unreached: not for Delivery
     case TimerKind::pace: return;  // unreached: taken above, it is an uplink's
   }
 }

@@ -13,6 +13,8 @@ using protocol::ErrorCode;
 using protocol::MissingReason;
 using protocol::SeekFrom;
 
+constexpr size_t kGlobCost = 16;  // of trying one, in bytes that might have been read
+
 bool any_matches(const std::vector<std::string>& globs, std::string_view text) {
   return std::any_of(globs.begin(), globs.end(),
                      [&](const std::string& glob) { return glob_match(glob, text); });
@@ -53,7 +55,7 @@ tl::expected<Position, ControlOutcome> LogCursors::begin_of(const protocol::Seek
       if (request.position + 1 < earliest) return tl::unexpected(trimmed(earliest));
       return request.position + 1;
     case SeekFrom::earliest: return earliest;
-    case SeekFrom::time: return std::max(earliest, core_.log.index().since(request.time_ms, end));
+    case SeekFrom::time: return core_.log.index().since(request.time_ms, earliest, end);
     case SeekFrom::end: return end;
   }
   return tl::unexpected(ControlOutcome{ErrorCode::invalid, "this server does not know that place"});
@@ -75,20 +77,29 @@ void LogCursors::seek(ConnectionId connection, uint16_t message_id, const protoc
   reading.next = *begin;
   reading.wait_until_ms =
       core_.now.monotonic_ms + std::min(request.wait_ms, protocol::kSeekWaitMsMax);
-  advance(connection, reading);
+  make_due(connection, reading);
+}
+
+void LogCursors::make_due(ConnectionId connection, Reading& reading) {
+  if (!std::exchange(reading.due, true)) due_.push_back(connection);
 }
 
 void LogCursors::on_committed() {
-  for (const auto& [until_ms, connection] : waiting_) due_.insert(connection);
+  for (const auto& [until_ms, connection] : waiting_)
+    make_due(connection, readings_.at(connection));
 }
 
 bool LogCursors::run() {
-  for (int budget = kReadersPerTurn; budget > 0 && !due_.empty(); --budget) {
-    const ConnectionId connection = *due_.begin();
-    due_.erase(due_.begin());
-    Reading& reading = readings_.at(connection);
+  for (int budget = kReadersPerTurn; budget > 0 && !due_.empty();) {
+    const ConnectionId connection = due_.front();
+    due_.pop_front();
+    const auto found = readings_.find(connection);
+    if (found == readings_.end()) continue;
+    Reading& reading = found->second;
+    reading.due = false;
     waiting_.erase({reading.wait_until_ms, connection});
     advance(connection, reading);
+    --budget;
   }
   while (!waiting_.empty() && waiting_.begin()->first <= core_.now.monotonic_ms) {
     const ConnectionId connection = waiting_.begin()->second;
@@ -106,7 +117,6 @@ void LogCursors::forget(ConnectionId connection) {
   const auto found = readings_.find(connection);
   if (found == readings_.end()) return;
   waiting_.erase({found->second.wait_until_ms, connection});
-  due_.erase(connection);
   readings_.erase(found);
 }
 
@@ -167,8 +177,9 @@ void LogCursors::on_read(ConnectionId connection, const storage::Location& place
   room ? advance(connection, reading) : finish(connection, reading);
 }
 
-// Positions that have no place: never written, or lost in a gap that recovery or the scrub found.
+// Positions that have no event: never written, or lost in a gap that recovery or the scrub found.
 bool LogCursors::pass_over(Reading& reading, Position end) {
+  if (end <= reading.next) return true;
   std::vector<std::pair<Position, Position>> lost;
   for (const storage::Gap& gap : core_.log.gaps()) {
     const Position first = std::max(gap.first_position, reading.next);
@@ -180,12 +191,12 @@ bool LogCursors::pass_over(Reading& reading, Position end) {
     reading.next = std::max(reading.next, first);
     if (!miss(reading, behind, MissingReason::damaged)) return false;
   }
-  reading.next = std::max(reading.next, end);
+  reading.next = end;
   return true;
 }
 
 bool LogCursors::take_event(Reading& reading, Position position, std::string_view bytes) {
-  reading.next = position;
+  if (!pass_over(reading, position)) return false;
   const auto record = decode_event_record(bytes);
   const auto event = record ? protocol::decode_event(record->payload)
                             : tl::expected<protocol::EventView, protocol::DecodeError>(
@@ -194,6 +205,8 @@ bool LogCursors::take_event(Reading& reading, Position position, std::string_vie
   if (!event) return miss(reading, position + 1, MissingReason::damaged);
   const Client* source = core_.state.clients.find(record->source);
   const std::string_view name = source == nullptr ? std::string_view() : source->client_id;
+  const size_t globs = reading.filter.sources.size() + reading.filter.keys.size();
+  reading.scanned_bytes += globs * (kGlobCost + name.size() + event->key.size());
   if (reading.filter.matches(name, *event)) {
     std::string& events = reading.page.events;
     const auto time = core_.log.time_of(position);
@@ -213,6 +226,7 @@ bool LogCursors::take_block(Reading& reading, const Block& block, Position end) 
   for (const storage::EventSlot& slot : block.slots) {
     if (slot.position < reading.next) continue;
     if (slot.position >= end) break;  // unreached: a piece holds its own positions
+    if (reading.scanned_bytes >= 2 * kScanBytesMax) return false;  // costly globs
     if (!block.whole && slot.position > reading.next &&
         !miss(reading, slot.position, MissingReason::damaged))
       return false;
@@ -220,8 +234,7 @@ bool LogCursors::take_block(Reading& reading, const Block& block, Position end) 
     if (!take_event(reading, slot.position, record)) return false;
   }
   if (!block.whole && reading.next < end) return miss(reading, end, MissingReason::damaged);
-  reading.next = std::max(reading.next, end);
-  return true;
+  return pass_over(reading, end);
 }
 
 // From `next` up to `end`.

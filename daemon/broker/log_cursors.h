@@ -1,11 +1,12 @@
 // Clients that read the log from a place, page by page (CONTROL Seek): what is being read for whom.
 // No tracker, no ACK, and nothing is kept between two pages. Not responsible for what a client may
-// see (ClientRequests). Invariants: one page a connection at a time; a page costs at most
-// kScanBytesMax of reading and a piece, whatever its filter lets through, and a turn of the loop
-// kReadersPerTurn of those who waited; what was retained when it was passed is on the page or said
-// to be missing; what is not committed is not shown.
+// see (ClientRequests). Invariants: one page a connection at a time; a page costs at most twice
+// kScanBytesMax of reading, whatever its filter lets through, and a turn of the loop goes on with
+// kReadersPerTurn of them, one after the other; what was retained when it was passed is on the page
+// or said to be missing; what is not committed is not shown.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -35,13 +36,14 @@ class LogCursors {
 
   explicit LogCursors(Core& core) : core_(core) {}
 
-  // The one answer to each seek(): a page or a refusal, at once or later.
+  // The one answer to each seek(): a refusal at once, a page or a refusal later.
   std::function<void(ConnectionId, uint16_t message_id, const protocol::ControlOutcome&)> on_done;
 
   void seek(ConnectionId connection, uint16_t message_id, const protocol::Seek& request,
             EventFilter filter);
   void on_committed();
-  // Those who wait, when there is something new or their time is over. True: there are more.
+  // Goes on with whoever has asked, and with those who wait when there is something new or their
+  // time is over. True: there are more.
   bool run();
   std::optional<uint64_t> deadline_ms() const;
   void forget(ConnectionId connection);
@@ -53,13 +55,15 @@ class LogCursors {
     size_t bytes_max = 0;
     uint64_t wait_until_ms = 0;  // monotonic
     Position next = 0;           // not looked at yet
-    uint64_t scanned_bytes = 0;
+    uint64_t scanned_bytes = 0;  // and what its filter has cost
+    bool due = false;            // is in due_
     protocol::LogPage page;
   };
 
   tl::expected<Position, protocol::ControlOutcome> begin_of(const protocol::Seek& request) const;
   Position complete_from() const;
   void advance(ConnectionId connection, Reading& reading);
+  void make_due(ConnectionId connection, Reading& reading);
   void submit(ConnectionId connection, const Reading& reading);
   void on_read(ConnectionId connection, const storage::Location& place,
                const storage::EventLog::ReadResult& result);
@@ -74,7 +78,7 @@ class LogCursors {
   Core& core_;
   std::map<ConnectionId, Reading> readings_;
   std::set<std::pair<uint64_t, ConnectionId>> waiting_;  // for a commit, by wait_until_ms
-  std::set<ConnectionId> due_;                           // of these, whoever has not seen the last
+  std::deque<ConnectionId> due_;                         // in turn; some may be gone
 };
 
 }  // namespace sink::broker

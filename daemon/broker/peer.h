@@ -53,8 +53,7 @@ struct Peer {
   uint64_t last_heard_ms = 0;
   Peer* quieter = nullptr;  // neighbours in the list by last_heard_ms
   Peer* louder = nullptr;
-  Rate rate;                // of its client's policy
-  uint64_t rate_due_ms = 0;  // a timer is set for then
+  Rate rate;  // of its client's policy
   bool input_paused = false;
   bool closing = false;
   bool said_goodbye = false;

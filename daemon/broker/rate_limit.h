@@ -1,6 +1,6 @@
 // How fast one client may publish, in events and in bytes: who is faster is not read for a while,
 // and nothing is refused. Not responsible for pausing (Sessions). Invariant: over any longer time a
-// client gets no more than its rate and one second's worth on top.
+// client gets no more than its rate and one second's worth on top, but for debts that are forgiven.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,8 @@ struct Rate {
 // Fills by `per_second`, holds one second's worth, and may be overdrawn: by a batch, say.
 class TokenBucket {
  public:
-  // The debt that is kept. More is forgiven, so that nobody waits longer than keepalive allows.
+  // The debt that is kept, in seconds of waiting. More is forgiven: a batch of thousands would stop
+  // a slow client for hours.
   static constexpr int64_t kDebtSecondsMax = 30;
 
   void take(uint64_t tokens, uint64_t per_second, uint64_t now_ms) {
@@ -44,6 +45,7 @@ class TokenBucket {
     const auto full = static_cast<int64_t>(per_second) * kSecond;
     const uint64_t elapsed_ms =
         std::min<uint64_t>(now_ms - at_ms_, kSecond * (kDebtSecondsMax + 1));
+    level_ = std::max(level_, -full * kDebtSecondsMax);  // the rate may have been another one
     level_ = std::min(full, level_ + static_cast<int64_t>(elapsed_ms * per_second));
     at_ms_ = now_ms;
   }

@@ -102,8 +102,9 @@ void Sessions::process(Peer& peer) {
                                type == protocol::MessageType::batch ||
                                type == protocol::MessageType::deliver;
     if (brings_events && peer.session.connected() &&
-        (intake_.busy() || intake_.owes_much(peer.id) || core_.draining || is_too_fast(peer)))
+        (intake_.busy() || intake_.owes_much(peer.id) || core_.draining))
       return pause_input(peer);
+    if (brings_events && peer.session.connected() && is_too_fast(peer)) return;
     if (has_much_output(peer) || peer.replies_due >= ClientRequests::kRepliesDueMax)
       return pause_input(peer);
     const auto message = peer.session.next();
@@ -130,12 +131,22 @@ bool Sessions::is_too_fast(Peer& peer) {
   const uint64_t now_ms = core_.now.monotonic_ms;
   const uint64_t ready_ms = peer.client->pace.ready_ms(peer.rate, now_ms);
   if (ready_ms <= now_ms) return false;
-  if (peer.rate_due_ms <= now_ms) {
-    ++core_.counters.rate_pauses;
-    peer.rate_due_ms = ready_ms;
-    core_.timers.set({ready_ms, TimerKind::rate, 0, 0});
-  }
+  if (std::exchange(peer.input_paused, true)) return true;
+  ++core_.counters.rate_pauses;
+  too_fast_.emplace(ready_ms, peer.id);
   return true;
+}
+
+void Sessions::resume_slowed(uint64_t until_ms) {
+  while (!too_fast_.empty() && too_fast_.begin()->first <= until_ms) {
+    paused_.push_back(too_fast_.begin()->second);
+    too_fast_.erase(too_fast_.begin());
+  }
+}
+
+std::optional<uint64_t> Sessions::slowed_deadline_ms() const {
+  if (too_fast_.empty()) return std::nullopt;
+  return too_fast_.begin()->first;
 }
 
 // Of all who are connected, as the settings have them now.
@@ -144,6 +155,7 @@ void Sessions::apply_policies() {
     if (peer.client != nullptr && peer.uplink == nullptr)
       peer.rate = requests_.rate_of(*peer.client);
   });
+  resume_slowed(UINT64_MAX);
 }
 
 void Sessions::handle(Peer& peer, const protocol::Message& message) {
@@ -206,6 +218,7 @@ void Sessions::on_control(Peer& peer, const protocol::Control& control) {
 }
 
 void Sessions::resume_paused() {
+  resume_slowed(core_.now.monotonic_ms);
   if (paused_.empty() || intake_.busy() || core_.draining) return;
   for (const ConnectionId id : std::exchange(paused_, {})) {
     Peer* peer = core_.peers.find(id);

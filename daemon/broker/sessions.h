@@ -5,7 +5,10 @@
 #pragma once
 
 #include <deque>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/client_requests.h"
@@ -33,6 +36,7 @@ class Sessions {
 
   void on_committed(storage::Sequence sequence);
   void apply_policies();
+  std::optional<uint64_t> slowed_deadline_ms() const;
   void close_silent();
   std::optional<uint64_t> silence_deadline_ms() const;
   // True: there is more to do at once.
@@ -75,6 +79,7 @@ class Sessions {
   void pause_input(Peer& peer);
   bool has_much_output(const Peer& peer) const;
   bool is_too_fast(Peer& peer);
+  void resume_slowed(uint64_t until_ms);
   void handle(Peer& peer, const protocol::Message& message);
   void on_request(Peer& peer, protocol::ConnectionRequest request);
   void on_control(Peer& peer, const protocol::Control& control);
@@ -100,6 +105,7 @@ class Sessions {
   ClientRequests requests_;
   std::deque<PendingHello> hellos_;
   std::vector<ConnectionId> paused_;
+  std::set<std::pair<uint64_t, ConnectionId>> too_fast_;  // paused until then (monotonic, ms)
   QuietList quiet_;
   Uplinks* uplinks_ = nullptr;
   size_t connected_ = 0;

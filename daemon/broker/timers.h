@@ -10,7 +10,7 @@
 
 namespace sink::broker {
 
-enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, rate, pace };
+enum class TimerKind : uint8_t { retry, ack_timeout, expiry, read, pace };
 
 struct Timer {
   uint64_t due_ms = 0;

@@ -251,6 +251,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   uplink.failed = 0;
   uplink.connected_ms = core_.now.monotonic_ms;
   uplink.backlog_end = core_.log.next_position();
+  uplink.paced_until_ms = 0;  // a timer that is set is the former connection's
   uplink.backoff.on_connected(core_.now.monotonic_ms);
   uplink.keepalive.emplace(keepalive_ms, core_.now.monotonic_ms);
   const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];

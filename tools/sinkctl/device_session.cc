@@ -66,6 +66,7 @@ void DeviceSession::on_connected(const client::Connected& connected) {
 }
 
 void DeviceSession::on_disconnected(const client::Disconnection& lost) {
+  on_disconnection();
   if (finished_) return;
   last_reason_ = lost.reason;
   if (lost.stage == client::Stage::identity) return finish({ExitStatus::invalid, lost.reason, ""});

@@ -31,7 +31,8 @@ class DeviceSession : public client::Listener {
 
  protected:
   virtual void on_ready() {}       // connected for the first time
-  virtual void on_connection() {}  // connected, each time
+  virtual void on_connection() {}     // connected, each time
+  virtual void on_disconnection() {}  // and lost again
   // SIGINT or SIGTERM; the second one ends at once.
   virtual void on_interrupted() { finish(ExitStatus::ok); }
 

@@ -16,7 +16,7 @@ LogReader::LogReader(Context& context, DeviceSetup setup, LogReaderOptions optio
     : DeviceSession(context, std::move(setup), {options.wait_ms, std::nullopt}),
       options_(std::move(options)),
       next_(options_.begin),
-      again_(loop_, [this] { ask(); }),
+      again_(loop_, [this] { if (connected_) ask(); }),
       idle_(loop_, [this] { finish(ExitStatus::ok); }) {
   if (!options_.until_end) next_.wait_ms = kWaitMs;
 }
@@ -28,10 +28,22 @@ ExitStatus LogReader::read() {
   return status;
 }
 
+void LogReader::on_connection() {
+  connected_ = true;
+  again_.stop();
+  ask();
+}
+
+void LogReader::restart_idle() {
+  if (options_.idle_exit_ms > 0) idle_.start(options_.idle_exit_ms, 0);
+}
+
 void LogReader::ask() {
   if (finished()) return;
-  if (options_.idle_exit_ms > 0 && events_ == 0) idle_.start(options_.idle_exit_ms, 0);
-  if (!connection_->request(next_))
+  protocol::Seek seek = next_;
+  // The end is a place only once the server has said where it is: it is asked at once.
+  if (seek.from == protocol::SeekFrom::end) seek.wait_ms = 0;
+  if (!connection_->request(seek))
     finish({ExitStatus::unavailable, "the server speaks version 0 of the protocol only",
             "reading from a place needs version 1"});
 }
@@ -80,7 +92,7 @@ void LogReader::take(const protocol::LogPage& page) {
   for (; missing != page.missing.end(); ++missing) tell(*missing);
   position_ = page.position;
   if (options_.until_end && page.position + 1 >= page.end) return finish(ExitStatus::ok);
-  if (options_.idle_exit_ms > 0 && !events.empty()) idle_.start(options_.idle_exit_ms, 0);
+  if (!events.empty()) restart_idle();
   next_.from = protocol::SeekFrom::position;
   next_.position = page.position;
   ask();

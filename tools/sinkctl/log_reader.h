@@ -28,9 +28,12 @@ class LogReader final : public DeviceSession {
   ExitStatus read();
 
  private:
-  void on_connection() override { ask(); }
+  void on_ready() override { restart_idle(); }
+  void on_connection() override;
+  void on_disconnection() override { connected_ = false; }
   void on_reply(const client::Reply& reply) override;
   void ask();
+  void restart_idle();
   void refused(const protocol::ControlOutcome& outcome);
   void take(const protocol::LogPage& page);
   bool print(const protocol::PagedEvent& paged);
@@ -41,6 +44,7 @@ class LogReader final : public DeviceSession {
   protocol::Seek next_;
   DeviceLoop::Timer again_;
   DeviceLoop::Timer idle_;
+  bool connected_ = false;
   uint64_t events_ = 0;
   uint64_t position_ = 0;  // of the last event printed or passed
 };

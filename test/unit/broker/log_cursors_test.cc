@@ -298,6 +298,31 @@ TEST_CASE("cursor: of many who wait a few are served a turn, and all in the end"
   CHECK_FALSE(world.broker().turn());  // nothing more is to be done at once
 }
 
+TEST_CASE("cursor: questions that come at once are answered a few a turn") {
+  CursorWorld world;
+  world.subscribe("s", "nobody");
+  world.start();
+  world.meter().connect().publish("k", 1);
+  constexpr uint64_t kReaders = 3 * LogCursors::kReadersPerTurn;
+  std::string question;
+  protocol::append_control(question, 7, protocol::encode_control(from(SeekFrom::earliest)));
+  const auto reader = [&](uint64_t number) -> Device& {
+    return world.device("panel-" + std::to_string(number));
+  };
+  for (uint64_t i = 1; i <= kReaders; ++i) {
+    reader(i).version = 1;
+    reader(i).connect();
+  }
+  for (uint64_t i = 1; i <= kReaders; ++i) reader(i).send(question);
+  uint64_t before = 0;
+  while (world.counters().pages_sent < kReaders) {
+    REQUIRE(world.step());
+    CHECK(world.counters().pages_sent - before <= LogCursors::kReadersPerTurn);
+    before = world.counters().pages_sent;
+  }
+  for (uint64_t i = 1; i <= kReaders; ++i) CHECK(world.device("panel-" + std::to_string(i)).outcome);
+}
+
 TEST_CASE("cursor: what is not on stable storage is not shown") {
   CursorWorld world;
   world.subscribe("s", "nobody");

@@ -44,6 +44,9 @@ TEST_CASE("token bucket: a debt is paid for half a minute at most, and no limit 
   CHECK(bucket.ready_ms(1, 1'000'000) == 1'030'001);
   bucket.take(UINT64_MAX, uint64_t{10} << 30, 2'000'000);  // no overflow
   CHECK(bucket.ready_ms(uint64_t{10} << 30, 2'000'000) <= 2'030'001);
+  TokenBucket slower;  // the rate has been another one
+  slower.take(5'000'000, 1'000'000, 1'000'000);
+  CHECK(slower.ready_ms(1, 1'000'000) <= 1'030'001);
   TokenBucket open;
   open.take(UINT64_MAX, 0, 5);
   CHECK(open.ready_ms(0, 5) == 5);

@@ -550,3 +550,23 @@ TEST_CASE("uplink: a backlog goes up at its rate, and another subscription does 
   world.device("meter").publish("k", 41).publish("k", 42);  // live: at once
   CHECK(world.published.size() == 43);
 }
+
+TEST_CASE("uplink: a backlog that waits for its rate goes on after a reconnect") {
+  Scripted world({"eu:2020", "us:2020"});
+  world.uplinks[0].rate = 1;
+  world.dials.clear();
+  world.restart();
+  world.device("meter").connect();
+  for (uint64_t i = 1; i <= 5; ++i) world.device("meter").publish("k", i);
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  CHECK(world.published.size() == 1);
+  world.wire().drop();
+  world.settle();
+  world.accept();  // the other server, at once
+  world.respond_v1(ResponseCode::hello_new_client);
+  REQUIRE(world.broker().deadline_ms());
+  CHECK(*world.broker().deadline_ms() <= world.now.monotonic_ms + 1'000);
+  world.advance(6'000);
+  CHECK(world.published.size() == 5);
+}

@@ -272,11 +272,24 @@ TEST_CASE("segment index: all that was written is there from the oldest segment 
     f.index.relocate(moved);
     CHECK(f.index.complete_from(f.next) == 21);
   }
+  SUBCASE("one is compacted that holds copies of an older one's events") {
+    f.index.relocate({1, 11, 4, 5'000, {{3, 4'000, 0, 0}}});
+    CHECK(f.index.complete_from(f.next) == 11);
+    f.index.relocate({21, 31, 5, 5'000, {{23, 4'000, 0, 0}}});
+    CHECK(f.index.complete_from(f.next) == 31);
+  }
+  SUBCASE("it grows") {
+    f.add_batch(5);
+    CHECK(f.index.complete_from(f.next) == 1);
+    f.index.remove_file(1);
+    f.add_file(6);
+    CHECK(f.index.complete_from(f.next) == 11);
+  }
 }
 
 TEST_CASE("segment index: events since a time begin at most a second too early") {
   IndexFixture f;
-  CHECK(f.index.since(5, 1) == 1);
+  CHECK(f.index.since(5, 1, 1) == 1);
   f.add_file(1);
   BatchHeader header;
   header.segment_id = 1;
@@ -286,10 +299,15 @@ TEST_CASE("segment index: events since a time begin at most a second too early")
     header.wall_ms = header.broker_ms = second * 1'000;
     f.index.add_batch(1, f.index.file(1)->bytes, header, f.next += 10);
   }
-  CHECK(f.index.since(0, f.next) == 1);
-  CHECK(f.index.since(10'500, f.next) == 1);
-  CHECK(f.index.since(11'000, f.next) == 11);
-  CHECK(f.index.since(18'000, f.next) == 41);
-  CHECK(f.index.since(18'999, f.next) == 41);
-  CHECK(f.index.since(19'000, f.next) == f.next);
+  CHECK(f.index.since(0, 1, f.next) == 1);
+  CHECK(f.index.since(10'500, 1, f.next) == 1);
+  CHECK(f.index.since(11'000, 1, f.next) == 11);
+  CHECK(f.index.since(18'000, 1, f.next) == 41);
+  CHECK(f.index.since(18'999, 1, f.next) == 41);
+  CHECK(f.index.since(19'000, 1, f.next) == f.next);
+  // A copy has the time of its copying: a reader begins behind it.
+  f.add_file(2);
+  f.index.file(2)->newest_wall_ms = 50'000;
+  f.index.relocate({1, 11, 2, 5'000, {{1, 4'000, 50'000, 50'000}}});
+  CHECK(f.index.since(14'500, 11, f.next) == 21);
 }
