@@ -144,7 +144,8 @@ Position SegmentIndex::complete_from(Position end) const {
   std::unordered_map<SegmentId, Position> ends;
   for (const auto& [first, range] : ranges_) {
     const auto file = files_.find(range.segment);
-    if (file == files_.end() || first < file->second.first_position) continue;  // copies from others
+    // What lies here of an older segment is a copy of what was unsettled.
+    if (file == files_.end() || first < file->second.first_position) continue;
     ends[range.segment] = std::max(ends[range.segment], range.end);
   }
   Position complete = UINT64_MAX;
