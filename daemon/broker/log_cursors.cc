@@ -94,7 +94,7 @@ bool LogCursors::run() {
     const ConnectionId connection = due_.front();
     due_.pop_front();
     const auto found = readings_.find(connection);
-    if (found == readings_.end()) continue;
+    if (found == readings_.end() || !found->second.due) continue;  // of an earlier question
     Reading& reading = found->second;
     reading.due = false;
     waiting_.erase({reading.wait_until_ms, connection});

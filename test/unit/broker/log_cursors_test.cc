@@ -323,6 +323,38 @@ TEST_CASE("cursor: questions that come at once are answered a few a turn") {
   for (uint64_t i = 1; i <= kReaders; ++i) CHECK(world.device("panel-" + std::to_string(i)).outcome);
 }
 
+TEST_CASE("cursor: who asks anew while an older turn of it is due reads each piece once") {
+  CursorWorld world;
+  world.subscribe("s", "nobody");
+  world.start();
+  world.meter().connect();
+  Seek seek = from(SeekFrom::end);
+  seek.wait_ms = 10'000;
+  constexpr int kReaders = LogCursors::kReadersPerTurn + 1;
+  const auto reader = [&](int number) -> Device& {
+    return world.device("panel-" + std::to_string(number));
+  };
+  for (int i = 1; i <= kReaders; ++i) {
+    reader(i).version = 1;
+    reader(i).connect().request(seek);
+  }
+  world.hold_commits = true;
+  world.meter().publish("k", 1);
+  world.now.monotonic_ms += 11'000;  // the commit and the end of the wait come in one turn
+  world.hold_commits = false;
+  while (world.run_disk(Lane::commit)) {
+  }
+  world.broker().set_time(world.now);
+  world.broker().turn();  // the last of them has run out of time before its turn
+  world.core().cache.clear();
+  world.hold_reads = true;
+  reader(kReaders).request(from(SeekFrom::earliest));
+  CHECK(world.tasks(Lane::read) == 1);
+  world.hold_reads = false;
+  world.settle();
+  CHECK(reader(kReaders).outcome->page->position == 1);
+}
+
 TEST_CASE("cursor: what is not on stable storage is not shown") {
   CursorWorld world;
   world.subscribe("s", "nobody");
