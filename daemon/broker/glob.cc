@@ -2,6 +2,8 @@
 // because an earlier one could never reach further than the latest already did.
 #include "daemon/broker/glob.h"
 
+#include <algorithm>
+
 #include <cstddef>
 
 namespace sink::broker {
@@ -82,6 +84,11 @@ bool glob_match(std::string_view pattern, std::string_view text) noexcept {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
+}
+
+bool glob_match_any(const std::vector<std::string>& patterns, std::string_view text) noexcept {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return glob_match(pattern, text); });
 }
 
 bool glob_is_literal(std::string_view pattern) noexcept {

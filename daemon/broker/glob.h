@@ -3,7 +3,9 @@
 // Invariant: no allocation, no recursion, at most |pattern| x |text| steps, whatever the bytes are.
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace sink::broker {
 
@@ -14,6 +16,10 @@ namespace sink::broker {
 // A "]" right after the opening bracket belongs to the class. A "[" that is never closed and a "\"
 // at the very end stand for themselves, so every byte string is a valid pattern.
 [[nodiscard]] bool glob_match(std::string_view pattern, std::string_view text) noexcept;
+
+// True when one of `patterns` matches.
+[[nodiscard]] bool glob_match_any(const std::vector<std::string>& patterns,
+                                  std::string_view text) noexcept;
 
 // True when `pattern` holds none of * ? [ \ and so matches exactly the text that equals it: such a
 // pattern may be looked up in a hash table instead of being matched.

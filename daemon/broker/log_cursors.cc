@@ -15,11 +15,6 @@ using protocol::SeekFrom;
 
 constexpr size_t kGlobCost = 16;  // of trying one, in bytes that might have been read
 
-bool any_matches(const std::vector<std::string>& globs, std::string_view text) {
-  return std::any_of(globs.begin(), globs.end(),
-                     [&](const std::string& glob) { return glob_match(glob, text); });
-}
-
 ControlOutcome trimmed(Position earliest) {
   return {ErrorCode::trimmed,
           "what lies behind that position is no longer retained; the earliest there is begins "
@@ -30,12 +25,8 @@ ControlOutcome trimmed(Position earliest) {
 }  // namespace
 
 bool EventFilter::matches(std::string_view source, const protocol::EventView& event) const {
-  return std::any_of(event_types.begin(), event_types.end(),
-                     [&](const EventTypeRange& range) {
-                       return event.event_type_id >= range.first &&
-                              event.event_type_id <= range.last;
-                     }) &&
-         any_matches(sources, source) && any_matches(keys, event.key);
+  return contains(event_types, event.event_type_id) && glob_match_any(sources, source) &&
+         glob_match_any(keys, event.key);
 }
 
 // Where every event that was ever written is still there, from the oldest segment on.

@@ -14,13 +14,8 @@ bool matches(const Subscription& subscription, const Client& source, uint64_t ev
   const SubscriptionSpec& spec = subscription.spec;
   // What an upstream has sent does not go back to it.
   if (is_uplink(source.client_id) && spec.consumer == source.client_id) return false;
-  const bool type = std::any_of(
-      spec.event_types.begin(), spec.event_types.end(), [&](const EventTypeRange& range) {
-        return event_type_id >= range.first && event_type_id <= range.last;
-      });
-  return type && std::any_of(spec.sources.begin(), spec.sources.end(), [&](const auto& glob) {
-           return glob_match(glob, source.client_id);
-         });
+  return contains(spec.event_types, event_type_id) &&
+         glob_match_any(spec.sources, source.client_id);
 }
 
 std::string unescaped(std::string_view pattern) {

@@ -3,6 +3,7 @@
 // trackers read it. Invariant: a spec that reached the broker has passed config validation.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,6 +33,12 @@ struct EventTypeRange {
   uint64_t last = UINT64_MAX;
   bool operator==(const EventTypeRange&) const = default;
 };
+
+inline bool contains(const std::vector<EventTypeRange>& ranges, uint64_t event_type_id) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const EventTypeRange& range) {
+    return event_type_id >= range.first && event_type_id <= range.last;
+  });
+}
 
 // One [[subscription.on_nack]] row; rows are tried in the order written, first match wins.
 struct NackRule {

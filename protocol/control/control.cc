@@ -42,12 +42,16 @@ bool read_types(const Ranges* ranges, std::vector<EventTypes>& out) {
   return true;
 }
 
+// Which events a Subscribe or a Seek asks for.
+template <class Table, class Request>
+bool read_filter(const Table& table, Request& out) {
+  return read_patterns(table.sources(), out.sources) && read_patterns(table.keys(), out.keys) &&
+         read_types(table.event_types(), out.event_types);
+}
+
 tl::expected<ControlRequest, DecodeError> decode(const wire::Subscribe& table) {
   Subscribe subscribe;
-  if (!read_name(table.name(), subscribe.name) ||
-      !read_patterns(table.sources(), subscribe.sources) ||
-      !read_patterns(table.keys(), subscribe.keys) ||
-      !read_types(table.event_types(), subscribe.event_types))
+  if (!read_name(table.name(), subscribe.name) || !read_filter(table, subscribe))
     return bad_table();
   subscribe.any_order = table.any_order();
   subscribe.in_flight = table.in_flight();
@@ -63,9 +67,7 @@ tl::expected<ControlRequest, DecodeError> decode(const wire::Unsubscribe& table)
 
 tl::expected<ControlRequest, DecodeError> decode(const wire::Seek& table) {
   Seek seek;
-  if (!read_patterns(table.sources(), seek.sources) || !read_patterns(table.keys(), seek.keys) ||
-      !read_types(table.event_types(), seek.event_types))
-    return bad_table();
+  if (!read_filter(table, seek)) return bad_table();
   seek.from = static_cast<SeekFrom>(table.from());
   seek.position = table.position();
   seek.time_ms = table.time_ms();

@@ -162,6 +162,14 @@ std::string problem_of(const sink_options* options, const sink_callbacks* callba
 
 }  // namespace
 
+extern "C" size_t sink_types_alone_delivery(void);
+extern "C" size_t sink_types_alone_dropped(void);
+
+TEST_CASE("c: the types stand by themselves, and are the same in C and in C++") {
+  CHECK(sink_types_alone_delivery() == sizeof(sink_delivery));
+  CHECK(sink_types_alone_dropped() == sizeof(sink_dropped_event));
+}
+
 TEST_CASE("c: the defaults are those of the library") {
   sink_options options;
   sink_options_init(&options);

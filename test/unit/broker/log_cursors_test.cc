@@ -32,7 +32,11 @@ struct CursorWorld : World {
     options.retain_ms = 3'600'000;
     panel().version = 1;
   }
-  Device& panel() { return device("panel-1"); }
+  Device& panel(uint64_t number = 1) { return device("panel-" + std::to_string(number)); }
+  Device& reader(uint64_t number) {
+    panel(number).version = 1;
+    return panel(number).connect();
+  }
   Device& meter() { return device("meter-1"); }
 
   // Asks, and takes what is on the page: "k/1@12 ...".
@@ -282,19 +286,15 @@ TEST_CASE("cursor: of many who wait a few are served a turn, and all in the end"
   world.subscribe("s", "nobody");
   world.start();
   world.meter().connect();
-  constexpr int kReaders = 3 * LogCursors::kReadersPerTurn + 1;
-  const auto reader = [&](int number) -> Device& {
-    return world.device("panel-" + std::to_string(number));
-  };
+  constexpr uint64_t kReaders = 3 * LogCursors::kReadersPerTurn + 1;
   Seek seek = from(SeekFrom::end);
   seek.wait_ms = 10'000;
-  for (int i = 1; i <= kReaders; ++i) {
-    reader(i).version = 1;
-    reader(i).connect().request(seek);
-    if (i == 2) reader(i).drop();
+  for (uint64_t i = 1; i <= kReaders; ++i) {
+    world.reader(i).request(seek);
+    if (i == 2) world.panel(i).drop();
   }
   world.meter().publish("k", 1);
-  for (int i = 1; i <= kReaders; ++i) CHECK(reader(i).outcome.has_value() == (i != 2));
+  for (uint64_t i = 1; i <= kReaders; ++i) CHECK(world.panel(i).outcome.has_value() == (i != 2));
   CHECK_FALSE(world.broker().turn());  // nothing more is to be done at once
 }
 
@@ -306,21 +306,15 @@ TEST_CASE("cursor: questions that come at once are answered a few a turn") {
   constexpr uint64_t kReaders = 3 * LogCursors::kReadersPerTurn;
   std::string question;
   protocol::append_control(question, 7, protocol::encode_control(from(SeekFrom::earliest)));
-  const auto reader = [&](uint64_t number) -> Device& {
-    return world.device("panel-" + std::to_string(number));
-  };
-  for (uint64_t i = 1; i <= kReaders; ++i) {
-    reader(i).version = 1;
-    reader(i).connect();
-  }
-  for (uint64_t i = 1; i <= kReaders; ++i) reader(i).send(question);
+  for (uint64_t i = 1; i <= kReaders; ++i) world.reader(i);
+  for (uint64_t i = 1; i <= kReaders; ++i) world.panel(i).send(question);
   uint64_t before = 0;
   while (world.counters().pages_sent < kReaders) {
     REQUIRE(world.step());
     CHECK(world.counters().pages_sent - before <= LogCursors::kReadersPerTurn);
     before = world.counters().pages_sent;
   }
-  for (uint64_t i = 1; i <= kReaders; ++i) CHECK(world.device("panel-" + std::to_string(i)).outcome);
+  for (uint64_t i = 1; i <= kReaders; ++i) CHECK(world.panel(i).outcome);
 }
 
 TEST_CASE("cursor: who asks anew while an older turn of it is due reads each piece once") {
@@ -330,13 +324,9 @@ TEST_CASE("cursor: who asks anew while an older turn of it is due reads each pie
   world.meter().connect();
   Seek seek = from(SeekFrom::end);
   seek.wait_ms = 10'000;
-  constexpr int kReaders = LogCursors::kReadersPerTurn + 1;
-  const auto reader = [&](int number) -> Device& {
-    return world.device("panel-" + std::to_string(number));
-  };
-  for (int i = 1; i <= kReaders; ++i) {
-    reader(i).version = 1;
-    reader(i).connect().request(seek);
+  constexpr uint64_t kReaders = LogCursors::kReadersPerTurn + 1;
+  for (uint64_t i = 1; i <= kReaders; ++i) {
+    world.reader(i).request(seek);
   }
   world.hold_commits = true;
   world.meter().publish("k", 1);
@@ -348,11 +338,11 @@ TEST_CASE("cursor: who asks anew while an older turn of it is due reads each pie
   world.broker().turn();  // the last of them has run out of time before its turn
   world.core().cache.clear();
   world.hold_reads = true;
-  reader(kReaders).request(from(SeekFrom::earliest));
+  world.panel(kReaders).request(from(SeekFrom::earliest));
   CHECK(world.tasks(Lane::read) == 1);
   world.hold_reads = false;
   world.settle();
-  CHECK(reader(kReaders).outcome->page->position == 1);
+  CHECK(world.panel(kReaders).outcome->page->position == 1);
 }
 
 TEST_CASE("cursor: what is not on stable storage is not shown") {
