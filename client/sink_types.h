@@ -1,6 +1,6 @@
 /* What sink.h is told and tells: events, results and states, and the notices of its callbacks.
- * Plain data; no function. Plain C99, no other header of the project. Bytes and strings in a notice are
- * valid until the callback returns or sink_publish() is called, whichever is first. Numbers are
+ * Plain data, no function. Plain C99, no other header of the project. Bytes and strings in a notice
+ * are valid until the callback returns or sink_publish() is called, whichever is first. Numbers are
  * part of the ABI: never renumber.
  */
 #ifndef SINK_TYPES_H
