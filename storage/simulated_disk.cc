@@ -85,6 +85,38 @@ bool SimulatedDisk::rot_behind_cache(const std::string& name, uint64_t bit) {
   return true;
 }
 
+// What it overwrote, as far as the file went; beyond its end there were zeros.
+void SimulatedDisk::remember(File& file, const Change& change) const {
+  if (!remembers_writes || change.resize || change.bytes.empty()) return;
+  const auto at = static_cast<size_t>(change.at);
+  std::string before = at < file.stable.size() ? file.stable.substr(at, change.bytes.size()) : "";
+  before.resize(change.bytes.size(), '\0');
+  file.overwritten.push_back({false, change.at, std::move(before)});
+}
+
+std::optional<SimulatedDisk::LostWrite> SimulatedDisk::lose_write(const std::string& name,
+                                                                  uint64_t choice) {
+  const auto found = names_.find(name);
+  if (found == names_.end() || found->second->overwritten.empty()) return std::nullopt;
+  File& file = *found->second;
+  const size_t index = choice % file.overwritten.size();
+  Change before = std::move(file.overwritten[index]);
+  file.overwritten.erase(file.overwritten.begin() + static_cast<ptrdiff_t>(index));
+  if (before.at + before.bytes.size() > std::min(file.stable.size(), file.cached.size()))
+    return std::nullopt;  // cut off since
+  LostWrite lost{before.at,
+                 file.stable.substr(static_cast<size_t>(before.at), before.bytes.size())};
+  apply(file.stable, before, before.bytes.size());
+  apply(file.cached, before, before.bytes.size());
+  return lost;
+}
+
+std::vector<std::string> SimulatedDisk::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, file] : names_) names.push_back(name);
+  return names;
+}
+
 const std::string* SimulatedDisk::contents(const std::string& name) const {
   const auto found = names_.find(name);
   return found == names_.end() ? nullptr : &found->second->cached;
@@ -170,8 +202,10 @@ DiskResult<void> SimulatedDisk::sync(FileHandle handle) {
     if (!dead()) (*file)->unsynced.clear();
     return tl::unexpected(*error);
   }
-  for (const Change& change : (*file)->unsynced)
+  for (const Change& change : (*file)->unsynced) {
+    remember(**file, change);
     apply((*file)->stable, change, change.bytes.size());
+  }
   (*file)->unsynced.clear();
   tell({Operation::sync, (*file)->id, 0, {}, {}, {}});
   return {};
@@ -242,9 +276,7 @@ DiskResult<void> SimulatedDisk::sync_directory() {
 
 DiskResult<std::vector<std::string>> SimulatedDisk::list() {
   if (auto error = begin(Operation::list, "")) return tl::unexpected(*error);
-  std::vector<std::string> names;
-  for (const auto& [name, file] : names_) names.push_back(name);
-  return names;
+  return names();
 }
 
 DiskResult<void> SimulatedDisk::lock() {

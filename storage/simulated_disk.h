@@ -48,6 +48,16 @@ class SimulatedDisk final : public Disk {
   bool flip_bit(const std::string& name, uint64_t bit);
   // Flips it on the medium only: the cache keeps the right bytes until it is dropped.
   bool rot_behind_cache(const std::string& name, uint64_t bit);
+  // From here on it remembers what each synced write overwrote, so that one can be lost.
+  bool remembers_writes = false;
+  struct LostWrite {
+    uint64_t at = 0;    // bytes from the file's begin
+    std::string bytes;  // what was there until now
+  };
+  // One of the remembered writes of a file, chosen by `choice`, never arrived: stable and cached
+  // are as before it. nullopt where none is remembered.
+  std::optional<LostWrite> lose_write(const std::string& name, uint64_t choice);
+  std::vector<std::string> names() const;
   const std::string* contents(const std::string& name) const;
   void set_contents(const std::string& name, const std::string& bytes);  // stable and cached
 
@@ -79,6 +89,7 @@ class SimulatedDisk final : public Disk {
     std::string cached;
     std::string stable;
     std::vector<Change> unsynced;
+    std::vector<Change> overwritten;  // by synced writes: what was there; where it remembers
   };
   using Directory = std::map<std::string, std::shared_ptr<File>>;
 
@@ -87,6 +98,7 @@ class SimulatedDisk final : public Disk {
   uint64_t used() const;
   static void apply(std::string& bytes, const Change& change, size_t limit);
   void apply_unsynced(std::string& bytes, const Change& change);
+  void remember(File& file, const Change& change) const;
   void resize(File& file, uint64_t size, Operation operation);
   void tell(const Step& step) const { if (observe) observe(step); }
 

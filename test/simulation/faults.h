@@ -20,7 +20,8 @@ namespace sink::simulation {
   X(reconnect_storm) X(unknown_answer) X(duplicate_answer) X(late_answer) X(missing_answer)     \
   X(nack) X(offset_gap) X(offset_regression) X(republish) X(wrong_instance) X(vandal)           \
   X(disk_latency) X(disk_hang) X(no_space) X(write_error) X(failed_sync) X(read_error)          \
-  X(bit_flip) X(zeroed_sector) X(kill) X(power_loss) X(crash_in_recovery) X(pause)              \
+  X(bit_flip) X(zeroed_sector) X(lost_write) X(misdirected_write) X(kill) X(power_loss)         \
+  X(crash_in_recovery) X(pause)                                                                 \
   X(wall_jump) X(orderly_restart) X(operator_hand) X(client_quarantine) X(wiped_device)         \
   X(reconfiguration) X(linger) X(tiny_segments) X(tiny_batches) X(tiny_windows)                 \
   X(forced_snapshot) X(small_cache) X(version_1) X(uplink) X(unreachable_server)               \

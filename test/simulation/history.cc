@@ -13,7 +13,6 @@ using broker::SubscriptionSpec;
 constexpr uint64_t kStrikeEveryMs = 250;
 constexpr uint64_t kHealMs = 1'800'000;  // virtual time in which everything must come to rest
 constexpr size_t kStormPeers = 40;
-constexpr uint64_t kSectorBytes = 512;
 constexpr int kSpinsMax = 5'000;  // steps without time passing
 
 const struct {
@@ -50,6 +49,7 @@ History::History(const HistoryOptions& options)
   const uint64_t chosen = stage_.random.between(5, 40);
   if (options_.seconds == 0) options_.seconds = chosen;
   gateway_ = std::make_unique<Gateway>(stage_, coverage_);
+  rot_.emplace(faults_, gateway_->disk);
   configure();
   cast();
 }
@@ -276,40 +276,14 @@ void History::strike_disk() {
     gateway_->disk.capacity = used + stage_.random.below(40'000);
     space_returns_ms_ = stage_.clock.monotonic_ms + stage_.random.between(500, 20'000);
   }
-  if (faults_.on(Fault::bit_flip) || faults_.on(Fault::zeroed_sector)) rot();
+  rot();
 }
 
-// Only what a later batch or a seal vouches for rots here: the youngest batch of the newest segment
-// cannot be told from a torn one until something follows it (T3). At most one snapshot: two are
-// kept so that either may rot.
 void History::rot() {
-  const bool flips = faults_.strikes(Fault::bit_flip, 3);
-  const bool zeroes = !flips && faults_.strikes(Fault::zeroed_sector, 3);
-  if (!flips && !zeroes) return;
-  std::vector<std::string> candidates;
-  std::string newest;
-  auto names = gateway_->disk.list();
-  if (!names) return;
-  for (const std::string& name : *names) {
-    if (name.ends_with(".snapshot") && rotten_snapshots_ == 0) candidates.push_back(name);
-    if (!name.ends_with(".segment")) continue;
-    if (!newest.empty()) candidates.push_back(newest);
-    newest = name;
-  }
-  if (candidates.empty()) return;
-  const std::string name = candidates[stage_.random.below(candidates.size())];
-  std::string bytes = *gateway_->disk.contents(name);
-  if (bytes.empty()) return;
-  ++(name.ends_with(".snapshot") ? rotten_snapshots_ : rotten_segments_);
-  const uint64_t at = stage_.random.below(bytes.size());
-  if (flips) bytes[at] = static_cast<char>(bytes[at] ^ (1 << stage_.random.below(8)));
-  const uint64_t sector = at / kSectorBytes * kSectorBytes;
-  if (zeroes)
-    std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(sector),
-                std::min<uint64_t>(kSectorBytes, bytes.size() - sector), '\0');
-  gateway_->disk.set_contents(name, bytes);
-  trace_.note(stage_.clock.monotonic_ms, "rot", at, name);
-  rotten_ = true;
+  const auto spot = rot_->strike(stage_.random);
+  if (!spot) return;
+  trace_.note(stage_.clock.monotonic_ms, "rot", spot->at, spot->file);
+  coverage_.count(std::string("rotted, ") + to_string(spot->what));
   referee_.on_rot();
   for (const auto& publisher : publishers_) publisher->on_rot();
 }
@@ -403,7 +377,7 @@ void History::work_on_quarantine(bool drop_allowed) {
       const std::string& subscription = tracker.subscription->spec.name;
       const bool drops = drop_allowed && stage_.random.chance(500);
       if (!found) {  // damaged: it cannot be delivered, an operator lets it go
-        if (!healing_ || !rotten_) continue;
+        if (!healing_ || !rot_->any()) continue;
         gateway_->broker().delivery().drop(tracker, position);
         ++dropped_unread_;
         continue;
@@ -480,7 +454,7 @@ std::string History::what_stays() {
 // meant to later events cannot be told: then it must only be said that there is a gap.
 uint64_t History::unreadable() {
   uint64_t positions = dropped_unread_;
-  if (rotten_snapshots_ > 0 && rotten_segments_ > 0 && !gateway_->log().gaps().empty())
+  if (rot_->snapshots() && rot_->segments() && !gateway_->log().gaps().empty())
     return UINT64_MAX;
   for (const storage::Gap& gap : gateway_->log().gaps())
     positions += gap.end_position - gap.first_position;
@@ -505,7 +479,7 @@ void History::compare_with_recovery() {
   const std::string after =
       broker::test::fold_text(gateway_->broker(), broker::test::FoldPart::lasting);
   // With a linger, events that were never written leave no trace in the counts.
-  if (gateway_->settings.commit_linger_ms == 0 && !rotten_ && after != before)
+  if (gateway_->settings.commit_linger_ms == 0 && !rot_->any() && after != before)
     referee_.violate("R1: recovery gives another state: " + first_difference(before, after));
 }
 

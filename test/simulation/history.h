@@ -11,6 +11,7 @@
 #include "test/simulation/auditor.h"
 #include "test/simulation/consumer.h"
 #include "test/simulation/publisher.h"
+#include "test/simulation/rot.h"
 #include "test/simulation/upstream.h"
 #include "test/simulation/vandal.h"
 
@@ -73,6 +74,7 @@ class History {
   Coverage coverage_;
   Stage stage_;
   std::unique_ptr<Gateway> gateway_;
+  std::optional<Rot> rot_;  // of its disk
   std::vector<std::unique_ptr<Publisher>> publishers_;
   std::vector<std::unique_ptr<Consumer>> consumers_;
   std::vector<std::unique_ptr<Consumer>> storm_;
@@ -85,11 +87,8 @@ class History {
   uint64_t start_at_ms_ = 0;
   uint64_t strike_at_ms_ = 0;
   uint64_t space_returns_ms_ = 0;
-  uint32_t rotten_snapshots_ = 0;
-  uint32_t rotten_segments_ = 0;
   uint64_t dropped_unread_ = 0;
   int spins_ = 0;
-  bool rotten_ = false;
   bool healing_ = false;
 };
 
