@@ -25,6 +25,7 @@ struct Tally {
 struct TallyMark {
   uint64_t number = 0;
   uint32_t checksum_before = 0;
+  bool continues = false;  // it is a part of that message, behind the first
 };
 
 }  // namespace sink::protocol

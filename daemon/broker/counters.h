@@ -30,6 +30,7 @@ namespace sink::broker {
   X(reads_failed, "Reads of the log that the disk did not answer; they are repeated")  \
   X(pings_received, "PING frames received")                                            \
   X(batches_received, "BATCH frames received")                                         \
+  X(batches_sent, "BATCH frames sent by uplinks")                                       \
   X(sessions_resumed, "Sessions that went on with another connection")                 \
   X(sessions_expired, "Sessions whose client did not come back in time")               \
   X(controls_refused, "Control requests answered with an error")                       \

@@ -51,6 +51,7 @@ void Delivery::detach(Client& client, Peer& peer) {
     tracker->ready.emplace(flight.position, true);
   });
   peer.window = protocol::InFlightWindow<Flight>(0, 1);
+  peer.sent_batches.clear();
   if (client.connection == peer.id) client.connection = 0;
   for (Tracker* tracker : client.trackers) {
     tracker->in_flight = 0;
@@ -71,11 +72,12 @@ std::vector<uint16_t> Delivery::resume_window(Client& client, Peer& peer, uint64
   std::vector<std::pair<uint64_t, uint16_t>> awaited;
   peer.window.for_each([&](uint16_t id, Flight& flight) {
     if (flight.mark.number > received) return unreceived.push_back(id);
-    awaited.emplace_back(flight.mark.number, id);
+    if (!flight.mark.continues) awaited.emplace_back(flight.mark.number, id);
     flight.sent_ms = core_.now.monotonic_ms;
   });
   for (const uint16_t id : unreceived) {
     const Flight flight = *peer.window.take(id);
+    peer.sent_batches.erase(id);
     Tracker* tracker = core_.state.tracker(flight.tracker);
     if (tracker == nullptr || flight.late) continue;  // unreached: all of a removed one are late
     unlink(*tracker, peer, flight);
@@ -113,14 +115,20 @@ bool Delivery::pump_all() {
 bool Delivery::pump(Tracker& tracker, int budget) {
   Peer* peer = peer_of(tracker);
   if (peer == nullptr) return false;
+  const bool more = take_turn(tracker, *peer, budget);
+  send_batch(*peer);
+  return more;
+}
+
+bool Delivery::take_turn(Tracker& tracker, Peer& peer, int budget) {
   for (; budget > 0; --budget) {
-    if (!tracker.has_next() || !can_send(tracker, *peer)) return false;
-    const bool backlog = is_backlog(tracker, *peer);
-    if (backlog && is_paced(*peer)) return false;
-    const Step step = deliver_next(tracker, *peer);
+    if (!tracker.has_next() || !can_send(tracker, peer)) return false;
+    const bool backlog = is_backlog(tracker, peer);
+    if (backlog && is_paced(peer)) return false;
+    const Step step = deliver_next(tracker, peer);
     if (step == Step::blocked) return false;
     if (backlog && step == Step::sent)
-      peer->uplink->backlog.take(1, peer->uplink->spec.rate, core_.now.monotonic_ms);
+      peer.uplink->backlog.take(1, peer.uplink->spec.rate, core_.now.monotonic_ms);
   }
   return true;
 }
@@ -215,26 +223,6 @@ void Delivery::take_next(Tracker& tracker, Position position) {
   }
 }
 
-void Delivery::send(Tracker& tracker, Peer& peer, std::string_view payload, Flight flight) {
-  if (peer.resumable) {
-    protocol::Tally& sent = peer.resumable->sent;
-    flight.mark = {sent.count + 1, sent.checksum};
-    sent.add(payload);
-  }
-  const auto id = peer.window.add(flight);
-  link(tracker, peer, *id);
-  append_delivery(peer, *id, tracker, payload, flight);
-  core_.announce(peer);
-  if (flight.again) {
-    ++tracker.counts.redelivered;
-    ++core_.counters.events_redelivered;
-  } else {
-    ++tracker.counts.delivered;
-    ++core_.counters.events_delivered;
-  }
-  if (!tracker.timer_armed) arm_timeout(tracker, core_.now.monotonic_ms);
-}
-
 void Delivery::arm_timeout(Tracker& tracker, uint64_t sent_ms) {
   tracker.timer_armed = true;
   core_.timers.set({sent_ms + tracker.subscription->spec.ack_timeout_ms, TimerKind::ack_timeout,
@@ -302,51 +290,7 @@ void Delivery::unlink(Tracker& tracker, Peer& peer, const Flight& flight) {
   --tracker.in_flight;
 }
 
-// ---- answers ---------------------------------------------------------------------------------
-
-std::optional<Flight> Delivery::take_flight(Peer& peer, uint16_t message_id) {
-  auto flight = peer.window.take(message_id);
-  if (!flight) ++core_.counters.answers_ignored;
-  if (flight && peer.resumable)
-    peer.resumable->answered_max = std::max(peer.resumable->answered_max, flight->mark.number);
-  return flight;
-}
-
-void Delivery::on_ack(Peer& peer, uint16_t message_id) {
-  const bool was_full = peer.window.full();
-  const auto flight = take_flight(peer, message_id);
-  if (!flight) return;
-  if (was_full) on_writable(*peer.client);
-  Tracker* tracker = core_.state.tracker(flight->tracker);
-  if (tracker == nullptr) return;
-  if (flight->late) return settle_late(*tracker, flight->position);
-  unlink(*tracker, peer, *flight);
-  ++core_.counters.events_acked;
-  settle(*tracker, flight->position, Settled::acked);
-  wake(*tracker);
-}
-
-void Delivery::on_nack(Peer& peer, uint16_t message_id, std::string_view machine,
-                       std::string_view human) {
-  const bool was_full = peer.window.full();
-  const auto flight = take_flight(peer, message_id);
-  if (!flight) return;
-  if (was_full) on_writable(*peer.client);
-  Tracker* tracker = core_.state.tracker(flight->tracker);
-  if (tracker == nullptr) return;
-  if (flight->late) {
-    ++core_.counters.answers_ignored;
-    return;
-  }
-  unlink(*tracker, peer, *flight);
-  ++core_.counters.events_nacked;
-  ++tracker->counts.nacked;
-  fail(*tracker,
-       {flight->position, flight->key, std::string(machine.substr(0, kMachineBytesMax)),
-        std::string(human.substr(0, kHumanBytesMax)), flight->source},
-       action_for(*tracker, machine));
-  wake(*tracker);
-}
+// ---- time and room ----------------------------------------------------------------------------
 
 void Delivery::on_writable(Client& client) {
   for (Tracker* tracker : client.trackers) wake(*tracker);

@@ -10,6 +10,7 @@
 
 #include "daemon/broker/block_reads.h"
 #include "daemon/broker/core.h"
+#include "daemon/broker/outgoing_batch.h"
 #include "daemon/broker/record_codec.h"
 
 namespace sink::broker {
@@ -111,10 +112,13 @@ class Delivery {
   bool is_backlog(const Tracker& tracker, const Peer& peer) const;
   bool is_paced(const Peer& peer);
   bool pump(Tracker& tracker, int budget);
+  bool take_turn(Tracker& tracker, Peer& peer, int budget);
   Step deliver_next(Tracker& tracker, Peer& peer);
   Step deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,
                std::string_view record);
   void send(Tracker& tracker, Peer& peer, std::string_view payload, Flight flight);
+  void send_batch(Peer& peer);
+  static void mark_sent(Peer& peer, Flight& flight, std::string_view payload);
   void append_delivery(Peer& peer, uint16_t id, const Tracker& tracker, std::string_view payload,
                        const Flight& flight);
   void arm_timeout(Tracker& tracker, uint64_t sent_ms);
@@ -127,6 +131,11 @@ class Delivery {
   void on_block(Tracker& tracker, Position position, BlockReads::Outcome outcome);
   void lose(Tracker& tracker, Position position);
 
+  // delivery_answers.cc
+  std::vector<uint16_t> carried_by(Peer& peer, uint16_t message_id);
+  void on_acked(Peer& peer, uint16_t message_id);
+  void on_nacked(Peer& peer, uint16_t message_id, std::string_view machine,
+                 std::string_view human);
   std::optional<Flight> take_flight(Peer& peer, uint16_t message_id);
   void link(Tracker& tracker, Peer& peer, uint16_t id);
   void unlink(Tracker& tracker, Peer& peer, const Flight& flight);
@@ -174,6 +183,7 @@ class Delivery {
   std::vector<TrackerId> settlement_queue_;
   std::deque<Syncing> syncing_;
   std::string formatted_;  // scratch
+  OutgoingBatch batch_;    // of the turn that is under way
   uint64_t oldest_settlement_ms_ = 0;
   bool settlement_pressure_ = false;
 };

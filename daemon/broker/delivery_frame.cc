@@ -1,8 +1,9 @@
 // What a delivery looks like to its consumer: the event with the key that the subscription gives
-// it, in the frame of the consumer's version of the protocol.
+// it, in the frame of the consumer's version of the protocol, or in a batch with others.
 #include <algorithm>
 
 #include "daemon/broker/delivery.h"
+#include "protocol/batch.h"
 #include "protocol/frame.h"
 
 namespace sink::broker {
@@ -12,6 +13,63 @@ constexpr std::string_view kKeyPlaceholder = "{key}";
 constexpr std::string_view kSourcePlaceholder = "{source}";
 
 }  // namespace
+
+void Delivery::send(Tracker& tracker, Peer& peer, std::string_view payload, Flight flight) {
+  const bool batched = peer.batch_events > 1 && OutgoingBatch::takes(payload.size());
+  if (!batched || !batch_.has_room(payload.size(), peer.batch_events)) send_batch(peer);
+  if (!batched && peer.resumable) mark_sent(peer, flight, payload);
+  const auto id = peer.window.add(flight);
+  link(tracker, peer, *id);
+  if (batched) {
+    batch_.add(*id, *protocol::decode_event(payload), payload.size());
+  } else {
+    append_delivery(peer, *id, tracker, payload, flight);
+    core_.announce(peer);
+  }
+  if (flight.again) {
+    ++tracker.counts.redelivered;
+    ++core_.counters.events_redelivered;
+  } else {
+    ++tracker.counts.delivered;
+    ++core_.counters.events_delivered;
+  }
+  if (!tracker.timer_armed) arm_timeout(tracker, core_.now.monotonic_ms);
+}
+
+void Delivery::mark_sent(Peer& peer, Flight& flight, std::string_view payload) {
+  protocol::Tally& sent = peer.resumable->sent;
+  flight.mark = {sent.count + 1, sent.checksum, false};
+  sent.add(payload);
+}
+
+// Each event keeps a place of its own in the window; on the wire only the first one's id is seen. A
+// batch of one is a PUBLISH.
+void Delivery::send_batch(Peer& peer) {
+  if (batch_.empty()) return;
+  const bool one = batch_.events().size() == 1;
+  std::string message;
+  if (one) {
+    protocol::append_event(message, batch_.events().front().view());
+  } else {
+    message = protocol::encode_batch(batch_.events());
+  }
+  std::vector<uint16_t> ids = batch_.take_ids();
+  const uint16_t id = ids.front();
+  Flight& first = *peer.window.find(id);
+  mark_sent(peer, first, message);
+  protocol::TallyMark rest = first.mark;
+  rest.continues = true;
+  for (const uint16_t other : ids)
+    if (other != id) peer.window.find(other)->mark = rest;
+  if (one) {
+    protocol::append_publish(peer.output.tail(), id, message);
+  } else {
+    ++core_.counters.batches_sent;
+    protocol::append_batch(peer.output.tail(), id, message);
+    peer.sent_batches.emplace(id, std::move(ids));
+  }
+  core_.announce(peer);
+}
 
 // Version 1 tells a client what version 0 cannot; a frame that would not hold it all is a plain
 // PUBLISH, and so is what goes to a server.

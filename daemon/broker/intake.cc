@@ -13,17 +13,6 @@ constexpr size_t kProgressMax = 1'024;
 constexpr size_t kBatchBytesMax = 1 << 20;  // of a BATCH's events, decoded
 constexpr size_t kRecordOverhead = storage::kRecordHeaderBytes + storage::kPositionBytes;
 
-const char* text_of(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::storage_full: return "storage full; send it again later";
-    case Refusal::offset_regressed:
-      return "offset went backwards for this key; a wiped device needs a new instance id";
-    case Refusal::unrouted: return "matched no subscription";
-    case Refusal::too_large: return "event too large for the store";
-  }
-  return "refused";
-}
-
 void count(Counters& counters, Refusal refusal) {
   ++counters.events_refused;
   switch (refusal) {
@@ -35,6 +24,17 @@ void count(Counters& counters, Refusal refusal) {
 }
 
 }  // namespace
+
+const char* text_of(Refusal refusal) {
+  switch (refusal) {
+    case Refusal::storage_full: return "storage full; send it again later";
+    case Refusal::offset_regressed:
+      return "offset went backwards for this key; a wiped device needs a new instance id";
+    case Refusal::unrouted: return "matched no subscription";
+    case Refusal::too_large: return "event too large for the store";
+  }
+  return "refused";
+}
 
 Intake::Intake(Core& core, Delivery& delivery) : core_(core), delivery_(delivery) {
   delivery_.on_young_settled = [this](const YoungEvent& event) { on_settled(event); };

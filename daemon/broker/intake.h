@@ -21,6 +21,7 @@ enum class Refusal : uint8_t {
   unrouted = 3,
   too_large = 4,
 };
+const char* text_of(Refusal refusal);  // for people
 
 class Intake {
  public:

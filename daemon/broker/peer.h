@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "daemon/broker/refused_offsets.h"
 #include "daemon/broker/resumable_session.h"
@@ -45,6 +46,9 @@ struct Peer {
   std::unique_ptr<protocol::Greeting> greeting;  // version 1, until the welcome
   std::unique_ptr<ResumableSession> resumable;   // version 1, from then on
   std::map<uint16_t, OpenBatch> batches;         // by message id
+  // Of a BATCH that awaits its answer, by message id: the ids in the window of all its events.
+  std::map<uint16_t, std::vector<uint16_t>> sent_batches;
+  uint32_t batch_events = 0;  // that the other side takes in one BATCH; 0 or 1: none is sent
   std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
   std::string address;
   Client* client = nullptr;

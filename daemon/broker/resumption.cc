@@ -97,6 +97,7 @@ std::vector<uint16_t> Resumption::move(Client& client, Peer& parked, Peer& fresh
                                        const protocol::SessionPoint& theirs) {
   fresh.resumable = std::make_unique<ResumableSession>(std::move(*parked.resumable));
   fresh.batches = std::move(parked.batches);
+  fresh.sent_batches = std::move(parked.sent_batches);
   fresh.refused = std::move(parked.refused);
   fresh.refused.on_pong(core_.now.monotonic_ms);  // the one that was asked for is lost
   const uint16_t capacity = fresh.window.capacity();

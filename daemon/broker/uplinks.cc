@@ -237,6 +237,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   uint64_t keepalive_ms = core_.settings.keepalive_ms;
   if (welcome) {
     peer.window.set_capacity(std::min(core_.settings.in_flight, welcome->limits.window));
+    peer.batch_events = std::min(welcome->limits.batch_events, OutgoingBatch::kEventsMax);
     if (welcome->keepalive_ms > 0)
       keepalive_ms = std::min<uint64_t>(keepalive_ms, welcome->keepalive_ms);
     if (!sessions_.resumption().follow(client, peer, *welcome))

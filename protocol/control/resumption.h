@@ -37,7 +37,7 @@ template <class Message>
 std::vector<uint16_t> awaited_in(InFlightWindow<Message>& window) {
   std::vector<std::pair<uint64_t, uint16_t>> numbered;
   window.for_each([&](uint16_t id, const Message& message) {
-    numbered.emplace_back(message.mark.number, id);
+    if (!message.mark.continues) numbered.emplace_back(message.mark.number, id);
   });
   std::sort(numbered.begin(), numbered.end());
   std::vector<uint16_t> ids;

@@ -123,7 +123,10 @@ void Referee::on_output(ConnectionId id, protocol::Bytes bytes, Moment since) {
       const auto greeting = protocol::decode_greeting(request->greeting);
       if (greeting) to.asked = greeting->session;
     } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
-      on_delivery(to, *publish, since);
+      judge_id(to, publish->message_id);
+      on_delivery(to, {publish->message_id, 0}, publish->event, since);
+    } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
+      on_forwarded_batch(to, *batch, since);
     } else if (const auto* deliver = std::get_if<protocol::Deliver>(&**message)) {
       on_deliver(to, *deliver, since);
     } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
@@ -268,12 +271,31 @@ bool Referee::timed_out(const Tracker& tracker, uint64_t since_ms) const {
   return now_ms_ >= since_ms + tracker.subscription->ack_timeout_ms;
 }
 
+// A message of its own, under an id that is not live.
+void Referee::judge_id(Connection& to, uint16_t id) {
+  Dialogue& dialogue = *to.dialogue;
+  ++dialogue.sent;
+  const auto live = dialogue.flights.lower_bound({id, 0});
+  if (live != dialogue.flights.end() && live->first.first == id)
+    violate("S6: a live message id is used again towards " + to.identity);
+}
+
+void Referee::on_forwarded_batch(Connection& to, const protocol::BatchFrame& batch,
+                                 Moment since) {
+  const auto events = protocol::decode_batch(batch.batch);
+  if (!events || !to.dialled) return violate("a batch that " + to.identity + " cannot take");
+  judge_id(to, batch.message_id);
+  for (size_t i = 0; i < events->size(); ++i)
+    on_delivery(to, {batch.message_id, i}, (*events)[i].view(), since);
+}
+
 // What a version 0 consumer sees is "subscription|source|key".
-void Referee::on_delivery(Connection& to, const protocol::Publish& publish, Moment since) {
-  const std::string shown(publish.event.key);
+void Referee::on_delivery(Connection& to, FlightId id, const protocol::EventView& shown_event,
+                          Moment since) {
+  const std::string shown(shown_event.key);
   const size_t first = shown.find('|'), second = shown.find('|', first + 1);
   if (second == std::string::npos) return violate("B1: a key that nobody made: " + shown);
-  protocol::Event content = protocol::own(publish.event);
+  protocol::Event content = protocol::own(shown_event);
   content.key = shown.substr(second + 1);
   const std::string source = shown.substr(first + 1, second - first - 1);
   if (source == "?" && rotten_) return;  // who published it has rotted away, as the gateway says
@@ -287,11 +309,8 @@ void Referee::on_delivery(Connection& to, const protocol::Publish& publish, Mome
   if (event->owed.count(tracker_name) == 0 && !rotten_)  // the record of a change may have rotted
     return violate("I2: " + tracker_name + " does not match " + name);
   Dialogue& dialogue = *to.dialogue;
-  ++dialogue.sent;
-  if (dialogue.flights.count(publish.message_id) != 0)
-    return violate("S6: a live message id is used again towards " + to.identity);
   ++tally_.deliveries;
-  trace_.note(now_ms_, "delivered", publish.message_id, tracker_name + " " + name);
+  trace_.note(now_ms_, "delivered", id.first, tracker_name + " " + name);
   Tracker& tracker = this->tracker(subscription->second, to.identity);
   if (to.fenced) {
     tracker.delivered.insert(name);
@@ -302,7 +321,7 @@ void Referee::on_delivery(Connection& to, const protocol::Publish& publish, Mome
   }
   const bool late = to.fenced && timed_out(tracker, since.ms);
   if (!late) tracker.in_flight[name] = {dialogue.number, since.ms};
-  dialogue.flights[publish.message_id] = {tracker_name, name, since.ms, dialogue.sent, late};
+  dialogue.flights[id] = {tracker_name, name, since.ms, dialogue.sent, late};
   if (tracker.in_flight.size() > tracker.subscription->window) {
     // Those that have timed out no longer count towards the window.
     size_t live = 0;
@@ -317,7 +336,8 @@ void Referee::on_deliver(Connection& to, const protocol::Deliver& deliver, Momen
       std::string(deliver.subscription) + "|" + std::string(deliver.source) + "|";
   if (!deliver.event.key.starts_with(front) && !rotten_)
     violate("B1: " + to.identity + " is told " + front + " of " + std::string(deliver.event.key));
-  on_delivery(to, {deliver.message_id, deliver.event, deliver.payload}, since);
+  judge_id(to, deliver.message_id);
+  on_delivery(to, {deliver.message_id, 0}, deliver.event, since);
 }
 
 void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const Event& event,
@@ -395,24 +415,36 @@ void Referee::count_failure(Tracker& tracker, const Event& event, const std::str
 
 void Referee::on_answer(Connection& from, uint16_t id, const protocol::Nack* nack,
                         bool held_back) {
+  if (from.fenced) return;
   auto& flights = from.dialogue->flights;
-  const auto found = flights.find(id);
-  if (found == flights.end() || from.fenced) return;  // unknown: must change nothing (S2)
+  std::vector<Flight> answered;  // none: unknown, and must change nothing (S2)
+  for (auto at = flights.lower_bound({id, 0}); at != flights.end() && at->first.first == id;
+       at = flights.erase(at))
+    answered.push_back(at->second);
+  std::optional<std::map<uint64_t, char>> row;
+  if (nack != nullptr && answered.size() > 1)
+    row = protocol::decode_refusals(nack->machine, answered.size());
+  for (size_t i = 0; i < answered.size(); ++i) {
+    std::optional<char> refused;
+    if (row && row->count(i) != 0) refused = row->at(i);
+    if (nack != nullptr && !row) refused = nack->machine.empty() ? '\0' : nack->machine[0];
+    judge_consumer(answered[i], refused, held_back);
+  }
+}
+
+void Referee::judge_consumer(const Flight& flight, std::optional<char> refused, bool held_back) {
   ++tally_.answers;
-  const Flight flight = found->second;
-  flights.erase(found);
   Tracker& to = trackers_.at(flight.tracker);
   const Event& event = events_.at(flight.event);
   const bool certain = !held_back && !timed_out(to, flight.since_ms);
   auto what = Refused::held;
-  if (nack != nullptr && !nack->machine.empty() && machines_.count(nack->machine[0]) != 0)
-    what = machines_[nack->machine[0]];
+  if (refused && machines_.count(*refused) != 0) what = machines_[*refused];
   to.answered.insert(flight.event);
   to.in_flight.erase(flight.event);
   if (timed_out(to, flight.since_ms)) ++to.failures[flight.event];
-  trace_.note(now_ms_, nack == nullptr ? "acked" : "nacked", certain ? 1 : 0,
+  trace_.note(now_ms_, !refused ? "acked" : "nacked", certain ? 1 : 0,
               flight.tracker + " " + flight.event);
-  if (nack == nullptr || what == Refused::settled) {
+  if (!refused || what == Refused::settled) {
     // A late answer settles the event or is ignored; if it is ignored the event may come again.
     (certain ? to.settled : to.settled_late).insert(flight.event);
     return resolve(to, event);

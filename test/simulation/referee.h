@@ -116,12 +116,13 @@ class Referee {
     std::vector<std::string> events;
     bool batch = false;
   };
+  using FlightId = std::pair<uint16_t, size_t>;  // message id, and place in its batch
   // What a connection's two sides owe each other; a resumed session goes on with its last one's.
   struct Dialogue {
     uint64_t number = 0;                        // of dialogues
     std::map<uint16_t, Publication> published;  // unanswered, by message id
     std::map<uint16_t, Publication> answered;   // the last one of each id
-    std::map<uint16_t, Flight> flights;
+    std::map<FlightId, Flight> flights;
     uint64_t sent = 0;                          // messages, by the gateway
     std::vector<uint16_t> arrivals;             // ids of those that came to it, in their order
     bool held_back = false;                     // some of them it may not have read
@@ -171,12 +172,16 @@ class Referee {
   void on_publish_answer(Connection& to, uint16_t id, const protocol::Nack* nack);
   void judge_answer(const std::string& name, bool ack);
   void judge_end_to_end(const Event& event, const std::string& name);
-  void on_delivery(Connection& to, const protocol::Publish& publish, Moment since);
+  void on_forwarded_batch(Connection& to, const protocol::BatchFrame& batch, Moment since);
+  void on_delivery(Connection& to, FlightId id, const protocol::EventView& shown_event,
+                   Moment since);
+  void judge_id(Connection& to, uint16_t id);
   void on_deliver(Connection& to, const protocol::Deliver& deliver, Moment since);
   void judge_delivery(const std::string& name, Tracker& to, const Event& event,
                       const std::string& event_name, Moment since);
   bool key_is_held(Tracker& to, const Event& event, Moment since, std::string& blocker);
   void on_answer(Connection& from, uint16_t id, const protocol::Nack* nack, bool held_back);
+  void judge_consumer(const Flight& flight, std::optional<char> refused, bool held_back);
   void on_response(Connection& to, const protocol::ConnectionResponse& response);
   void on_welcome(Connection& to, const protocol::ConnectionResponse& response);
   void resume(Connection& with, const protocol::SessionPoint& of_peer,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "protocol/batch.h"
+#include "protocol/batch_refusals.h"
 #include "protocol/control/resumption.h"
 
 namespace sink::simulation {
@@ -16,7 +18,8 @@ Upstream::Upstream(Stage& stage, Gateway& gateway)
     : stage_(stage),
       gateway_(gateway),
       version_(stage.random.chance(700) ? protocol::kProtocolVersion1
-                                        : protocol::kProtocolVersion0) {}
+                                        : protocol::kProtocolVersion0),
+      batch_events_(static_cast<uint32_t>(stage.random.below(3) * stage.random.between(1, 40))) {}
 
 // ---- time ------------------------------------------------------------------------------------
 
@@ -43,7 +46,9 @@ void Upstream::advance() {
       if (const auto* request = std::get_if<protocol::ConnectionRequest>(&**message)) {
         on_request(*request);
       } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
-        on_event(publish->message_id, publish->payload);
+        on_message(publish->message_id, publish->payload, 0);
+      } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
+        on_batch(*batch);
       } else if (std::holds_alternative<protocol::Ping>(**message)) {
         std::string pong;
         protocol::append_pong(pong);
@@ -146,6 +151,7 @@ void Upstream::respond_v1(const protocol::Greeting& greeting) {
   protocol::Welcome welcome;
   welcome.server_instance_id = instance_id_;
   welcome.server_name = "upstream";
+  welcome.limits.batch_events = batch_events_;
   welcome.retry_after_ms = code ? 0 : 1'000;
   std::string answers;
   if (code) {
@@ -184,13 +190,31 @@ bool Upstream::resumes(const protocol::SessionPoint& asked, std::string& answers
 
 // ---- events ----------------------------------------------------------------------------------
 
-void Upstream::on_event(uint16_t id, protocol::Bytes payload) {
+void Upstream::on_batch(const protocol::BatchFrame& frame) {
+  const auto events = protocol::decode_batch(frame.batch);
+  if (!events || events->size() < 2 || events->size() > batch_events_)
+    return stage_.referee.violate("the uplink sends a batch that its server does not take");
+  on_message(frame.message_id, frame.batch, events->size());
+}
+
+void Upstream::on_message(uint16_t id, protocol::Bytes content, size_t batch_events) {
   if (answers_.is_unanswered(id) && version_ == protocol::kProtocolVersion1 && resumable_)
     return stage_.referee.violate("the uplink uses a live message id again");
-  received_.add(payload);
+  received_.add(content);
   answers_.on_message(id);
   const uint64_t think_ms = healed_ ? 0 : random().below(random().chance(50) ? 8'000 : 200);
-  unanswered_.push_back({id, now_ms() + think_ms});
+  unanswered_.push_back({id, now_ms() + think_ms, batch_events});
+}
+
+// The machine message: of a batch a row, with each of its events refused or not.
+std::string Upstream::refusal_of(const Unanswered& message) {
+  const auto reason = [&] { return static_cast<char>(random().between(1, 7)); };
+  if (message.batch_events == 0) return std::string(1, reason());
+  std::string row;
+  const uint64_t least = random().below(message.batch_events);  // this one at the least
+  for (size_t i = 0; i < message.batch_events; ++i)
+    if (i == least || random().chance(200)) protocol::append_refusal(row, i, reason());
+  return row;
 }
 
 void Upstream::act() {
@@ -199,7 +223,7 @@ void Upstream::act() {
     if (one.due_ms > now_ms()) return false;
     if (faults().strikes(Fault::missing_answer, 5)) return true;
     if (faults().strikes(Fault::nack, 40)) {
-      const std::string machine(1, static_cast<char>(random().between(1, 7)));
+      const std::string machine = refusal_of(one);
       protocol::append_nack(frames, one.id, machine, "no");
       answers_.on_nack(one.id, machine, "no");
     } else {

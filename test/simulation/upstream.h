@@ -37,6 +37,7 @@ class Upstream {
   struct Unanswered {
     uint16_t id = 0;
     uint64_t due_ms = 0;
+    size_t batch_events = 0;  // 0: it is a PUBLISH
   };
   void take_dial();
   void on_request(const protocol::ConnectionRequest& request);
@@ -44,7 +45,9 @@ class Upstream {
   void respond_v1(const protocol::Greeting& greeting);
   bool resumes(const protocol::SessionPoint& asked, std::string& answers);
   std::optional<protocol::ResponseCode> judge(uint32_t client, std::optional<uint32_t> server);
-  void on_event(uint16_t id, protocol::Bytes payload);
+  void on_message(uint16_t id, protocol::Bytes content, size_t batch_events);
+  void on_batch(const protocol::BatchFrame& frame);
+  std::string refusal_of(const Unanswered& message);
   void act();
   void send(const std::string& frames);
   void lose();
@@ -55,6 +58,7 @@ class Upstream {
   Stage& stage_;
   Gateway& gateway_;
   const uint8_t version_;
+  const uint32_t batch_events_;  // that it takes in one BATCH
   uint32_t instance_id_ = 0x0c10'0001;
   std::optional<uint32_t> known_;  // the gateway's instance id
   std::shared_ptr<Link> link_;
