@@ -36,7 +36,7 @@ void Delivery::add(Tracker& tracker, Position position) {
 void Delivery::wake(Tracker& tracker) {
   if (tracker.queued || tracker.awaits_block || !tracker.has_next()) return;
   tracker.queued = true;
-  queue_.push_back(tracker.id);
+  queue_.push(tracker.id, tracker.subscription->spec.priority);
 }
 
 void Delivery::attach(Client& client, Peer& peer) {
@@ -102,8 +102,7 @@ bool Delivery::can_send(const Tracker& tracker, Peer& peer) {
 
 bool Delivery::pump_all() {
   for (int budget = kPumpBudget; budget > 0 && !queue_.empty(); budget -= kTurnBudget) {
-    Tracker* tracker = core_.state.tracker(queue_.front());
-    queue_.pop_front();
+    Tracker* tracker = core_.state.tracker(queue_.pop());
     if (tracker == nullptr) continue;
     tracker->queued = false;
     if (pump(*tracker, kTurnBudget)) wake(*tracker);
@@ -246,7 +245,7 @@ void Delivery::on_block(Tracker& tracker, Position position, BlockReads::Outcome
   wake(tracker);
   if (!tracker.queued) return;
   tracker.queued = false;  // at once, while the block is surely in the cache
-  std::erase(queue_, tracker.id);
+  queue_.remove(tracker.id);
   if (pump(tracker, kTurnBudget)) wake(tracker);
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/broker/core.h"
 #include "daemon/broker/outgoing_batch.h"
 #include "daemon/broker/record_codec.h"
+#include "daemon/broker/turn_queue.h"
 
 namespace sink::broker {
 
@@ -178,7 +179,7 @@ class Delivery {
 
   Core& core_;
   BlockReads reads_;
-  std::deque<TrackerId> queue_;
+  TurnQueue queue_;
   std::vector<TrackerId> await_commit_;
   std::vector<TrackerId> settlement_queue_;
   std::deque<Syncing> syncing_;

@@ -83,7 +83,10 @@ void append_spec(std::string& out, const SubscriptionSpec& spec) {
     append_chunk(out, rule.machine);
     append_varint(out, static_cast<uint8_t>(rule.action));
   }
-  if (spec.ack != AckWhen::stored) append_varint(out, static_cast<uint8_t>(spec.ack));
+  // Each of these two only where something is not the default: as older versions wrote it.
+  if (spec.ack == AckWhen::stored && spec.priority == 0) return;
+  append_varint(out, static_cast<uint8_t>(spec.ack));
+  if (spec.priority != 0) append_varint(out, spec.priority);
 }
 
 void read_texts(Fields& fields, std::vector<std::string>& texts) {
@@ -121,7 +124,9 @@ void read_spec(Fields& fields, SubscriptionSpec& spec) {
   });
   if (fields.complete()) return;  // the default, and every older record
   fields.choice(spec.ack, AckWhen::settled);
-  fields.require(spec.ack != AckWhen::stored);
+  if (fields.complete()) return fields.require(spec.ack != AckWhen::stored);
+  fields.number(spec.priority);
+  fields.require(spec.priority >= 1 && spec.priority <= kPriorityMax);
 }
 
 template <class T>

@@ -25,6 +25,7 @@ enum class NackAction : uint8_t {
 enum class Order : uint8_t { key = 0, none = 1 };
 // What a publisher's ACK waits for, besides stable storage. Persisted: never renumber.
 enum class AckWhen : uint8_t { stored = 0, settled = 1 };
+inline constexpr uint32_t kPriorityMax = 9;
 enum class AfterQuarantine : uint8_t { continue_key = 0, hold_key = 1 };
 
 // Inclusive range of event type ids.
@@ -65,6 +66,7 @@ struct SubscriptionSpec {
   uint32_t held_max = 10'000;       // events waiting for a retry or behind a held key
   uint32_t quarantine_max = 1'000;  // quarantined events before the subscription stops
   AckWhen ack = AckWhen::stored;
+  uint32_t priority = 0;            // 0 to kPriorityMax; the highest sends first
   std::vector<NackRule> on_nack;
   bool operator==(const SubscriptionSpec&) const = default;
 };

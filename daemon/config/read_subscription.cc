@@ -18,6 +18,7 @@ constexpr size_t kMachineMax = 4'096;  // bytes of a machine message in a rule
 
 constexpr Range<uint32_t> kInFlight{1, 4'095};
 constexpr Range<uint64_t> kAckTimeouts{10, kDay};
+constexpr Range<uint32_t> kPriorities{0, broker::kPriorityMax};
 constexpr Range<uint32_t> kDeliveries{0, 1'000'000};
 constexpr Range<uint64_t> kRetries{1, 30 * kDay};
 constexpr Range<uint64_t> kExpiries{0, 3'650 * kDay};
@@ -142,6 +143,7 @@ void read_subscription(const toml::table& table, const std::string& path, const 
   reader.text("key_format", spec.key_format);
   reader.choice("order", spec.order, kOrderNames);
   reader.choice("ack", spec.ack, kAckNames);
+  reader.count("priority", spec.priority, kPriorities);
   reader.count("in_flight", spec.in_flight, kInFlight);
   reader.duration("ack_timeout", spec.ack_timeout_ms, kAckTimeouts);
   reader.count("max_deliveries", spec.max_deliveries, kDeliveries);

@@ -86,6 +86,7 @@ std::vector<std::pair<std::string, std::string>> subscription_values(
       {"key_format", toml_text(spec.key_format)},
       {"order", toml_text(word_for(spec.order, kOrderNames))},
       {"ack", toml_text(word_for(spec.ack, kAckNames))},
+      {"priority", std::to_string(spec.priority)},
       {"in_flight", std::to_string(spec.in_flight)},
       {"ack_timeout", toml_text(format_duration(spec.ack_timeout_ms))},
       {"max_deliveries", std::to_string(spec.max_deliveries)},

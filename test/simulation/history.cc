@@ -149,6 +149,7 @@ void History::configure() {
     spec.keys = {random.chance(500) ? "a*" : "*"};
     spec.in_flight = window();
     spec.max_deliveries = 3;
+    spec.priority = static_cast<uint32_t>(random.below(3));
     if (random.chance(300)) spec.ack = broker::AckWhen::settled;
     subscribe(spec);
     std::swap(gateway_->specs.back(), gateway_->specs[gateway_->specs.size() - 2]);

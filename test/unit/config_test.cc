@@ -332,6 +332,8 @@ server_ca = "ca.pem"
   CHECK(good(whole + forwards).subscriptions[0].ack == sink::broker::AckWhen::stored);
   CHECK(good(whole + forwards + "ack = \"settled\"\n").subscriptions[0].ack ==
         sink::broker::AckWhen::settled);
+  CHECK(good(whole + forwards + "priority = 9\n").subscriptions[0].priority == 9);
+  expect_error(whole + forwards + "priority = 10\n", 10, "subscription[0].priority", "0 to 9");
   expect_error(forwards, 3, "subscription[0].consumer", "[[uplink]]");
 }
 

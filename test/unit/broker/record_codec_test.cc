@@ -48,6 +48,26 @@ void check_codec(const std::string& bytes, Decode decode) {
 
 }  // namespace
 
+TEST_CASE("record codec: what a subscription has gained since is left out where it is the default") {
+  SubscriptionRecord record{1, SubscriptionOrigin::file, false, false, "", {}};
+  const std::string plain = encode(record);
+  for (const AckWhen ack : {AckWhen::stored, AckWhen::settled})
+    for (const uint32_t priority : {0u, 1u, kPriorityMax}) {
+      record.spec.ack = ack;
+      record.spec.priority = priority;
+      const std::string bytes = encode(record);
+      const bool is_default = ack == AckWhen::stored && priority == 0;
+      CHECK((bytes == plain) == is_default);
+      const auto again = decode_subscription(bytes);
+      REQUIRE(again);
+      CHECK(again->spec == record.spec);
+    }
+  for (const std::string& tail : {std::string("\0", 1), std::string("\0\0", 2), std::string("\1\0", 2),
+                                  std::string("\0\x0a", 2), std::string("\2"),
+                                  std::string("\1\1\0", 3)})
+    CHECK_FALSE(decode_subscription(plain + tail));
+}
+
 TEST_CASE("record codec: every record survives the round trip and no other bytes pass") {
   check_codec(encode(ClientRecord{7, "meter-7", 0xfedcba98, true}), decode_client);
   check_codec(encode(ClientRecord{UINT32_MAX, "", std::nullopt, false}), decode_client);
