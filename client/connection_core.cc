@@ -4,7 +4,6 @@
 #include <random>
 #include <utility>
 
-#include "client/dropping.h"
 #include "client/refusal_words.h"
 #include "protocol/bytes.h"
 
@@ -190,7 +189,7 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
     goodbye_ = std::string("the server said goodbye (") + protocol::to_string(goodbye->reason) +
                "): " + goodbye->human;
   } else if (const auto* reply = std::get_if<ReplyReceived>(&event)) {
-    if (listener_ != nullptr) listener_->on_reply({reply->request, reply->outcome});
+    if (listener_ != nullptr) listener_->on_reply({reply->tag, &reply->outcome});
   } else if (const auto* refusal = std::get_if<LinkRefused>(&event)) {
     refused(*refusal);
   } else if (const auto* failure = std::get_if<LinkFailed>(&event)) {
@@ -265,6 +264,7 @@ void ConnectionCore::fail(Stage stage, std::string reason) {
 
 // What was in flight waits again, or will never be sent.
 void ConnectionCore::after_attempt() {
+  report_unreplied();
   if (state_ == State::failed) return give_up_the_rest(DropReason::failed);
   watch_ages();
   keep();
@@ -357,108 +357,19 @@ void ConnectionCore::on_keepalive_due() {
   flush();
 }
 
-// ---- events ----
+// ---- requests and answers ----
 
-PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t tag) {
-  if (over() || state_ == State::failed) return PublishResult::closed;
-  if (outbox_.keeps() && !restored_) {  // what it keeps comes first
-    room_wanted_ = true;
-    return PublishResult::queue_full;
-  }
-  if (!protocol::event_fits(protocol::event_bytes(event))) return PublishResult::too_large;
-  if (making_room_ || (durable_.queue.full() && !make_room())) {
-    room_wanted_ = true;
-    return PublishResult::queue_full;
-  }
-  if (over()) return PublishResult::closed;  // while it made room
-  uv_update_time(loop_);  // the loop may not have run for a while, and ages begin here
-  if (!durable_.queue.push(event, tag, now_ms())) return PublishResult::queue_full;
-  watch_ages();
-  const auto slot = durable_.queue.newest();
-  if (outbox_.keeps())
-    outbox_.add({durable_.queue.serial(slot), tag, std::string(durable_.queue.payload(slot))});
-  if (state_ == State::connected) link_->send_queued();
-  if (state_ == State::connected || outbox_.keeps()) flush_soon();
-  return PublishResult::queued;
-}
-
-// What is in flight on a live connection is not dropped: its answer is on the way.
-PublishQueue::Reach ConnectionCore::droppable() const {
-  return state_ == State::connected ? PublishQueue::Reach::unsent : PublishQueue::Reach::all;
-}
-
-bool ConnectionCore::make_room() {
-  if (options_.overflow == Overflow::refuse) return false;
-  const auto dropped = take_overflow(durable_.queue, droppable());
-  if (dropped.empty()) return false;
-  making_room_ = true;
-  report_dropped(DropReason::overflow, dropped);
-  making_room_ = false;
+bool ConnectionCore::request(const protocol::ControlRequest& request, uint64_t tag) {
+  if (state_ != State::connected || !link_->request(request, tag)) return false;
+  flush_soon();
   return true;
 }
 
-void ConnectionCore::watch_ages() {
-  if (options_.queue_age_ms == 0 || over()) return;
-  if (uv_is_active(reinterpret_cast<uv_handle_t*>(&age_timer_)) != 0) return;
-  const auto due_ms = next_aged_ms(durable_.queue, droppable(), options_.queue_age_ms);
-  if (!due_ms) return;
-  uv_timer_start(
-      &age_timer_,
-      [](uv_timer_t* timer) { static_cast<ConnectionCore*>(timer->data)->drop_aged(); },
-      std::max(*due_ms, now_ms()) - now_ms(), 0);
-}
-
-void ConnectionCore::drop_aged() {
-  report_dropped(DropReason::aged_out,
-                 take_aged(durable_.queue, droppable(), options_.queue_age_ms, now_ms()));
-  report_room();
-  watch_ages();
-  keep();
-}
-
-// ---- the outbox ----
-
-// Writes what was published and settled since the last time; one write follows the other.
-void ConnectionCore::keep() {
-  if (!outbox_.keeps() || state_ == State::closed) return;
-  for (const uint64_t serial : durable_.queue.take_left()) outbox_.settle(serial);
-  if (uv_is_active(reinterpret_cast<uv_handle_t*>(&outbox_timer_)) != 0) return;
-  outbox_.write([this](const auto& written) { on_kept(written); });
-}
-
-void ConnectionCore::on_kept(const tl::expected<std::vector<KeptEvent>, OutboxError>& written) {
-  if (written && !written->empty() && listener_ != nullptr) {
-    std::vector<uint64_t> tags;
-    for (const KeptEvent& event : *written) tags.push_back(event.tag);
-    listener_->on_kept({tags});
-  }
-  const bool closing = state_ == State::finishing;
-  if (!written && (closing || !written.error().passes)) outbox_.give_up();
-  if (closing && transport_ == nullptr) return finish_closing();
-  if (written) return keep();
-  if (!outbox_.keeps()) return fail_for_good("the outbox has failed: " + written.error().message);
-  uv_timer_start(
-      &outbox_timer_, [](uv_timer_t* timer) { static_cast<ConnectionCore*>(timer->data)->keep(); },
-      kSaveWaitMs, 0);
-}
-
-// What is in the outbox is not given up: the next run sends it.
-void ConnectionCore::give_up_the_rest(DropReason reason) {
-  if (outbox_.keeps()) return keep();
-  report_dropped(reason, take_all(durable_.queue));
-}
-
-void ConnectionCore::report_dropped(DropReason reason, const std::vector<DroppedEvent>& events) {
-  if (events.empty()) return;
-  count_dropped(durable_.counters, reason, events.size());
-  if (listener_ != nullptr) listener_->on_dropped({reason, events});
-}
-
-std::optional<uint16_t> ConnectionCore::request(const protocol::ControlRequest& request) {
-  if (state_ != State::connected) return std::nullopt;
-  const auto number = link_->request(request);
-  if (number) flush_soon();
-  return number;
+// The connection is gone, and with it whatever it had been asked.
+void ConnectionCore::report_unreplied() {
+  if (!link_) return;
+  for (const uint64_t tag : link_->take_unreplied())
+    if (listener_ != nullptr) listener_->on_reply({tag, nullptr});
 }
 
 // Between two connections an answer is remembered: a resumed session asks for it, any other
@@ -578,6 +489,7 @@ void ConnectionCore::finish_closing() {
   uv_close(reinterpret_cast<uv_handle_t*>(&age_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&outbox_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&turn_end_), closed);
+  report_unreplied();
   give_up_the_rest(DropReason::closed);
 }
 

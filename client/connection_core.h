@@ -34,7 +34,7 @@ class ConnectionCore final : public Transport::Owner {
 
   void start();
   PublishResult publish(const protocol::EventView& event, uint64_t tag);
-  std::optional<uint16_t> request(const protocol::ControlRequest& request);
+  bool request(const protocol::ControlRequest& request, uint64_t tag);
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
   void flush();
@@ -75,6 +75,7 @@ class ConnectionCore final : public Transport::Owner {
   void report_connected(const HandshakeDone& done);
   bool fall_back(const LinkRefused& refusal);
   void report_room();
+  void report_unreplied();
   bool make_room();
   void drop_aged();
   void watch_ages();

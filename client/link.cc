@@ -8,6 +8,15 @@ namespace {
 
 using protocol::ResponseCode;
 
+// Whether each event of its page, if it has one, decodes.
+bool is_readable(const protocol::ControlOutcome& outcome) {
+  if (!outcome.page) return true;
+  const auto events = protocol::decode_paged_events(outcome.page->events).value();  // once already
+  return std::all_of(events.begin(), events.end(), [](const protocol::PagedEvent& event) {
+    return protocol::decode_event(event.payload).has_value();
+  });
+}
+
 std::string describe(const protocol::Violation& violation) {
   std::string what = "the server broke the protocol: ";
   if (violation.type) what.append(protocol::to_string(*violation.type)).append(": ");
@@ -172,23 +181,37 @@ std::optional<LinkEvent> Link::on_control(const protocol::Control& control) {
   return std::nullopt;  // of a later version: nothing that a server says needs an answer
 }
 
-std::optional<uint16_t> Link::request(const protocol::ControlRequest& request) {
+bool Link::request(const protocol::ControlRequest& request, uint64_t tag) {
   if (state_ != LinkState::connected || options_.protocol_version == protocol::kProtocolVersion0 ||
       requests_.size() == kRequestsMax)
-    return std::nullopt;
+    return false;
   do {
     ++last_request_;
   } while (last_request_ == 0 || requests_.count(last_request_) != 0);
-  requests_.insert(last_request_);
+  requests_[last_request_] = {++asked_, tag};
   protocol::append_control(output_.tail(), last_request_, protocol::encode_control(request));
-  return last_request_;
+  return true;
+}
+
+std::vector<uint64_t> Link::take_unreplied() {
+  std::vector<Asked> all;
+  for (const auto& [number, asked] : std::exchange(requests_, {})) all.push_back(asked);
+  std::sort(all.begin(), all.end(),
+            [](const Asked& one, const Asked& other) { return one.order < other.order; });
+  std::vector<uint64_t> tags;
+  for (const Asked& asked : all) tags.push_back(asked.tag);
+  return tags;
 }
 
 std::optional<LinkEvent> Link::on_reply(const protocol::ControlReply& reply) {
-  if (requests_.erase(reply.message_id) == 0) return std::nullopt;  // to nothing that was asked
+  const auto asked = requests_.find(reply.message_id);
+  if (asked == requests_.end()) return std::nullopt;  // to nothing that was asked
   auto outcome = protocol::decode_outcome(reply.body);
-  if (!outcome) return fail("the server broke the protocol: a reply cannot be read");
-  return ReplyReceived{reply.message_id, std::move(*outcome)};
+  if (!outcome || !is_readable(*outcome))
+    return fail("the server broke the protocol: a reply cannot be read");
+  const uint64_t tag = asked->second.tag;
+  requests_.erase(asked);
+  return ReplyReceived{tag, std::move(*outcome)};
 }
 
 std::optional<LinkEvent> Link::on_event(EventDelivered delivered) {

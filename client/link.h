@@ -11,10 +11,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "client/durable_state.h"
 #include "protocol/control/control.h"
@@ -76,7 +77,7 @@ struct GoodbyeSaid {
   std::string human;
 };
 struct ReplyReceived {
-  uint16_t request = 0;  // as request() answered
+  uint64_t tag = 0;  // as given to request()
   protocol::ControlOutcome outcome;
 };
 struct LinkFailed {
@@ -108,10 +109,12 @@ class Link {
   bool ack(uint16_t message_id);
   bool nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes human);
 
-  // Version 1: asks the server for something; a ReplyReceived with the same number answers it,
-  // unless the connection ends before: then it is to be asked again. nullopt: not connected,
-  // version 0, or kRequestsMax await their replies.
-  std::optional<uint16_t> request(const protocol::ControlRequest& request);
+  // Version 1: asks the server for something; a ReplyReceived with the same tag answers it, unless
+  // the connection ends before: see take_unreplied(). False: not connected, version 0, or
+  // kRequestsMax await their replies.
+  [[nodiscard]] bool request(const protocol::ControlRequest& request, uint64_t tag);
+  // The tags of requests that have no reply, in the order of asking; none is left.
+  std::vector<uint64_t> take_unreplied();
 
   // Keepalive: call at deadline_ms() or later; a LinkFailed means that the server is gone.
   [[nodiscard]] std::optional<LinkFailed> tick(uint64_t now_ms);
@@ -155,8 +158,13 @@ class Link {
   protocol::OutputBuffer output_;
   std::optional<protocol::Welcome> welcome_;  // version 1
   LinkState state_ = LinkState::awaiting_response;
-  std::set<uint16_t> requests_;  // that await their replies
-  uint16_t last_request_ = 0;    // 0 is a goodbye's
+  struct Asked {
+    uint64_t order = 0;
+    uint64_t tag = 0;
+  };
+  std::map<uint16_t, Asked> requests_;  // that await their replies, by number
+  uint64_t asked_ = 0;                  // so far
+  uint16_t last_request_ = 0;           // 0 is a goodbye's
   uint32_t unsaved_server_id_ = 0;  // while awaiting_save
   std::optional<LinkEvent> unreported_;  // of identity_saved()
 };

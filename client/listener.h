@@ -69,10 +69,12 @@ struct Delivery {
   uint64_t attempt = 0;          // above 1: it was sent before
 };
 
-// The server's answer to a request(). Valid until the callback returns.
+// The end of a request(). Valid until the callback returns.
 struct Reply {
-  uint16_t request = 0;  // as request() answered
-  const protocol::ControlOutcome& outcome;
+  uint64_t tag = 0;  // as given to request()
+  // Null: the connection ended before the server's answer came; whether the server has done it is
+  // not known, asking again is safe. Each event of a page decodes.
+  const protocol::ControlOutcome* outcome = nullptr;
 };
 
 struct Connected {

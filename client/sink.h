@@ -1,5 +1,5 @@
 /* The client library for C: a durable connection to a Sink server, with the power of the C++ one
- * (sink_client.h, docs/sdk.md). Plain C99; of the project it needs sink_types.h only.
+ * (sink_client.h, docs/sdk.md). Plain C99; of the project it needs sink_types.h, sink_requests.h.
  *
  * A connection runs on the caller's libuv loop, or on a loop and a thread of its own:
  *
@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sink_requests.h"
 #include "sink_types.h"
 
 #ifdef __cplusplus
@@ -97,6 +98,8 @@ typedef struct sink_callbacks {
   /* What the earlier run left could not be used, or what this one leaves cannot be kept: a new
    * session begins, in which things may come twice. Nothing is lost. */
   void (*on_session_not_kept)(void* user, sink_bytes reason);
+  /* The end of a request that was taken: exactly once for each. */
+  void (*on_reply)(void* user, const sink_reply* reply);
 } sink_callbacks;
 
 typedef struct sink_counters {
@@ -120,9 +123,13 @@ typedef struct sink_counters {
 SINK_API void sink_options_init_sized(sink_options* options, size_t size);
 SINK_API void sink_callbacks_init_sized(sink_callbacks* callbacks, size_t size);
 SINK_API void sink_counters_init_sized(sink_counters* counters, size_t size);
+SINK_API void sink_subscription_init_sized(sink_subscription* subscription, size_t size);
+SINK_API void sink_place_init_sized(sink_place* place, size_t size);
 #define sink_options_init(options) sink_options_init_sized((options), sizeof *(options))
 #define sink_callbacks_init(callbacks) sink_callbacks_init_sized((callbacks), sizeof *(callbacks))
 #define sink_counters_init(counters) sink_counters_init_sized((counters), sizeof *(counters))
+#define sink_subscription_init(wanted) sink_subscription_init_sized((wanted), sizeof *(wanted))
+#define sink_place_init(place) sink_place_init_sized((place), sizeof *(place))
 
 /* Nothing happens before sink_start(). `loop` NULL: a thread of its own. NULL is an error: one
  * sentence that says what to change is in `error`, cut where it ends. */
@@ -139,6 +146,15 @@ SINK_API sink_result sink_publish(sink_connection* connection, const sink_event*
 SINK_API sink_result sink_ack(sink_connection* connection, sink_delivery_id id);
 SINK_API sink_result sink_nack(sink_connection* connection, sink_delivery_id id, sink_bytes machine,
                                sink_bytes human);
+/* The requests of version 1. SINK_OK: on_reply will tell, once. SINK_CLOSED: failed or closed.
+ * SINK_NOT_TAKEN: not connected, the server speaks version 0, or 32 replies are awaited; with its
+ * own thread only the last of these, for whether it is connected is seen on the thread. */
+SINK_API sink_result sink_subscribe(sink_connection* connection,
+                                    const sink_subscription* subscription, uint64_t tag);
+/* With whatever it still holds. */
+SINK_API sink_result sink_unsubscribe(sink_connection* connection, const char* name, uint64_t tag);
+SINK_API sink_result sink_read_log(sink_connection* connection, const sink_place* place,
+                                   uint64_t tag);
 /* Writes now what would be written at the end of the loop turn; without effect with a thread. */
 SINK_API void sink_flush(sink_connection* connection);
 /* Sends what is buffered, says goodbye; on_closed is the last callback. */

@@ -11,6 +11,8 @@
 #include "client/outbox/log_outbox.h"
 #include "client/session_record.h"
 #include "client/sink.h"
+#include "client/sink_c_lend.h"
+#include "client/sink_c_requests.h"
 #include "client/sink_client.h"
 #include "client/threaded_connection.h"
 #include "tls/context.h"
@@ -20,24 +22,10 @@ namespace {
 using namespace sink;
 using protocol::Bytes;
 
-sink_bytes lend(Bytes bytes) {
-  return {bytes.data(), bytes.size()};
-}
-Bytes borrow(sink_bytes bytes) {
-  return bytes.size == 0 ? Bytes() : Bytes(bytes.data, bytes.size);
-}
-const char* or_empty(const char* text) {
-  return text == nullptr ? "" : text;
-}
-
-sink_event lend(const protocol::EventView& event) {
-  return {event.event_type_id, event.schema_version, lend(event.key),
-          event.offset,        event.timestamp,      lend(event.event_data)};
-}
-sink_event lend_decoded(Bytes payload) {
-  const auto event = protocol::decode_event(payload);
-  return event ? lend(*event) : sink_event{};  // encoded by this library: decodes
-}
+using client::abi::borrow;
+using client::abi::lend;
+using client::abi::lend_decoded;
+using client::abi::or_empty;
 
 // The numbers of the ABI are those of the C++ enums.
 static_assert(SINK_STATE_DISCONNECTED == int(client::ConnectionState::disconnected));
@@ -134,6 +122,11 @@ class Callbacks final : public client::Listener {
   }
   void on_session_not_kept(Bytes reason) override {
     if (to_.on_session_not_kept != nullptr) to_.on_session_not_kept(to_.user, lend(reason));
+  }
+  void on_reply(const client::Reply& reply) override {
+    if (to_.on_reply == nullptr) return;
+    const client::abi::ReplyLoan loan(reply);
+    to_.on_reply(to_.user, &loan.reply());
   }
   void on_room() override {
     if (to_.on_room != nullptr) to_.on_room(to_.user);
@@ -262,6 +255,19 @@ struct sink_connection {
   std::unique_ptr<client::ThreadedConnection> on_thread;
 };
 
+namespace {
+
+sink_result request(sink_connection* connection, const protocol::ControlRequest& wanted,
+                    uint64_t tag) {
+  const bool taken = connection->on_thread != nullptr ? connection->on_thread->request(wanted, tag)
+                                                      : connection->on_loop->request(wanted, tag);
+  if (taken) return SINK_OK;
+  const sink_state state = sink_connection_state(connection);
+  return state == SINK_STATE_FAILED || state == SINK_STATE_CLOSED ? SINK_CLOSED : SINK_NOT_TAKEN;
+}
+
+}  // namespace
+
 extern "C" {
 
 void sink_options_init_sized(sink_options* options, size_t size) {
@@ -290,6 +296,14 @@ void sink_callbacks_init_sized(sink_callbacks* callbacks, size_t size) {
 
 void sink_counters_init_sized(sink_counters* counters, size_t size) {
   init(counters, sink_counters{}, size);
+}
+
+void sink_subscription_init_sized(sink_subscription* subscription, size_t size) {
+  init(subscription, sink_subscription{}, size);
+}
+
+void sink_place_init_sized(sink_place* place, size_t size) {
+  init(place, sink_place{}, size);
 }
 
 sink_connection* sink_connection_new(uv_loop_s* loop, const sink_options* options,
@@ -349,6 +363,21 @@ sink_result sink_nack(sink_connection* connection, sink_delivery_id id, sink_byt
                                                                               : SINK_CLOSED;
   return connection->on_loop->nack(named, borrow(machine), borrow(human)) ? SINK_OK
                                                                           : SINK_UNKNOWN_DELIVERY;
+}
+
+sink_result sink_subscribe(sink_connection* connection, const sink_subscription* subscription,
+                           uint64_t tag) {
+  const sink_subscription whole = grown(*subscription, sink_subscription{});
+  return request(connection, client::abi::to_request(whole), tag);
+}
+
+sink_result sink_unsubscribe(sink_connection* connection, const char* name, uint64_t tag) {
+  return request(connection, protocol::Unsubscribe{or_empty(name)}, tag);
+}
+
+sink_result sink_read_log(sink_connection* connection, const sink_place* place, uint64_t tag) {
+  const sink_place whole = grown(*place, sink_place{});
+  return request(connection, client::abi::to_request(whole), tag);
 }
 
 void sink_flush(sink_connection* connection) {

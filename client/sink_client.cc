@@ -69,8 +69,8 @@ void Connection::start() {
 PublishResult Connection::publish(const protocol::EventView& event, uint64_t tag) {
   return core_->publish(event, tag);
 }
-std::optional<uint16_t> Connection::request(const protocol::ControlRequest& request) {
-  return core_->request(request);
+bool Connection::request(const protocol::ControlRequest& request, uint64_t tag) {
+  return core_->request(request, tag);
 }
 
 bool Connection::ack(DeliveryId id) {

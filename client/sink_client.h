@@ -57,9 +57,10 @@ class Connection {
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
 
   // Asks the server for something (protocol/control/control.h): a subscription of our own, or a
-  // page of its log. on_reply with the same number answers it, unless the connection ends before:
-  // then ask again. nullopt: not connected, the server speaks version 0, or 32 replies are awaited.
-  [[nodiscard]] std::optional<uint16_t> request(const protocol::ControlRequest& request);
+  // page of its log. Once it was taken, on_reply with the same tag comes exactly once: with the
+  // server's answer, or without where the connection ended first. False: not taken, for it is not
+  // connected, the server speaks version 0, or 32 replies are awaited.
+  [[nodiscard]] bool request(const protocol::ControlRequest& request, uint64_t tag);
 
   // Writes now what would be written at the end of the loop turn.
   void flush();

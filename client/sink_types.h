@@ -29,7 +29,8 @@ typedef enum sink_result {
   SINK_TOO_LARGE = 2,        /* the encoded event does not fit a frame of 65,535 bytes */
   SINK_CLOSED = 3,           /* or failed: nothing is taken any more */
   SINK_UNKNOWN_DELIVERY = 4, /* answered before, or of an earlier session */
-  SINK_NO_THREAD = 5         /* sink_start: no descriptor or no thread is left */
+  SINK_NO_THREAD = 5,        /* sink_start: no descriptor or no thread is left */
+  SINK_NOT_TAKEN = 6         /* a request that cannot be asked now; nothing was taken */
 } sink_result;
 
 typedef enum sink_state {

@@ -92,6 +92,14 @@ bool ThreadedConnection::nack(DeliveryId id, protocol::Bytes machine, protocol::
   return true;
 }
 
+bool ThreadedConnection::request(protocol::ControlRequest request, uint64_t tag) {
+  const std::lock_guard lock(mutex_);
+  if (ended() || close_wanted_ || requests_.size() == kRequestsMax) return false;
+  requests_.push_back({std::move(request), tag});
+  if (requests_.size() == 1) wake();
+  return true;
+}
+
 void ThreadedConnection::close() {
   const std::lock_guard lock(mutex_);
   if (std::exchange(close_wanted_, true)) return;
@@ -122,6 +130,7 @@ void ThreadedConnection::take_over() {
     close_wanted = close_wanted_;
   }
   take_over_answers();
+  take_over_requests();
   take_over_events();
   if (close_wanted) connection_->close();
 }
@@ -139,6 +148,16 @@ void ThreadedConnection::take_over_answers() {
       connection_->ack(answer.id);
     }
   }
+}
+
+void ThreadedConnection::take_over_requests() {
+  std::vector<HandedRequest> requests;
+  {
+    const std::lock_guard lock(mutex_);
+    requests.swap(requests_);
+  }
+  for (const auto& [request, tag] : requests)
+    if (!connection_->request(request, tag)) listener_.on_reply({tag, nullptr});
 }
 
 // Events that the connection has no room for stay; on_room comes back for them. One turn takes what
@@ -203,6 +222,7 @@ void ThreadedConnection::on_dropped(const Dropped& dropped) {
 }
 
 void ThreadedConnection::on_closed() {
+  take_over_requests();  // to a connection that takes none any more
   drop_handed();
   {
     const std::lock_guard lock(mutex_);

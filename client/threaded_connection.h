@@ -43,6 +43,10 @@ class ThreadedConnection final : private Listener {
   // answer is seen on the thread.
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
+  // As Connection::request(), but on_reply comes without an outcome also where the request was
+  // taken and could not be asked: not connected, or in version 0. False: failed or closed, or
+  // kRequestsMax are on their way to the thread.
+  [[nodiscard]] bool request(protocol::ControlRequest request, uint64_t tag);
   // What was published before is handed to the connection first.
   void close();
 
@@ -61,6 +65,11 @@ class ThreadedConnection final : private Listener {
     std::string human;
   };
 
+  struct HandedRequest {
+    protocol::ControlRequest request;
+    uint64_t tag = 0;
+  };
+
   void on_state(const StateChange& change) override;
   void on_connected(const Connected& connected) override { listener_.on_connected(connected); }
   void on_disconnected(const Disconnection& lost) override { listener_.on_disconnected(lost); }
@@ -73,6 +82,7 @@ class ThreadedConnection final : private Listener {
   void on_session_not_kept(protocol::Bytes reason) override {
     listener_.on_session_not_kept(reason);
   }
+  void on_reply(const Reply& reply) override { listener_.on_reply(reply); }
   void on_room() override { uv_async_send(&wake_); }
   void on_closed() override;
 
@@ -80,6 +90,7 @@ class ThreadedConnection final : private Listener {
   void wake();  // with mutex_ held
   void take_over();
   void take_over_answers();
+  void take_over_requests();
   void take_over_events();
   void drop_handed();
   void reported(size_t events);
@@ -101,6 +112,7 @@ class ThreadedConnection final : private Listener {
   std::deque<Handed> events_;
   size_t bytes_ = 0;  // of events_
   std::vector<HandedAnswer> answers_;
+  std::vector<HandedRequest> requests_;
   Counters counters_;
   size_t unreported_ = 0;
   bool room_wanted_ = false;

@@ -73,6 +73,22 @@ struct Heard {
     callbacks.on_session_not_kept = [](void* user, sink_bytes reason) {
       self(user)->add("not kept: " + text(reason));
     };
+    callbacks.on_reply = [](void* user, const sink_reply* reply) {
+      std::string word = "reply " + std::to_string(reply->tag) + ": " +
+                         std::to_string(reply->code) + " " + text(reply->text);
+      if (reply->code == SINK_REPLY_TRIMMED) word += " " + std::to_string(reply->earliest);
+      for (size_t i = 0; reply->page != nullptr && i < reply->page->events_count; ++i) {
+        const sink_paged_event& paged = reply->page->events[i];
+        word += "[" + std::to_string(paged.position) + " " + text(paged.source) + " " +
+                text(paged.event.key) + "/" + std::to_string(paged.event.offset) + "]";
+      }
+      for (size_t i = 0; reply->page != nullptr && i < reply->page->missing_count; ++i)
+        word += "[missing " + std::to_string(reply->page->missing[i].first) + "-" +
+                std::to_string(reply->page->missing[i].end) + " " +
+                std::to_string(reply->page->missing[i].reason) + "]";
+      if (reply->page != nullptr) word += " up to " + std::to_string(reply->page->position);
+      self(user)->add(word);
+    };
     callbacks.on_room = [](void* user) { self(user)->add("room"); };
     callbacks.on_closed = [](void* user) { self(user)->add("over"); };
   }
@@ -164,10 +180,14 @@ std::string problem_of(const sink_options* options, const sink_callbacks* callba
 
 extern "C" size_t sink_types_alone_delivery(void);
 extern "C" size_t sink_types_alone_dropped(void);
+extern "C" size_t sink_types_alone_reply(void);
+extern "C" size_t sink_types_alone_place(void);
 
 TEST_CASE("c: the types stand by themselves, and are the same in C and in C++") {
   CHECK(sink_types_alone_delivery() == sizeof(sink_delivery));
   CHECK(sink_types_alone_dropped() == sizeof(sink_dropped_event));
+  CHECK(sink_types_alone_reply() == sizeof(sink_reply));
+  CHECK(sink_types_alone_place() == sizeof(sink_place));
 }
 
 TEST_CASE("c: the defaults are those of the library") {
@@ -460,4 +480,73 @@ TEST_CASE("c: the same on its own thread, called from this one") {
   CHECK(counters.acked == 1);
   sink_connection_free(connection);
   CHECK(server.join().acks == std::vector<uint16_t>{3});
+}
+
+TEST_CASE("c: asks for a subscription, its end, and a page of the log") {
+  Loop stage;
+  sink::test::FakeSession session(*stage.server);
+  using namespace sink::protocol;
+  stage.server->on_request = [](const ControlRequest& request) -> std::optional<ControlOutcome> {
+    if (std::holds_alternative<Subscribe>(request)) return ControlOutcome{};
+    if (std::holds_alternative<Unsubscribe>(request))
+      return ControlOutcome{ErrorCode::not_found, "no such subscription"};
+    if (std::get<Seek>(request).from == SeekFrom::earliest)
+      return ControlOutcome{ErrorCode::trimmed, "gone", 41};
+    LogPage page;
+    std::string payload;
+    append_event(payload, {1, 0, "k", 7, 0, "data"});
+    append_paged_event(page.events, {42, 0, "meter", payload});
+    page.missing = {{43, 45, MissingReason::too_large}};
+    page.position = 44;
+    return ControlOutcome{ErrorCode::none, "", 0, page};
+  };
+  sink_options options = options_for(stage.address.c_str());
+  options.protocol_version = 1;
+  stage.make(options);
+  sink_place place;
+  sink_place_init(&place);
+  CHECK(sink_read_log(stage.connection, &place, 1) == SINK_NOT_TAKEN);
+  sink_start(stage.connection);
+  stage.until([&] { return stage.heard.has("at 99") || stage.heard.has("new at 99"); });
+
+  const sink_event_types types[] = {{1, 1}, {10, 19}};
+  const char* const sources[] = {"meter-*", "gateway"};
+  const char* const keys[] = {"k*"};
+  sink_subscription wanted;
+  sink_subscription_init(&wanted);
+  wanted.name = "alarms";
+  wanted.selection = {types, 2, sources, 2, keys, 1};
+  wanted.any_order = 1;
+  wanted.in_flight = 9;
+  wanted.ack_timeout_ms = 5'000;
+  CHECK(sink_subscribe(stage.connection, &wanted, 2) == SINK_OK);
+  CHECK(sink_unsubscribe(stage.connection, "alarms", 3) == SINK_OK);
+  place.from = SINK_FROM_EARLIEST;
+  CHECK(sink_read_log(stage.connection, &place, 4) == SINK_OK);
+  place.from = SINK_FROM_POSITION;
+  place.position = 41;
+  place.selection = wanted.selection;
+  place.bytes_max = 100;
+  place.wait_ms = 200;
+  CHECK(sink_read_log(stage.connection, &place, 5) == SINK_OK);
+  stage.until([&] {
+    return stage.heard.has("reply 5: 0 [42 meter k/7][missing 43-45 1] up to 44");
+  });
+  CHECK(stage.heard.has("reply 2: 0 "));
+  CHECK(stage.heard.has("reply 3: 4 no such subscription"));
+  CHECK(stage.heard.has("reply 4: 7 gone 41"));
+  REQUIRE(stage.server->requests.size() == 4);
+  const Subscribe asked{"alarms", {{1, 1}, {10, 19}}, {"meter-*", "gateway"}, {"k*"}, true, 9, 5'000};
+  CHECK(stage.server->requests[0] == ControlRequest(asked));
+  CHECK(stage.server->requests[1] == ControlRequest(Unsubscribe{"alarms"}));
+  CHECK(stage.server->requests[3] ==
+        ControlRequest(Seek{SeekFrom::position, 41, 0, {{1, 1}, {10, 19}},
+                            {"meter-*", "gateway"}, {"k*"}, 100, 200}));
+
+  stage.server->on_request = {};
+  CHECK(sink_unsubscribe(stage.connection, "alarms", 6) == SINK_OK);
+  sink_close(stage.connection);
+  stage.until([&] { return stage.heard.has("over"); });
+  CHECK(stage.heard.has("reply 6: 256 "));
+  CHECK(sink_unsubscribe(stage.connection, "alarms", 7) == SINK_CLOSED);
 }

@@ -341,19 +341,18 @@ TEST_CASE("client v1: a welcome that is no table is a broken protocol") {
   CHECK(std::holds_alternative<LinkFailed>(talk.events.back()));
 }
 
-TEST_CASE("client v1: what is asked for is answered by its number") {
+TEST_CASE("client v1: what is asked for is answered with its tag") {
   Talk talk;
-  CHECK_FALSE(talk.link->request(protocol::Seek{}));  // not connected yet
+  CHECK_FALSE(talk.link->request(protocol::Seek{}, 7));  // not connected yet
   talk.welcome(talk.new_session(1));
-  const auto first = talk.link->request(protocol::Seek{});
-  const auto second = talk.link->request(protocol::Unsubscribe{"alarms"});
-  REQUIRE(first);
-  REQUIRE(second);
-  CHECK(*first != *second);
+  REQUIRE(talk.link->request(protocol::Seek{}, 70));
+  REQUIRE(talk.link->request(protocol::Unsubscribe{"alarms"}, 71));
   const auto asked = talk.heard();
   REQUIRE(asked.size() == 2);
   const auto& control = std::get<protocol::Control>(asked[1]);
-  CHECK(control.message_id == *second);
+  const uint16_t first = std::get<protocol::Control>(asked[0]).message_id;
+  const uint16_t second = control.message_id;
+  CHECK(first != second);
   CHECK(protocol::decode_control(control.body) ==
         protocol::ControlRequest(protocol::Unsubscribe{"alarms"}));
 
@@ -364,22 +363,27 @@ TEST_CASE("client v1: what is asked for is answered by its number") {
   };
   talk.events.clear();
   const protocol::ControlOutcome refused{protocol::ErrorCode::not_found, "no such thing"};
-  talk.say(reply(*second, refused) + reply(*second, refused) + reply(999, {}) + reply(*first, {}));
+  talk.say(reply(second, refused) + reply(second, refused) + reply(999, {}) + reply(first, {}));
   REQUIRE(talk.events.size() == 2);  // the second answer, and the one to nothing, are passed over
-  CHECK(std::get<ReplyReceived>(talk.events[0]).request == *second);
+  CHECK(std::get<ReplyReceived>(talk.events[0]).tag == 71);
   CHECK(std::get<ReplyReceived>(talk.events[0]).outcome == refused);
-  CHECK(std::get<ReplyReceived>(talk.events[1]).request == *first);
+  CHECK(std::get<ReplyReceived>(talk.events[1]).tag == 70);
+  CHECK(talk.link->take_unreplied().empty());
 }
 
 TEST_CASE("client v1: so many requests may be unanswered, and a reply that is no table is the end") {
   Talk talk;
   talk.welcome(talk.new_session(1));
-  for (size_t i = 0; i < kRequestsMax; ++i) CHECK(talk.link->request(protocol::Seek{}));
-  CHECK_FALSE(talk.link->request(protocol::Seek{}));
+  for (size_t i = 0; i < kRequestsMax; ++i) CHECK(talk.link->request(protocol::Seek{}, 100 + i));
+  CHECK_FALSE(talk.link->request(protocol::Seek{}, 1));
   std::string frame;
   protocol::append_control_reply(frame, 1, "nonsense");
   talk.events.clear();
   talk.say(frame);
   REQUIRE(talk.events.size() == 1);
   CHECK(std::holds_alternative<LinkFailed>(talk.events[0]));
+  const auto unreplied = talk.link->take_unreplied();  // the one that was answered badly, too
+  REQUIRE(unreplied.size() == kRequestsMax);
+  for (size_t i = 0; i < kRequestsMax; ++i) CHECK(unreplied[i] == 100 + i);
+  CHECK(talk.link->take_unreplied().empty());
 }

@@ -39,6 +39,9 @@ class FakeServer final : public FakeListener {
   std::function<protocol::Welcome(const protocol::Greeting&)> on_greeting;
   std::function<void(Peer&)> on_connected;
   std::function<void(uint16_t message_id)> on_answer = [](uint16_t) {};  // an ACK or a NACK
+  // The reply to a request; unset, or nullopt: none.
+  std::function<std::optional<protocol::ControlOutcome>(const protocol::ControlRequest&)>
+      on_request;
 
   // ---- what was heard ----
   std::vector<std::optional<uint32_t>> requested_server_ids;
@@ -46,6 +49,7 @@ class FakeServer final : public FakeListener {
   std::vector<uint16_t> acks;
   std::vector<std::string> nacks;  // machine, a slash, human
   std::vector<protocol::Greeting> greetings;
+  std::vector<protocol::ControlRequest> requests;  // but goodbyes
   int goodbyes = 0;
 
   void deliver(Peer& to, uint16_t message_id, uint64_t offset) {
@@ -76,7 +80,17 @@ class FakeServer final : public FakeListener {
     }
     if (const auto* control = std::get_if<protocol::Control>(&message)) {
       const auto request = protocol::decode_control(control->body);
-      if (request && std::holds_alternative<protocol::Goodbye>(*request)) ++goodbyes;
+      REQUIRE(request.has_value());
+      if (std::holds_alternative<protocol::Goodbye>(*request)) {
+        ++goodbyes;
+        return;
+      }
+      requests.push_back(*request);
+      const auto outcome = on_request ? on_request(*request) : std::nullopt;
+      if (!outcome) return;
+      std::string out;
+      protocol::append_control_reply(out, control->message_id, protocol::encode_outcome(*outcome));
+      return send(from, out);
     }
     if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
       acks.push_back(ack->message_id);

@@ -43,15 +43,15 @@ void LogReader::ask() {
   protocol::Seek seek = next_;
   // The end is a place only once the server has said where it is: it is asked at once.
   if (seek.from == protocol::SeekFrom::end) seek.wait_ms = 0;
-  if (!connection_->request(seek))
+  if (!connection_->request(seek, 0))
     finish({ExitStatus::unavailable, "the server speaks version 0 of the protocol only",
             "reading from a place needs version 1"});
 }
 
 void LogReader::on_reply(const client::Reply& reply) {
-  if (finished()) return;
-  if (!reply.outcome.page) return refused(reply.outcome);
-  take(*reply.outcome.page);
+  if (finished() || reply.outcome == nullptr) return;  // asked again once it is connected again
+  if (!reply.outcome->page) return refused(*reply.outcome);
+  take(*reply.outcome->page);
 }
 
 void LogReader::refused(const protocol::ControlOutcome& outcome) {
