@@ -1,0 +1,29 @@
+"""What an uplink's benchmarks send: readings of a sensor, about 100 bytes of JSON each."""
+
+import json
+import random
+import subprocess
+import tempfile
+
+from pki_fixture import Pki, sinkctl_program
+
+
+def reading(chance, n):
+    return json.dumps({"device": "meter-%d" % (n % 7), "celsius": round(chance.gauss(21, 2), 3),
+                       "percent": round(chance.gauss(44, 9), 2), "n": n, "ok": True}) + "\n"
+
+
+def fill(gateway, count):
+    """Publishes so many to a gateway whose uplink is away, and waits until they are its backlog."""
+    files = Pki.shared().client("meter-1")
+    with tempfile.TemporaryFile("w+") as lines:
+        chance = random.Random(count)
+        lines.writelines(reading(chance, n) for n in range(count))
+        lines.seek(0)
+        subprocess.run([sinkctl_program(), "pub", "--server", f"127.0.0.1:{gateway.port}", "--ca",
+                        files.ca, "--cert", files.certificate, "--private-key", files.private_key,
+                        "--type", "1", "--key", "k", "--lines", "--file", "-"],
+                       stdin=lines, stdout=subprocess.DEVNULL, check=True)
+    backlog = gateway.ctl_object("uplink", "show", "cloud")["backlog"]
+    if backlog != count:
+        raise AssertionError(f"the backlog is {backlog}, not {count}")
