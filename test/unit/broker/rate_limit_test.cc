@@ -91,6 +91,21 @@ TEST_CASE("rate: who is faster is not read for a while, and gets every ACK in th
   CHECK(world.counters().events_refused == 0);
 }
 
+TEST_CASE("rate: what still comes from who is not read waits its turn and is no second pause") {
+  RateWorld world({10, 0});
+  world.publish(1, 11);
+  CHECK(world.accepted() == 10);
+  CHECK(world.counters().rate_pauses == 1);
+  std::string ping;
+  protocol::append_ping(ping);
+  CHECK(world.broker().on_bytes(world.meter().connection, ping) == Broker::Input::pause);
+  CHECK(world.counters().rate_pauses == 1);
+  CHECK(world.meter().pongs == 0);
+  world.advance(1'000);
+  CHECK(world.accepted() == 11);
+  CHECK(world.meter().pongs == 1);
+}
+
 TEST_CASE("rate: bytes count, too") {
   RateWorld world({0, 1'000});
   for (uint64_t i = 1; i <= 6; ++i) world.meter().publish("k", i, 1, std::string(490, 'x'));
