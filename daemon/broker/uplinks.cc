@@ -120,7 +120,7 @@ std::optional<uint64_t> Uplinks::deadline_ms() const {
   std::optional<uint64_t> deadline;
   for (const auto& uplink : uplinks_) {
     if (uplink->state == UplinkState::stopped) continue;
-    if (uplink->state == UplinkState::waiting && (core_.draining || dialler_ == nullptr)) continue;
+    if (uplink->state == UplinkState::waiting && !may_dial()) continue;
     const uint64_t due =
         uplink->state == UplinkState::connected ? uplink->keepalive->deadline_ms() : uplink->due_ms;
     deadline = std::min(deadline.value_or(UINT64_MAX), due);
@@ -128,8 +128,13 @@ std::optional<uint64_t> Uplinks::deadline_ms() const {
   return deadline;
 }
 
+// A store that has failed could not keep what a server brings.
+bool Uplinks::may_dial() const {
+  return !core_.draining && dialler_ != nullptr && !core_.log.failed();
+}
+
 void Uplinks::dial(Uplink& uplink) {
-  if (core_.draining || dialler_ == nullptr || core_.log.failed()) return;
+  if (!may_dial()) return;
   if (sessions_.is_quarantined(client_of(uplink))) {
     note_error(uplink, "the uplink is in quarantine");
     uplink.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;

@@ -102,6 +102,7 @@ class Uplinks {
   void add(const UplinkSpec& spec);
   void remove(Uplink& uplink);
   void use_servers(Uplink& uplink, const UplinkSpec& spec);
+  bool may_dial() const;
   void dial(Uplink& uplink);
   void greet(Uplink& uplink, Peer& peer);
   void refused(Peer& peer, const protocol::ConnectionResponse& response,
