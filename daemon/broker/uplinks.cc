@@ -12,6 +12,7 @@ constexpr uint64_t kConnectTimeoutMs = 30'000;  // from the name lookup to the e
 constexpr uint64_t kQuarantinedRetryMs = 30'000;  // whether it has been released
 constexpr uint64_t kRefusedRetryMs = 60'000;  // version 0 does not say when to come back
 constexpr uint64_t kVersion0ForMs = 24 * 3'600'000;  // then version 1 is tried again
+constexpr const char* kInQuarantine = "the uplink is in quarantine";
 
 using protocol::ResponseCode;
 
@@ -136,7 +137,7 @@ bool Uplinks::may_dial() const {
 void Uplinks::dial(Uplink& uplink) {
   if (!may_dial()) return;
   if (sessions_.is_quarantined(client_of(uplink))) {
-    note_error(uplink, "the uplink is in quarantine");
+    note_error(uplink, kInQuarantine);
     uplink.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;
     return;
   }
@@ -239,6 +240,8 @@ void Uplinks::on_committed(storage::Sequence sequence) {
 void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   Uplink& uplink = *peer.uplink;
   Client& client = client_of(uplink);
+  if (sessions_.is_quarantined(client))  // since the connection was made
+    return fail(peer, kInQuarantine, CloseReason::quarantined);
   uint64_t keepalive_ms = core_.settings.keepalive_ms;
   if (welcome) {
     peer.window.set_capacity(std::min(core_.settings.in_flight, welcome->limits.window));

@@ -426,3 +426,31 @@ TEST_CASE("uplink: where nobody can dial it waits, and asks for no turn") {
     CHECK(world.uplink().state == UplinkState::waiting);
   }
 }
+
+TEST_CASE("uplink: one that is put in quarantine while it connects gets nothing until its release") {
+  Edge world;
+  world.device("meter").publish("k", 1);
+  world.accept();
+  const ClientQuarantine quarantine{"\x01", "not today", 1, 0};
+  SUBCASE("before the server has answered") {
+    world.broker().sessions().quarantine(world.client("uplink:cloud"), quarantine);
+    world.respond_v1(ResponseCode::hello_new_client);
+  }
+  SUBCASE("while the server's id is on its way to the disk") {
+    world.hold_commits = true;
+    world.respond_v1(ResponseCode::hello_new_client);
+    world.broker().sessions().quarantine(world.client("uplink:cloud"), quarantine);
+    world.hold_commits = false;
+    world.settle();
+  }
+  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().last_error == "eu:2020: the uplink is in quarantine");
+  CHECK(world.published.empty());
+  world.advance(60'000);
+  CHECK(world.dials.empty());
+  world.broker().sessions().release(world.client("uplink:cloud"));
+  world.advance(30'000);
+  world.accept();
+  world.respond_v1(ResponseCode::connected);
+  CHECK(world.published.size() == 1);
+}
