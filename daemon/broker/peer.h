@@ -52,7 +52,8 @@ struct Peer {
   std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
   std::string address;
   Client* client = nullptr;
-  Uplink* uplink = nullptr;  // this side has made the connection; null: a client has
+  // This side has made the connection and has not given it up; null: a client, or nobody now.
+  Uplink* uplink = nullptr;
   bool awaits_record = false;  // of an uplink: until the server's instance id is committed
   uint64_t last_heard_ms = 0;
   Peer* quieter = nullptr;  // neighbours in the list by last_heard_ms

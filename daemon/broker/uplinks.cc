@@ -18,18 +18,6 @@ using protocol::ResponseCode;
 
 }  // namespace
 
-const char* to_string(UplinkState state) {
-  switch (state) {
-    case UplinkState::waiting: return "waiting";
-    case UplinkState::dialling: return "dialling";
-    case UplinkState::greeting: return "greeting";
-    case UplinkState::saving: return "saving";
-    case UplinkState::connected: return "connected";
-    case UplinkState::stopped: return "stopped";
-  }
-  return "unknown";
-}
-
 // ---- configuration ---------------------------------------------------------------------------
 
 std::vector<std::string> Uplinks::configure(const std::vector<UplinkSpec>& specs) {
@@ -91,6 +79,9 @@ void Uplinks::remove(Uplink& uplink) {
   uplink.servers.clear();
 }
 
+// Of one that neither waits nor is stopped.
+Peer& Uplinks::peer_of(const Uplink& uplink) { return *core_.peers.find(uplink.connection); }
+
 // Whoever forgot it has dropped what waited for it: it begins anew.
 Client& Uplinks::client_of(const Uplink& uplink) {
   if (Client* known = core_.state.clients.find(uplink.client_id)) return *known;
@@ -111,8 +102,7 @@ void Uplinks::run_due() {
     } else if (uplink.due_ms <= now_ms && uplink.state == UplinkState::waiting) {
       dial(uplink);
     } else if (uplink.due_ms <= now_ms && uplink.state != UplinkState::stopped) {
-      if (Peer* peer = core_.peers.find(uplink.connection))
-        fail(*peer, "no answer within 30 s", CloseReason::unreachable);
+      fail(peer_of(uplink), "no answer within 30 s", CloseReason::unreachable);
     }
   }
 }
@@ -159,7 +149,7 @@ void Uplinks::dial(Uplink& uplink) {
 }
 
 void Uplinks::dialled(Peer& peer) {
-  if (peer.uplink == nullptr || peer.closing) return;
+  if (peer.uplink == nullptr) return;
   Uplink& uplink = *peer.uplink;
   uplink.state = UplinkState::greeting;
   greet(uplink, peer);
@@ -167,7 +157,7 @@ void Uplinks::dialled(Peer& peer) {
 }
 
 void Uplinks::dial_failed(Peer& peer, std::string reason) {
-  if (peer.uplink != nullptr && !peer.closing) note_error(*peer.uplink, std::move(reason));
+  if (peer.uplink != nullptr) note_error(*peer.uplink, std::move(reason));
   sessions_.disconnected(peer);
 }
 
@@ -230,7 +220,7 @@ void Uplinks::accepted(Peer& peer, ResponseCode code, uint32_t server_instance_i
 void Uplinks::on_committed(storage::Sequence sequence) {
   for (; !saving_.empty() && saving_.front().sequence <= sequence; saving_.pop_front()) {
     Peer* peer = core_.peers.find(saving_.front().connection);
-    if (peer == nullptr || peer->closing || peer->uplink == nullptr) continue;
+    if (peer == nullptr || peer->uplink == nullptr) continue;
     peer->awaits_record = false;
     connected(*peer, std::exchange(peer->uplink->welcome, std::nullopt));
     if (!peer->closing) sessions_.on_bytes(*peer, {});  // what came behind the response
@@ -340,17 +330,14 @@ void Uplinks::on_message(Peer& peer, const protocol::Message& message) {
 }
 
 void Uplinks::keep_alive(Uplink& uplink) {
-  Peer* peer = core_.peers.find(uplink.connection);
-  if (peer == nullptr || uplink.keepalive->due(core_.now.monotonic_ms) ==
-                             protocol::Keepalive::Action::none)
-    return;
-  if (uplink.keepalive->due(core_.now.monotonic_ms) == protocol::Keepalive::Action::give_up) {
-    note_error(uplink, "silent for one and a half keepalive intervals");
-    return sessions_.close(*peer, CloseReason::silent);
-  }
+  const auto due = uplink.keepalive->due(core_.now.monotonic_ms);
+  if (due == protocol::Keepalive::Action::none) return;
+  Peer& peer = peer_of(uplink);
+  if (due == protocol::Keepalive::Action::give_up)
+    return fail(peer, "silent for one and a half keepalive intervals", CloseReason::silent);
   uplink.keepalive->on_pinged(core_.now.monotonic_ms);
-  protocol::append_ping(peer->output.tail());
-  core_.announce(*peer);
+  protocol::append_ping(peer.output.tail());
+  core_.announce(peer);
 }
 
 void Uplinks::on_goodbye(Peer& peer, const protocol::Goodbye& goodbye) {
@@ -371,7 +358,6 @@ void Uplinks::note_error(Uplink& uplink, std::string reason) {
 
 void Uplinks::on_left(Peer& peer, CloseReason reason) {
   Uplink& uplink = *peer.uplink;
-  if (uplink.connection != peer.id) return;
   peer.uplink = nullptr;
   uplink.connection = 0;
   uplink.welcome.reset();

@@ -35,7 +35,6 @@ class Dialler {
 };
 
 enum class UplinkState : uint8_t { waiting, dialling, greeting, saving, connected, stopped };
-const char* to_string(UplinkState state);
 
 // One server of an uplink.
 struct Upstream {
@@ -98,6 +97,7 @@ class Uplinks {
   Uplink* find(std::string_view name);
 
  private:
+  Peer& peer_of(const Uplink& uplink);
   Client& client_of(const Uplink& uplink);
   void add(const UplinkSpec& spec);
   void remove(Uplink& uplink);
