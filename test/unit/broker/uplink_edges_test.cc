@@ -419,6 +419,11 @@ TEST_CASE("uplink: where nobody can dial it waits, and asks for no turn") {
     world.reconfigure();
     CHECK(world.dials.size() == 1);
   }
+  SUBCASE("while the gateway stops") {
+    world.broker().drain();
+    world.advance(120'000);
+    CHECK(world.dials.empty());
+  }
   SUBCASE("while the store has failed: what it brought could not be kept") {
     world.break_disk();
     world.advance(120'000);
