@@ -156,14 +156,14 @@ void LogCursors::on_read(ConnectionId connection, const storage::Location& place
   }
   reading.scanned_bytes += place.bytes;
   bool room = true;
-  if (*result) {
+  const auto now = core_.log.index().locate(reading.next);
+  if (!now || now->segment != place.segment) {
+    // It has moved, or was removed, and nobody knows its time any more: advance() sees which.
+  } else if (*result) {
     room = take_block(reading, **result, place.end);
   } else {
-    const auto now = core_.log.index().locate(reading.next);
-    if (now && now->segment == place.segment && now->offset == place.offset) {
-      core_.log.suspect(reading.next);
-      room = miss(reading, place.end, MissingReason::damaged);
-    }  // else it has moved, or was removed: advance() sees which
+    core_.log.suspect(reading.next);
+    room = miss(reading, place.end, MissingReason::damaged);
   }
   room ? advance(connection, reading) : finish(connection, reading);
 }
@@ -192,7 +192,6 @@ bool LogCursors::take_event(Reading& reading, Position position, std::string_vie
   const auto event = record ? protocol::decode_event(record->payload)
                             : tl::expected<protocol::EventView, protocol::DecodeError>(
                                   tl::unexpect, protocol::DecodeError::truncated);
-  // unreached: what is in the log was decoded before, and its checksum is right
   if (!event) return miss(reading, position + 1, MissingReason::damaged);
   const Client* source = core_.state.clients.find(record->source);
   const std::string_view name = source == nullptr ? std::string_view() : source->client_id;
@@ -201,6 +200,7 @@ bool LogCursors::take_event(Reading& reading, Position position, std::string_vie
   if (reading.filter.matches(name, *event)) {
     std::string& events = reading.page.events;
     const auto time = core_.log.time_of(position);
+    // unreached: only what lies in a range of the index is looked at, and the range has its time
     const protocol::PagedEvent paged{position, time ? time->wall_ms : 0, name, record->payload};
     const size_t size = protocol::paged_event_bytes_max(paged);
     if (size > protocol::kPageBytesMax)
