@@ -93,6 +93,9 @@ TEST_CASE("control: a page whose entries do not decode, or go back, is no page")
     broken.events.resize(cut);
     CHECK(refused(broken));
   }
+  LogPage endless = page;
+  endless.events += '\x80';  // a position that has no end
+  CHECK(refused(endless));
   LogPage back = page;
   append_paged_event(back.events, {7, 1, "meter", event});
   CHECK(refused(back));

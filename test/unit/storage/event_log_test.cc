@@ -558,3 +558,21 @@ TEST_CASE("event log: what is due in every sync mode, and what waits for a commi
     task->finish();
   }
 }
+
+TEST_CASE("event log: an idle log is sealed where it has a batch to seal and room for the seal") {
+  LogFixture log;
+  log.options.idle_seal_ms = 100;
+  REQUIRE(log.open());
+  const auto seal_is_due = [&] {
+    return log.log->deadline_ms(log.now) == std::optional(log.now.monotonic_ms + 100);
+  };
+  CHECK_FALSE(seal_is_due());  // nothing has been written
+  log.append(40);
+  log.commit();
+  CHECK(seal_is_due());
+  const uint64_t left = log.options.segment_bytes - log.log->index().files().begin()->second.bytes;
+  log.note(std::string(left - batch_bytes(kRecordHeaderBytes), 'n'));
+  log.commit();
+  REQUIRE(log.log->index().files().begin()->second.bytes == log.options.segment_bytes);
+  CHECK_FALSE(seal_is_due());
+}

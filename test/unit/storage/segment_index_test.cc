@@ -198,6 +198,8 @@ TEST_CASE("segment index: ranges of nothing, or of a file that it does not know,
   CHECK_FALSE(index.decode(bytes(5, 8, 0)));
   REQUIRE(index.decode(bytes(5, 8, 1)));
   CHECK_FALSE(index.locate(6));
+  CHECK(index.complete_from(8) == 8);
+  CHECK(index.since(0, 5, 8) == 8);
 }
 
 TEST_CASE("segment index: batches that go back leave ranges that can be walked through") {
@@ -267,6 +269,10 @@ TEST_CASE("segment index: all that was written is there from the oldest segment 
     f.index.remove_file(4);
     CHECK(f.index.complete_from(f.next) == 31);
   }
+  SUBCASE("one in the middle goes, and the one before it has events") {
+    f.index.remove_file(2);
+    CHECK(f.index.complete_from(f.next) == 21);
+  }
   SUBCASE("one is compacted") {
     SegmentIndex::Relocation moved{11, 21, 5, 5'000, {{13, 4'000, 0, 0}}};
     f.index.relocate(moved);
@@ -305,6 +311,11 @@ TEST_CASE("segment index: events since a time begin at most a second too early")
   CHECK(f.index.since(18'000, 1, f.next) == 41);
   CHECK(f.index.since(18'999, 1, f.next) == 41);
   CHECK(f.index.since(19'000, 1, f.next) == f.next);
+  header.first_position = f.next;
+  header.wall_ms = header.broker_ms = 18'900;  // in the second of the last one: no anchor
+  f.index.add_batch(1, f.index.file(1)->bytes, header, f.next += 10);
+  CHECK(f.index.since(18'999, 1, f.next) == 41);
+  CHECK(f.index.since(19'500, 1, f.next) == f.next);
   // A copy has the time of its copying: a reader begins behind it.
   f.add_file(2);
   f.index.file(2)->newest_wall_ms = 50'000;
