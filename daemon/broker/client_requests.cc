@@ -70,6 +70,7 @@ ClientRequests::ClientRequests(Core& core, Catalog& catalog)
     : core_(core), catalog_(catalog), cursors_(core) {
   cursors_.on_done = [this](ConnectionId connection, uint16_t message_id,
                             const ControlOutcome& outcome) {
+    // unreached: whoever has left is forgotten before its connection is
     if (Peer* peer = core_.peers.find(connection)) reply(*peer, message_id, outcome);
   };
 }

@@ -128,7 +128,7 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
     peer.refused.add(event.event_type_id, event.key, event.offset,
                      room ? *older_refused_ms : now_ms);
     refuse(peer, target, Refusal::storage_full);
-    if (!room && !peer.closing && peer.refused.expect_pong(now_ms))
+    if (!room && peer.refused.expect_pong(now_ms))
       protocol::append_ping(peer.output.tail());
     return;
   }

@@ -325,6 +325,23 @@ TEST_CASE("linger: after a crash an event settled in time is known where a later
   CHECK(world.counters().events_duplicate == 2);
 }
 
+TEST_CASE("linger: of a client that was forgotten meanwhile no offset is remembered") {
+  Simple world;
+  world.settings.commit_linger_ms = 500;
+  world.start();
+  world.backend().connect();
+  world.meter().connect().publish("k", 1).publish("j", 1);
+  world.backend().ack("j/1");
+  world.broker().sessions().forget(world.client("meter"));
+  world.advance(1'000);  // the first is written, the second never
+  world.crash();
+  CHECK(world.backend().connect().take() == "k/1");
+  world.meter().server_instance_id.reset();
+  world.meter().connect().publish("j", 1);
+  CHECK(world.counters().events_duplicate == 0);
+  CHECK(world.backend().take() == "j/1");
+}
+
 TEST_CASE("linger: one of two subscriptions settles in time, only the other is written") {
   Simple world;
   world.subscribe("audit", "auditor");

@@ -157,3 +157,19 @@ TEST_CASE("ack settled: survives in the subscription's record; older records end
   CHECK(decode_subscription(newer)->spec.ack == AckWhen::settled);
   CHECK_FALSE(decode_subscription(older + '\x02'));
 }
+
+TEST_CASE("ack settled: a subscription that is removed is waited for no longer") {
+  EndToEnd world;
+  world.meter().publish("k", 1);
+  bool again = true, gone = false;
+  SUBCASE("by what was sent once") { again = false; }
+  SUBCASE("by what was sent again") {}
+  SUBCASE("by what was sent again, and is gone before it is asked") { gone = true; }
+  if (again) world.meter().drop().connect().publish("k", 1);
+  REQUIRE(world.counters().events_duplicate == (again ? 1 : 0));
+  CHECK(world.meter().take_answers().empty());
+  world.broker().catalog().remove(*world.core().state.find_subscription("far"), true);
+  if (gone) world.broker().catalog().sweep();
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1+");
+}

@@ -62,3 +62,13 @@ TEST_CASE("numbered: what is put in a number's place takes it") {
   things.erase(5);
   CHECK(all(things).empty());
 }
+
+TEST_CASE("numbered: a place in a walk is no other, on the same page or on the next") {
+  Numbered<int> things;
+  for (const uint32_t number : {1u, 2u, 64u}) put(things, number);
+  auto at = things.begin();
+  CHECK(at == things.from(1));
+  CHECK(at != things.from(2));
+  CHECK(at != things.from(64));
+  CHECK(++at == things.from(2));
+}

@@ -117,6 +117,33 @@ TEST_CASE("uplink: two sources behind the server may use one key; none of their 
   world.publish(3, "k", 3);
   CHECK(world.device("backend").take() == "k/7 k/3 k/3");
   CHECK(world.acked == std::vector<uint16_t>{1, 2, 3});
+  world.kill();
+  CHECK(world.client("uplink:cloud").progress.keys() == 0);  // their offsets say nothing
+  world.device("backend").connect().take();
+  world.accept();
+  world.respond_v1(ResponseCode::connected);
+  world.publish(4, "k", 2);
+  CHECK(world.device("backend").take() == "k/2");
+}
+
+TEST_CASE("uplink: what the server sends and everyone settles in time is never written") {
+  Scripted world;
+  world.settings.commit_linger_ms = 500;
+  world.dials.clear();
+  world.restart();
+  world.device("backend").connect();
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  world.publish(1, "j", 1);
+  world.publish(2, "k", 7);
+  world.device("backend").ack("k/7");
+  CHECK(world.acked == std::vector<uint16_t>{2});
+  world.advance(1'000);  // the older one is written
+  CHECK(world.acked == std::vector<uint16_t>{2, 1});
+  world.kill();
+  CHECK(world.client("uplink:cloud").progress.keys() == 0);
+  CHECK(world.tracker("down", "backend").unsettled() == 1);
+  CHECK(world.device("backend").connect().take() == "j/1");
 }
 
 TEST_CASE("uplink: a server of version 0 is asked for version 0 at once, and for a day") {
@@ -344,6 +371,23 @@ TEST_CASE("uplink: one that leaves the configuration keeps what waits for it") {
   CHECK(world.greeting->server_instance_id == kUpstreamId);
 }
 
+TEST_CASE("uplink: a connection that fails when nobody waits for it any more changes nothing") {
+  Scripted world;
+  REQUIRE(world.dials.size() == 1);
+  const ConnectionId given_up = world.dials.front().connection;
+  const auto spec = std::exchange(world.uplinks, {});
+  world.reconfigure();
+  world.uplinks = spec;
+  world.dials.clear();
+  world.reconfigure();
+  REQUIRE(world.dials.size() == 1);
+  world.broker().dial_failed(given_up, "connection refused");
+  world.settle();
+  CHECK(world.uplink().state == UplinkState::dialling);
+  CHECK(world.uplink().last_error == "");
+  CHECK(world.dials.size() == 1);
+}
+
 TEST_CASE("chain: events go up and come down, each once") {
   Chain chain;
   CHECK(chain.uplink().state == UplinkState::connected);
@@ -481,4 +525,45 @@ TEST_CASE("uplink: a backlog that waits for its rate goes on after a reconnect")
   CHECK(*world.broker().deadline_ms() <= world.now.monotonic_ms + 1'000);
   world.advance(6'000);
   CHECK(world.published.size() == 5);
+}
+
+TEST_CASE("uplink: what waits behind a refused event costs nothing of the rate") {
+  Scripted world;
+  world.uplinks[0].rate = 2;
+  world.specs[0].in_flight = 1;
+  world.dials.clear();
+  world.restart();
+  Device& meter = world.device("meter").connect();
+  meter.publish("k", 1).publish("k", 2).publish("k", 3).publish("k", 4).publish("j", 1);
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  REQUIRE(world.published.size() == 1);
+  std::string refusal;
+  protocol::append_nack(refusal, world.published[0].first, "\x07", "not now");
+  world.send(refusal);
+  REQUIRE(world.published.size() == 2);  // at once: it is the second in this second
+  CHECK(world.published[1].second == "j/1");
+}
+
+TEST_CASE("uplink: a link that is being closed when its rate lets more pass sends nothing more") {
+  Scripted world;
+  world.uplinks[0].rate = 1;
+  world.dials.clear();
+  world.restart();
+  for (uint64_t i = 1; i <= 3; ++i) world.device("meter").connect().publish("k", i);
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  REQUIRE(world.published.size() == 1);
+  world.broker().close(world.wire().connection, CloseReason::kicked);
+  world.now.monotonic_ms += 1'500;
+  world.settle();
+  CHECK(world.wire().closed == CloseReason::kicked);
+  CHECK(world.published.size() == 1);
+  while (world.dials.empty()) world.advance(100);
+  world.accept();
+  world.respond_v1(ResponseCode::connected);
+  world.advance(5'000);
+  REQUIRE(world.published.size() == 3);  // the first has no answer: it comes again
+  CHECK(world.published[0].second == "k/1");
+  CHECK(world.published[2].second == "k/3");
 }
