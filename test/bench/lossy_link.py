@@ -46,20 +46,25 @@ def _configure(name, address, congestion):
 class LossyLink:
     """From here on this process is on the near host; enter_far() moves to the far one."""
 
-    def __init__(self, round_trip_ms, loss, congestion="cubic"):
+    def __init__(self, round_trip_ms, loss, congestion="reno"):
         here, there = socket.socketpair()
         self._far = os.fork()
         if self._far == 0:
             here.close()
-            _check(_LIBC.unshare(_CLONE_NEWNET))
-            tun = _open_tun("far0")
-            _configure("far0", FAR, congestion)
-            socket.send_fds(there, [b"t"], [tun])
-            there.recv(1)  # until the near side is gone
-            os._exit(0)
+            try:
+                _check(_LIBC.unshare(_CLONE_NEWNET))
+                tun = _open_tun("far0")
+                _configure("far0", FAR, congestion)
+                socket.send_fds(there, [b"t"], [tun])
+                there.recv(1)  # until the near side is gone
+            finally:
+                os._exit(0)
         there.close()
         self._alive = here
-        far = socket.recv_fds(here, 1, 1)[1][0]
+        fds = socket.recv_fds(here, 1, 1)[1]
+        if not fds:
+            raise OSError("the far host cannot be made: see above, or a TUN device is missing")
+        far = fds[0]
         self._far_namespace = os.open(f"/proc/{self._far}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         _check(_LIBC.unshare(_CLONE_NEWNET))
         near = _open_tun("near0")
@@ -77,13 +82,17 @@ class LossyLink:
     def close(self):
         """What the forwarder has seen: packets and bytes up (near to far), packets lost, and when
         (monotonic, seconds) the near host began connections."""
+        if self._forwarder is None:
+            return self._seen
         self._forwarder.terminate()
         seen = self._forwarder.communicate()[0].split()
         self._alive.close()
         os.waitpid(self._far, 0)
         os.close(self._far_namespace)
-        return {"packets_up": int(seen[0]), "bytes_up": int(seen[1]), "lost": int(seen[2]),
+        self._forwarder = None
+        self._seen = {"packets_up": int(seen[0]), "bytes_up": int(seen[1]), "lost": int(seen[2]),
                 "connects": [float(moment) for moment in seen[3:]]}
+        return self._seen
 
 
 def forward(near, far, delay_s, loss):

@@ -13,9 +13,9 @@ def reading(chance, n):
                        "percent": round(chance.gauss(44, 9), 2), "n": n, "ok": True}) + "\n"
 
 
-def fill(gateway, count):
+def fill(gateway, count, client="meter-1"):
     """Publishes so many to a gateway whose uplink is away, and waits until they are its backlog."""
-    files = Pki.shared().client("meter-1")
+    files = Pki.shared().client(client)
     with tempfile.TemporaryFile("w+") as lines:
         chance = random.Random(count)
         lines.writelines(reading(chance, n) for n in range(count))
