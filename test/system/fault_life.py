@@ -90,6 +90,7 @@ class Life:
         self.loss = None              # what a start without the fault did not make good
         self.complaint = None
         self.counts = {}
+        self.places = ()
         self.struck = 0
         self._text = ""
 
@@ -98,9 +99,12 @@ class Life:
             if self._case:
                 self._plan.arm(self._case.call, self._case.error, self._case.mode,
                                self._case.number)
+            else:
+                self._plan.note_places()
             self._daemon.start(wait=False)
             self._first_life()
             self.counts = {call: self._plan.calls(call) for call in CALLS}
+            self.places = self._plan.places()
             self.struck = self._plan.struck(self._case.call) if self._case else 0
             self._second_life()
         finally:

@@ -6,7 +6,8 @@
 
 A canonical life (recovery, publisher, subscriber, NACK and quarantine, sinkctl, metrics, SIGHUP,
 SIGTERM) is recorded; then it is lived again for each call, each number of the call, each plausible
-errno, once and from then on; likewise for allocations. Orderly is: the broker serves on and ends
+errno, once and from then on; likewise for the first allocation of each place that makes one, told
+by its callers. Orderly is: the broker serves on and ends
 with 0 on SIGTERM, or ends by itself with a status of sinkd(8); a start without the fault then
 delivers everything that was ACKed, and its books balance. Without --all a sample that is the same
 every time. Status 0: all was orderly.
@@ -98,8 +99,9 @@ def spread(items, count):
     return [items[index * (len(items) - 1) // max(1, count - 1)] for index in range(count)]
 
 
-def select(counts, *, everything, only, allocations, first_allocation):
-    """The cases of a run, from the calls of a life without faults."""
+def select(counts, places, *, everything, only, allocations, first_allocation):
+    """The cases of a run, from the calls of a life without faults, and the first allocation of each
+    place that made one."""
     cases = []
     for call, count in counts.items():
         if call != "malloc" and count and (not only or call in only):
@@ -107,7 +109,9 @@ def select(counts, *, everything, only, allocations, first_allocation):
     if not everything:
         cases = spread(cases, SAMPLE_CALLS)
     if counts.get("malloc") and (not only or "malloc" in only):
-        numbers = spread(range(first_allocation, counts["malloc"] + 1), allocations)
+        numbers = [number for number in places if number >= first_allocation]
+        if allocations:
+            numbers = spread(numbers, allocations)
         pairs = list(cases_of("malloc", counts["malloc"], numbers))
         cases += pairs if everything or only else spread(pairs, allocations)
     return cases
@@ -139,7 +143,7 @@ class Matrix:
         life.live()
         if life.status != 0 or life.trouble or life.loss or life.complaint:
             raise AssertionError(f"a life without faults: {life.summary()}")
-        return life.counts
+        return life.counts, life.places
 
     @staticmethod
     def first_allocation():
@@ -181,8 +185,8 @@ def run(*, everything=False, only=(), allocations=SAMPLE_ALLOCATIONS):
     template = Template()
     try:
         matrix = Matrix(template)
-        counts = matrix.record()
-        for case in select(counts, everything=everything, only=only, allocations=allocations,
+        counts, places = matrix.record()
+        for case in select(counts, places, everything=everything, only=only, allocations=allocations,
                            first_allocation=matrix.first_allocation()):
             matrix.run(case)
     finally:
@@ -195,7 +199,8 @@ def main():
     parser.add_argument("--all", action="store_true", help="every case of every call")
     parser.add_argument("--only", default="", help="only these calls, by commas")
     parser.add_argument("--allocations", type=int, default=SAMPLE_ALLOCATIONS,
-                        help="so many of a life's allocations, evenly spread")
+                        help="so many of the places that allocate, evenly spread; 0: all of them, "
+                             "with --all or --only")
     arguments = parser.parse_args()
     only = tuple(name for name in arguments.only.split(",") if name)
     if unknown := set(only) - set(CALLS):

@@ -23,6 +23,9 @@ CALLS = (
 
 _SLOT = struct.Struct("<24sQQQQii")
 _SLOTS = 64
+_PLACES = 1 << 16
+_PLACES_AT = _SLOTS * _SLOT.size
+_FILE_BYTES = _PLACES_AT + 16 + 8 * _PLACES
 _CALLS_AT, _FROM_AT, _STRUCK_AT, _HELD_AT, _ERROR_AT, _MODE_AT = 24, 32, 40, 48, 56, 60
 
 
@@ -32,8 +35,8 @@ class FaultPlan:
     def __init__(self):
         descriptor, self.path = tempfile.mkstemp(prefix="sinkd-faults-")
         with os.fdopen(descriptor, "r+b") as file:
-            file.truncate(_SLOTS * _SLOT.size)
-            self._map = mmap.mmap(file.fileno(), _SLOTS * _SLOT.size)
+            file.truncate(_FILE_BYTES)
+            self._map = mmap.mmap(file.fileno(), _FILE_BYTES)
         self._at = {name: index * _SLOT.size for index, name in enumerate(CALLS)}
         self.clear()
 
@@ -58,6 +61,15 @@ class FaultPlan:
         struct.pack_into("<Q", self._map, at + _FROM_AT, number)
         struct.pack_into("<i", self._map, at + _ERROR_AT, error)
         struct.pack_into("<i", self._map, at + _MODE_AT, mode)
+
+    def note_places(self):
+        """From here on each place that allocates, told by its nearest callers, is noted."""
+        struct.pack_into("<QQ", self._map, _PLACES_AT, 1, 0)
+
+    def places(self):
+        """Of each place the number of the first allocation that it made."""
+        count = struct.unpack_from("<Q", self._map, _PLACES_AT + 8)[0]
+        return struct.unpack_from(f"<{count}Q", self._map, _PLACES_AT + 16)
 
     def disarm(self, call):
         """No further strike; calls held back go on."""

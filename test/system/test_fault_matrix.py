@@ -1,6 +1,6 @@
 """Every call of sinkd fails, one by one: a fixed sample of fault_matrix.py, and its own judgement.
 
-The whole of it, by hand: fault_matrix.py --all --allocations 1000.
+The whole of it, by hand: fault_matrix.py --all --allocations 0.
 """
 
 import errno
@@ -54,12 +54,16 @@ class Judgement(unittest.TestCase):
 
     def test_the_sample_is_the_same_every_time_and_bounded(self):
         counts = {call: 20 for call in CALLS}
-        chosen = select(counts, everything=False, only=(), allocations=10, first_allocation=5)
-        self.assertEqual(chosen, select(counts, everything=False, only=(), allocations=10,
-                                        first_allocation=5))
+        def choose(**options):
+            return select(counts, range(1, 21), first_allocation=5,
+                          **{"everything": False, "only": (), "allocations": 10, **options})
+        chosen = choose()
+        self.assertEqual(chosen, choose())
         self.assertEqual(len(chosen), fault_matrix.SAMPLE_CALLS + 10)
         self.assertGreater(len({case.call for case in chosen}), len(CALLS) * 3 / 4)
         self.assertTrue(all(case.number >= 5 for case in chosen if case.call == "malloc"))
+        every = choose(only=("malloc",), allocations=0)
+        self.assertEqual({case.number for case in every}, set(range(5, 21)))
 
     def test_spread_keeps_both_ends(self):
         self.assertEqual(spread(range(10), 4), [0, 3, 6, 9])

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <unwind.h>
 
 namespace {
 
@@ -37,16 +38,32 @@ struct Slot {
 static_assert(sizeof(Slot) == 64);
 
 constexpr size_t kSlots = 64;
+constexpr size_t kPlaces = 1 << 16;
+
+// Behind the slots: of each place that allocates, told by its callers, the number of the first
+// allocation that it made.
+struct Places {
+  uint64_t wanted;
+  uint64_t count;
+  uint64_t numbers[kPlaces];
+};
+
+struct File {
+  Slot slots[kSlots];
+  Places places;
+};
 Slot* slots = nullptr;
+Places* places = nullptr;
 
 __attribute__((constructor)) void map_slots() {
   const char* path = std::getenv("SINKD_FAULTS");
   if (path == nullptr) return;
   const auto fd = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0));
-  void* mapped = ::mmap(nullptr, kSlots * sizeof(Slot), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void* mapped = ::mmap(nullptr, sizeof(File), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (fd < 0 || mapped == MAP_FAILED) std::abort();  // a test that strikes nothing proves nothing
   ::syscall(SYS_close, fd);
-  slots = static_cast<Slot*>(mapped);
+  places = &static_cast<File*>(mapped)->places;
+  slots = static_cast<File*>(mapped)->slots;
 }
 
 // Other libraries' constructors may call before this one's has run.
@@ -223,8 +240,42 @@ void* __libc_memalign(size_t alignment, size_t size);
 
 namespace {
 
+constexpr int kCallersMax = 8;
+uint64_t seen[2 * kPlaces];  // hashes, open addressing; 0: free
+bool seen_busy = false;
+__attribute__((tls_model("initial-exec"))) thread_local bool looking = false;
+
+struct Trace {
+  uint64_t hash = 0xcbf29ce484222325;
+  int callers = 0;
+};
+
+_Unwind_Reason_Code add_caller(_Unwind_Context* context, void* to) {
+  auto* trace = static_cast<Trace*>(to);
+  trace->hash = (trace->hash ^ _Unwind_GetIP(context)) * 0x100000001b3;
+  return ++trace->callers == kCallersMax ? _URC_END_OF_STACK : _URC_NO_REASON;
+}
+
+void note_place(uint64_t number) {
+  if (looking) return;  // unwinding allocates, the first time
+  looking = true;
+  Trace trace;
+  _Unwind_Backtrace(add_caller, &trace);
+  while (__atomic_test_and_set(&seen_busy, __ATOMIC_ACQUIRE)) {
+  }
+  uint64_t at = trace.hash % (2 * kPlaces);
+  while (seen[at] != 0 && seen[at] != trace.hash) at = (at + 1) % (2 * kPlaces);
+  if (seen[at] == 0 && places->count < kPlaces) {
+    seen[at] = trace.hash;
+    places->numbers[places->count++] = number;
+  }
+  __atomic_clear(&seen_busy, __ATOMIC_RELEASE);
+  looking = false;
+}
+
 bool memory_is_out() {
   static Slot* const slot = find("malloc");
+  if (slot != nullptr && places->wanted != 0) note_place(slot->calls + 1);
   return strike(slot) != Mode::off;
 }
 

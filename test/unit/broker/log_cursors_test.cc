@@ -237,6 +237,27 @@ TEST_CASE("cursor: questions that come at once are answered a few a turn") {
   for (uint64_t i = 1; i <= kReaders; ++i) CHECK(world.panel(i).outcome);
 }
 
+TEST_CASE("cursor: whoever leaves before its turn has come holds up nobody") {
+  CursorWorld world;
+  world.subscribe("s", "nobody");
+  world.start();
+  world.meter().connect().publish("k", 1);
+  constexpr uint64_t kReaders = LogCursors::kReadersPerTurn + 2;
+  std::string question;
+  protocol::append_control(question, 7, protocol::encode_control(from(SeekFrom::earliest)));
+  for (uint64_t i = 1; i <= kReaders; ++i) world.reader(i);
+  for (uint64_t i = 1; i <= kReaders; ++i) world.panel(i).send(question);
+  while (world.counters().pages_sent == 0) REQUIRE(world.step());
+  REQUIRE(world.counters().pages_sent == LogCursors::kReadersPerTurn);
+  const uint64_t left = kReaders - 1;
+  REQUIRE_FALSE(world.panel(left).outcome);
+  world.panel(left).drop();
+  world.settle();
+  CHECK(world.panel(kReaders).outcome);
+  CHECK_FALSE(world.panel(left).outcome);
+  CHECK(world.counters().pages_sent == kReaders - 1);
+}
+
 TEST_CASE("cursor: who asks anew while an older turn of it is due reads each piece once") {
   CursorWorld world;
   world.subscribe("s", "nobody");
