@@ -131,6 +131,11 @@ class Uplinks(SystemTest):
         backend = self.client(cloud, "backend")
         self.wait_delivered(backend, b"k", range(1, 2001))
         self.wait_empty(gateway)
+        _, metrics = gateway.http_get("/metrics")
+        batches = next(int(line.split()[1]) for line in metrics.splitlines()
+                       if line.startswith("sinkd_batches_sent_total "))
+        self.assertGreaterEqual(batches, 2000 // 256, "what waited went up in batches")
+        self.assertLess(batches, 1000)
 
     def test_a_server_of_version_0_that_is_not_sinkd(self):
         server = self.server()
