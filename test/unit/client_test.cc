@@ -16,7 +16,6 @@
 #include "client/persistence.h"
 #include "client/publish_queue.h"
 #include "protocol/backoff.h"
-#include "protocol/endpoint.h"
 
 namespace {
 
@@ -242,16 +241,6 @@ TEST_CASE("backoff: with a bound it ends, and a connection that lasted begins th
   backoff.on_connected(30);
   CHECK(backoff.next_delay_ms(39, 0).has_value());  // did not last
   CHECK_FALSE(backoff.next_delay_ms(40, 0).has_value());
-}
-
-TEST_CASE("endpoint: what a server's address may look like") {
-  CHECK(parse_endpoint("gateway.example:2020")->host == "gateway.example");
-  CHECK(parse_endpoint("[::1]:2020")->host == "::1");
-  CHECK(to_string(*parse_endpoint("[::1]:2020")) == "[::1]:2020");
-  CHECK(parse_endpoint("unix:/run/sinkd/local.sock")->path == "/run/sinkd/local.sock");
-  for (const char* wrong : {"", "host", "host:", "host:0", "host:65536", "host:2020x", ":2020",
-                            "::1:2020", "unix:", "[]:1"})
-    CHECK_FALSE(parse_endpoint(wrong).has_value());
 }
 
 TEST_CASE("file persistence: survives, and never makes a new identity of a damaged file") {
