@@ -30,11 +30,11 @@ TEST_CASE("endpoint: what is wrong is said in a sentence, with what to write ins
       {"unix:", "the path is missing"},
       {"unix:" + std::string(108, 'x'), "over 107 bytes"},
   };
-  for (const auto& [text, what] : wrong) {
-    CAPTURE(text);
-    const auto endpoint = parse_endpoint(text);
+  for (const auto& row : wrong) {
+    CAPTURE(row.first);
+    const auto endpoint = parse_endpoint(row.first);
     REQUIRE_FALSE(endpoint);
-    CHECK(endpoint.error().find(what) != std::string::npos);
+    CHECK(endpoint.error().find(row.second) != std::string::npos);
     CHECK(endpoint.error().find("write HOST:PORT") != std::string::npos);
   }
 }
