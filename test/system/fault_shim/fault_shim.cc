@@ -74,7 +74,11 @@ Slot* find(const char* name) {
   return nullptr;
 }
 
-Mode mode_of(const Slot& slot) { return __atomic_load_n(&slot.mode, __ATOMIC_ACQUIRE); }
+Mode mode_of(const Slot& slot) {
+  Mode mode;
+  __atomic_load(&slot.mode, &mode, __ATOMIC_ACQUIRE);
+  return mode;
+}
 
 void hold(Slot& slot) {
   __atomic_add_fetch(&slot.held, 1, __ATOMIC_SEQ_CST);
@@ -89,9 +93,10 @@ Mode strike(Slot* slot) {
   const uint64_t number = __atomic_add_fetch(&slot->calls, 1, __ATOMIC_SEQ_CST);
   Mode mode = mode_of(*slot);
   if (mode == Mode::off || number < slot->from) return Mode::off;
+  Mode off = Mode::off;
   if (mode == Mode::once &&
-      !__atomic_compare_exchange_n(&slot->mode, &mode, Mode::off, false, __ATOMIC_SEQ_CST,
-                                   __ATOMIC_SEQ_CST))
+      !__atomic_compare_exchange(&slot->mode, &mode, &off, false, __ATOMIC_SEQ_CST,
+                                 __ATOMIC_SEQ_CST))
     return Mode::off;
   __atomic_add_fetch(&slot->struck, 1, __ATOMIC_SEQ_CST);
   if (mode == Mode::hold) {
