@@ -94,7 +94,7 @@ bool ThreadedConnection::nack(DeliveryId id, protocol::Bytes machine, protocol::
 
 bool ThreadedConnection::request(protocol::ControlRequest request, uint64_t tag) {
   const std::lock_guard lock(mutex_);
-  if (ended() || close_wanted_ || requests_.size() == kRequestsMax) return false;
+  if (ended() || requests_.size() == kRequestsMax) return false;
   requests_.push_back({std::move(request), tag});
   if (requests_.size() == 1) wake();
   return true;

@@ -137,7 +137,7 @@ class Delivery {
   void on_acked(Peer& peer, uint16_t message_id);
   void on_nacked(Peer& peer, uint16_t message_id, std::string_view machine,
                  std::string_view human);
-  std::optional<Flight> take_flight(Peer& peer, uint16_t message_id);
+  Tracker* take_flight(Peer& peer, uint16_t message_id, Flight& flight);
   void link(Tracker& tracker, Peer& peer, uint16_t id);
   void unlink(Tracker& tracker, Peer& peer, const Flight& flight);
   void time_out(Tracker& tracker);

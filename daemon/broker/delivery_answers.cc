@@ -8,12 +8,19 @@
 
 namespace sink::broker {
 
-std::optional<Flight> Delivery::take_flight(Peer& peer, uint16_t message_id) {
-  auto flight = peer.window.take(message_id);
-  if (!flight) ++core_.counters.answers_ignored;
-  if (flight && peer.resumable)
-    peer.resumable->answered_max = std::max(peer.resumable->answered_max, flight->mark.number);
-  return flight;
+// Out of the window, and what waited for room in it may go on. Null: nobody waits for the answer.
+Tracker* Delivery::take_flight(Peer& peer, uint16_t message_id, Flight& flight) {
+  const bool was_full = peer.window.full();
+  const auto taken = peer.window.take(message_id);
+  if (!taken) {
+    ++core_.counters.answers_ignored;
+    return nullptr;
+  }
+  flight = *taken;
+  if (peer.resumable)
+    peer.resumable->answered_max = std::max(peer.resumable->answered_max, flight.mark.number);
+  if (was_full) on_writable(*peer.client);
+  return core_.state.tracker(flight.tracker);
 }
 
 // Of a BATCH the ids of all its events, in their order; of another message its own id. None: the id
@@ -51,37 +58,31 @@ void Delivery::on_nack(Peer& peer, uint16_t message_id, std::string_view machine
 }
 
 void Delivery::on_acked(Peer& peer, uint16_t message_id) {
-  const bool was_full = peer.window.full();
-  const auto flight = take_flight(peer, message_id);
-  if (!flight) return;
-  if (was_full) on_writable(*peer.client);
-  Tracker* tracker = core_.state.tracker(flight->tracker);
+  Flight flight;
+  Tracker* tracker = take_flight(peer, message_id, flight);
   if (tracker == nullptr) return;
-  if (flight->late) return settle_late(*tracker, flight->position);
-  unlink(*tracker, peer, *flight);
+  if (flight.late) return settle_late(*tracker, flight.position);
+  unlink(*tracker, peer, flight);
   ++core_.counters.events_acked;
-  settle(*tracker, flight->position, Settled::acked);
+  settle(*tracker, flight.position, Settled::acked);
   wake(*tracker);
 }
 
 void Delivery::on_nacked(Peer& peer, uint16_t message_id, std::string_view machine,
                          std::string_view human) {
-  const bool was_full = peer.window.full();
-  const auto flight = take_flight(peer, message_id);
-  if (!flight) return;
-  if (was_full) on_writable(*peer.client);
-  Tracker* tracker = core_.state.tracker(flight->tracker);
+  Flight flight;
+  Tracker* tracker = take_flight(peer, message_id, flight);
   if (tracker == nullptr) return;
-  if (flight->late) {
+  if (flight.late) {
     ++core_.counters.answers_ignored;
     return;
   }
-  unlink(*tracker, peer, *flight);
+  unlink(*tracker, peer, flight);
   ++core_.counters.events_nacked;
   ++tracker->counts.nacked;
   fail(*tracker,
-       {flight->position, flight->key, std::string(machine.substr(0, kMachineBytesMax)),
-        std::string(human.substr(0, kHumanBytesMax)), flight->source},
+       {flight.position, flight.key, std::string(machine.substr(0, kMachineBytesMax)),
+        std::string(human.substr(0, kHumanBytesMax)), flight.source},
        action_for(*tracker, machine));
   wake(*tracker);
 }

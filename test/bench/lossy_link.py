@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -135,7 +136,6 @@ def forward(near, far, delay_s, loss):
 
 
 def main():
-    import signal
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     near, far, round_trip_ms, loss = sys.argv[1:]
     forward(int(near), int(far), float(round_trip_ms) / 2000, float(loss))

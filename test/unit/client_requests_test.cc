@@ -1,12 +1,12 @@
 // Requests: each that was taken ends once, with the server's answer or without one; on the caller's
 // loop and on a thread of the connection's own.
-#include <condition_variable>
 #include <map>
 
 #include "client/threaded_connection.h"
 #include "client_stage.h"
 #include "fake_session.h"
 #include "server_thread.h"
+#include "watched.h"
 
 namespace {
 
@@ -17,7 +17,7 @@ using client::ConnectionState;
 constexpr int kNoAnswer = -1;
 
 // The end of each request by its tag: the code, or kNoAnswer.
-struct Replies : client::Listener {
+struct Replies : client::Listener, Watched {
   void on_state(const client::StateChange& change) override {
     note([&] { state = change.to; });
   }
@@ -31,23 +31,11 @@ struct Replies : client::Listener {
   void on_closed() override {
     note([&] { closed = true; });
   }
-  void note(const std::function<void()>& change) {
-    const std::lock_guard lock(mutex);
-    change();
-    changed.notify_all();
-  }
-  template <class Condition>
-  void wait(Condition&& condition) {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, condition);
-  }
 
   std::map<uint64_t, int> codes;
   ConnectionState state = ConnectionState::disconnected;
   bool closed = false;
   std::function<void()> when_replied;
-  std::mutex mutex;
-  std::condition_variable changed;
 };
 
 struct Asking : Stage {
@@ -151,8 +139,10 @@ TEST_CASE("requests: from another thread, each ends once") {
   replies.wait([&] { return replies.codes.size() == 2; });
   CHECK(replies.codes[2] == int(protocol::ErrorCode::not_found));
   connection.close();
+  const bool asked = connection.request(protocol::Seek{}, 5);  // unless it is closed already
   replies.wait([&] { return replies.closed; });
   CHECK(replies.codes[3] == kNoAnswer);
+  CHECK(replies.codes.count(5) == (asked ? 1 : 0));
   CHECK_FALSE(connection.request(protocol::Seek{}, 4));
   size_t taken = 0;
   client::ThreadedConnection idle(options, std::make_shared<client::MemoryPersistence>(), replies);

@@ -1,10 +1,10 @@
 // A connection on its own thread: whatever thread calls, each event is reported once.
 #include <algorithm>
-#include <condition_variable>
 #include <set>
 
 #include "client/threaded_connection.h"
 #include "server_thread.h"
+#include "watched.h"
 
 namespace {
 
@@ -16,7 +16,7 @@ using test::FakeServer;
 using test::ServerThread;
 
 // What was reported, to be waited for from the test's thread.
-struct Reports : client::Listener {
+struct Reports : client::Listener, test::Watched {
   void on_state(const client::StateChange& change) override {
     note([&] { state = change.to; });
   }
@@ -37,24 +37,12 @@ struct Reports : client::Listener {
   void on_closed() override {
     note([&] { closed = true; });
   }
-  void note(const std::function<void()>& change) {
-    const std::lock_guard lock(mutex);
-    change();
-    changed.notify_all();
-  }
-  template <class Condition>
-  void wait(Condition&& condition) {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, condition);
-  }
 
   std::vector<uint64_t> acked, dropped;
   std::set<client::DropReason> reasons;
   ConnectionState state = ConnectionState::disconnected;
   int rooms = 0;
   bool closed = false;
-  std::mutex mutex;
-  std::condition_variable changed;
 };
 
 struct Side {
