@@ -17,8 +17,9 @@ Broker::Broker(storage::EventLog& log, State state, Transport& transport, DiskLa
       intake_(core_, delivery_),
       catalog_(core_, delivery_),
       sessions_(core_, intake_, delivery_, catalog_),
-      uplinks_(core_, sessions_) {
-  sessions_.set_uplinks(&uplinks_);
+      uplinks_(core_, sessions_),
+      dials_(core_, sessions_) {
+  sessions_.set_links(&uplinks_, &dials_);
   core_.state = std::move(state);
   log.set_owner(this);
 }
@@ -54,6 +55,10 @@ std::vector<std::string> Broker::set_uplinks(const std::vector<UplinkSpec>& spec
                                              Dialler* dialler) {
   uplinks_.set_dialler(dialler);
   return uplinks_.configure(specs);
+}
+
+std::vector<std::string> Broker::set_dials(const std::vector<DialSpec>& specs, Caller* caller) {
+  return dials_.configure(specs, caller);
 }
 
 // ---- the network edge ------------------------------------------------------------------------
@@ -102,6 +107,10 @@ void Broker::dial_failed(ConnectionId connection, std::string reason) {
   if (Peer* peer = core_.peers.find(connection)) uplinks_.dial_failed(*peer, std::move(reason));
 }
 
+void Broker::call_ended(std::string_view client, std::string reason) {
+  dials_.call_ended(client, std::move(reason));
+}
+
 // ---- the loop --------------------------------------------------------------------------------
 
 bool Broker::turn() {
@@ -114,6 +123,7 @@ bool Broker::turn() {
   sessions_.resume_paused();
   const bool read = !sessions_.run_cursors();
   const bool done = delivery_.pump_all() && read;
+  dials_.run_due();
   if (core_.now.monotonic_ms >= next_tidy_ms_) tidy();
   tell_damage();
   submit_disk_work();
@@ -164,7 +174,7 @@ std::optional<uint64_t> Broker::deadline_ms() const {
   for (const auto& candidate :
        {core_.timers.next_ms(), sessions_.silence_deadline_ms(), sessions_.expiry_deadline_ms(),
         sessions_.cursors_deadline_ms(), sessions_.slowed_deadline_ms(),
-        uplinks_.deadline_ms(),
+        uplinks_.deadline_ms(), dials_.deadline_ms(),
         intake_.deadline_ms(), delivery_.settlements_deadline_ms(),
         core_.log.deadline_ms(core_.log_time())})
     if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);

@@ -17,6 +17,7 @@
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/core.h"
 #include "daemon/broker/delivery.h"
+#include "daemon/broker/dials.h"
 #include "daemon/broker/fold.h"
 #include "daemon/broker/intake.h"
 #include "daemon/broker/sessions.h"
@@ -40,6 +41,9 @@ class Broker final : public storage::LogOwner {
   // After start() and after reconfigure(): what this gateway forwards to. Returns what changed.
   std::vector<std::string> set_uplinks(const std::vector<UplinkSpec>& specs, Dialler* dialler);
 
+  // The same for the clients that this gateway calls.
+  std::vector<std::string> set_dials(const std::vector<DialSpec>& specs, Caller* caller);
+
   // Every call below belongs to the moment set here last.
   void set_time(Time now) { core_.now = now; }
 
@@ -57,6 +61,8 @@ class Broker final : public storage::LogOwner {
   // A connection that Dialler was asked for is ready for bytes; or there will be none, because.
   void dialled(ConnectionId connection);
   void dial_failed(ConnectionId connection, std::string reason);
+  // What Caller was asked for is over: there is no connection, or no longer.
+  void call_ended(std::string_view client, std::string reason);
 
   // ---- the loop ----
   // True: there is more to do at once.
@@ -75,6 +81,7 @@ class Broker final : public storage::LogOwner {
   Delivery& delivery() { return delivery_; }
   Catalog& catalog() { return catalog_; }
   Uplinks& uplinks() { return uplinks_; }
+  Dials& dials() { return dials_; }
 
   // storage::LogOwner
   void before_commit() override;
@@ -98,6 +105,7 @@ class Broker final : public storage::LogOwner {
   Catalog catalog_;
   Sessions sessions_;
   Uplinks uplinks_;
+  Dials dials_;
   LatencyHistogram commit_times_;
   uint64_t next_tidy_ms_ = 0;
   size_t gaps_told_ = 0;

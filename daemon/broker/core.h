@@ -127,6 +127,8 @@ struct Core {
   Time now;
   Observer observer;
   bool draining = false;
+  // Since it was last looked at (Dials), a tracker had something for a client that is not here.
+  bool absent_client_has_events = false;
   std::map<std::string, std::pair<std::string, uint64_t>> alarms;  // key -> text, monotonic ms
 
   storage::LogTime log_time() const { return {now.monotonic_ms, now.wall_ms}; }

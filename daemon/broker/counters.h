@@ -36,6 +36,8 @@ namespace sink::broker {
   X(controls_refused, "Control requests answered with an error")                       \
   X(pages_sent, "Pages of the log sent to clients that read from a place")             \
   X(events_paged, "Events on those pages")                                             \
+  X(calls_made, "Calls of clients that listen")                                        \
+  X(calls_failed, "Calls that led to no connection")                                   \
   X(rate_pauses, "Times that a client was faster than its policy, and not read")
 
 // Those that are one metric with a label: X(name, value of the label).

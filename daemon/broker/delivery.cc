@@ -26,7 +26,10 @@ void Delivery::add(Tracker& tracker, Position position) {
   ++tracker.counts.matched;
   tracker.pending.push_back(position);
   if (tracker.subscription->spec.expire_after_ms > 0) arm_expiry(tracker);
-  if (tracker.client == nullptr || tracker.client->connection == 0) return;
+  if (tracker.client == nullptr || tracker.client->connection == 0) {
+    core_.absent_client_has_events = true;
+    return;
+  }
   if (core_.settings.commit_linger_ms > 0) return wake(tracker);
   if (tracker.awaits_commit || tracker.queued) return;
   tracker.awaits_commit = true;
@@ -113,6 +116,7 @@ bool Delivery::pump_all() {
 // True: it could go on at once.
 bool Delivery::pump(Tracker& tracker, int budget) {
   Peer* peer = peer_of(tracker);
+  if (peer == nullptr || peer->parked) core_.absent_client_has_events = true;
   if (peer == nullptr) return false;
   const bool more = take_turn(tracker, *peer, budget);
   send_batch(*peer);

@@ -6,12 +6,14 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "daemon/broker/refused_offsets.h"
 #include "daemon/broker/resumable_session.h"
 #include "daemon/broker/tracker.h"
+#include "protocol/control/control.h"
 #include "protocol/in_flight_window.h"
 #include "protocol/output_buffer.h"
 #include "protocol/session.h"
@@ -61,7 +63,7 @@ struct Peer {
   Rate rate;  // of its client's policy
   bool input_paused = false;
   bool closing = false;
-  bool said_goodbye = false;
+  std::optional<protocol::GoodbyeReason> goodbye;  // its last word
   uint16_t replies_due = 0;     // to control requests
   bool parked = false;          // its session waits for the client's next connection
   bool transport_gone = false;  // of a parked one

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/broker/dials.h"
 #include "daemon/broker/uplinks.h"
 #include "protocol/keepalive.h"
 
@@ -209,7 +210,7 @@ void Sessions::on_control(Peer& peer, const protocol::Control& control) {
     return;
   }
   if (goodbye != nullptr) {
-    if (std::exchange(peer.said_goodbye, true)) return;
+    if (std::exchange(peer.goodbye, goodbye->reason)) return;
     core_.notice(Severity::info, "client_goodbye", peer.client->client_id,
                  protocol::to_string(goodbye->reason));
     return;
@@ -329,6 +330,7 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
   if (peer.greeting) {
     const auto& asked = peer.greeting->session;
     peer.window.set_capacity(std::min(core_.settings.in_flight, peer.greeting->limits.window));
+    if (has_undelivered(client)) welcome.reason = protocol::ConnectionReason::delivery;
     resumption_.begin(client, peer, asked ? &*asked : nullptr, welcome, missed_answers);
   } else {
     resumption_.end(client);
@@ -354,6 +356,7 @@ void Sessions::join(Peer& peer, Client& client, std::string how) {
   quiet_.heard(peer, core_.now.monotonic_ms);
   catalog_.on_new_client(client);
   delivery_.attach(client, peer);
+  dials_->on_joined(client);
   core_.notice(Severity::info, "client_connected", client.client_id, std::move(how));
   const bool was_paused = std::exchange(peer.input_paused, false);
   if (was_paused) core_.transport.resume_input(peer.id);
@@ -489,7 +492,8 @@ void Sessions::leave(Peer& peer, bool resumable) {
   --connected_;
   client.last_seen_ms = core_.now.wall_ms;
   requests_.forget(peer.id);
-  if (resumable && peer.resumable && !peer.said_goodbye && core_.settings.session_ttl_ms > 0)
+  dials_->on_left(client, peer.goodbye);
+  if (resumable && peer.resumable && !peer.goodbye && core_.settings.session_ttl_ms > 0)
     return resumption_.park(client, peer);
   intake_.forget(peer.id);
   delivery_.detach(client, peer);

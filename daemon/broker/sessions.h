@@ -21,6 +21,7 @@
 
 namespace sink::broker {
 
+class Dials;
 class Uplinks;
 
 class Sessions {
@@ -58,8 +59,11 @@ class Sessions {
   bool adopt(Client& client, bool drop_backlog, uint64_t& dropped, Position end = UINT64_MAX);
   uint64_t forget(Client& client);
 
-  // ---- for Uplinks ----
-  void set_uplinks(Uplinks* uplinks) { uplinks_ = uplinks; }
+  // ---- for Uplinks and Dials ----
+  void set_links(Uplinks* uplinks, Dials* dials) {
+    uplinks_ = uplinks;
+    dials_ = dials;
+  }
   // The handshake has succeeded: events pass from here on.
   void join(Peer& peer, Client& client, std::string how);
   void admit_uplink(Client& client);
@@ -108,6 +112,7 @@ class Sessions {
   std::set<std::pair<uint64_t, ConnectionId>> too_fast_;  // paused until then (monotonic, ms)
   QuietList quiet_;
   Uplinks* uplinks_ = nullptr;
+  Dials* dials_ = nullptr;
   size_t connected_ = 0;
 };
 
