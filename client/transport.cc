@@ -2,6 +2,7 @@
 // that know their transport only until it lets go of them.
 #include "client/transport.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 
 #include <algorithm>
@@ -341,6 +342,15 @@ tl::expected<void, std::string> Transport::write_later(std::string bytes) {
   const int status = uv_write(&socket_->write, &socket_->stream, &buffer, 1, done);
   if (status != 0) return tl::unexpected(failed("the connection broke", "", status));
   return {};
+}
+
+int Transport::take_socket() {
+  uv_os_fd_t descriptor = -1;
+  const int taken =
+      uv_fileno(&socket_->handle, &descriptor) == 0 ? ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
+  ended_ = true;
+  drop_socket();
+  return taken;
 }
 
 void Transport::finish() {

@@ -53,6 +53,10 @@ class Transport {
   // more.
   [[nodiscard]] tl::expected<void, std::string> write(protocol::Bytes bytes);
 
+  // Gives the connected socket away, from within on_open() of a plaintext one: a descriptor, which
+  // is the caller's; -1 where the system has none left. Nothing more is heard of the stream.
+  int take_socket();
+
   // Our side is done: whatever write() took is followed by an orderly end. Input is still read.
   void finish();
 

@@ -230,7 +230,13 @@ ExitStatus Daemon::open_uplinks() {
   outbound_->use(std::move(*contexts));
   for (const std::string& change : broker_->set_uplinks(uplink_specs(config_), outbound_.get()))
     log(Severity::info, "uplinks", change);
+  apply_dials(config_);
   return ExitStatus::stopped_in_order;
+}
+
+void Daemon::apply_dials(const config::Config& config) {
+  for (const std::string& change : broker_->set_dials(config.dials, server_->caller()))
+    log(Severity::info, "dials", change);
 }
 
 ExitStatus Daemon::open_doors() {
@@ -421,6 +427,7 @@ admin_server::Reloaded Daemon::reload() {
   outbound_->use(std::move(contexts));
   for (const std::string& change : broker_->set_uplinks(uplink_specs(*parsed), outbound_.get()))
     log(Severity::info, "uplinks", change);
+  apply_dials(*parsed);
   config_ = std::move(*parsed);
   result.outcome = admin::Outcome::ok;
   result.message = "configuration and certificates read again; " +

@@ -51,6 +51,7 @@ class Daemon final : public admin_server::Host {
   ExitStatus open_edges();
   ExitStatus open_doors();
   ExitStatus open_uplinks();
+  void apply_dials(const config::Config& config);
   void apply_limits(const config::Config& config);
   ExitStatus start_signals();
   bool start_signal(uv_signal_t& handle, int number);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/broker/client_policy.h"
+#include "daemon/broker/dial_spec.h"
 #include "daemon/broker/subscription_spec.h"
 #include "daemon/broker/uplink_spec.h"
 
@@ -108,6 +109,7 @@ struct Config {
   std::vector<broker::SubscriptionSpec> subscriptions;
   std::vector<broker::ClientPolicy> client_policies;
   std::vector<Uplink> uplinks;
+  std::vector<broker::DialSpec> dials;
   Origins origins;
 };
 

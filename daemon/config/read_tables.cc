@@ -154,6 +154,13 @@ void read_uplink(TableReader reader, Uplink& uplink) {
   reader.report_unknown();
 }
 
+void read_dial(TableReader reader, broker::DialSpec& dial) {
+  reader.text("client", dial.client);
+  reader.text("address", dial.address);
+  reader.text("listener", dial.listener);
+  reader.report_unknown();
+}
+
 void note_table(const toml::table& table, const std::string& path, const std::string& file,
                 Findings& findings) {
   const auto place = table.source().begin;
@@ -203,6 +210,11 @@ void read_tables(const toml::table& root, const std::string& file, Config& confi
     const std::string path = indexed("uplink", config.uplinks.size());
     note_table(*table, path, file, findings);
     read_uplink(TableReader(*table, path, file, findings), config.uplinks.emplace_back());
+  }
+  for (const toml::table* table : reader.tables("dial")) {
+    const std::string path = indexed("dial", config.dials.size());
+    note_table(*table, path, file, findings);
+    read_dial(TableReader(*table, path, file, findings), config.dials.emplace_back());
   }
   reader.report_unknown();
 }

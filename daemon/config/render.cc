@@ -46,7 +46,7 @@ void place(admin::ConfigRow& row, const Origins& origins, std::string_view origi
 // a running daemon does not open.
 admin::ConfigRow whole_table_row(const std::string& table, const char* what) {
   const bool live = table.starts_with("subscription[") || table.starts_with("client_policy[") ||
-                    table.starts_with("uplink[");
+                    table.starts_with("uplink[") || table.starts_with("dial[");
   return row(table, what, note_for(live ? Effect::at_reload : Effect::at_restart));
 }
 

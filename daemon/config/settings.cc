@@ -123,6 +123,12 @@ void add_uplink(TableSettings table, const Uplink& uplink) {
   table.live("rate", std::to_string(uplink.spec.rate));
 }
 
+void add_dial(TableSettings table, const broker::DialSpec& dial) {
+  table.live("client", toml_text(dial.client));
+  table.live("address", toml_text(dial.address));
+  table.live("listener", toml_text(dial.listener));
+}
+
 }  // namespace
 
 std::vector<Setting> settings(const Config& config) {
@@ -157,6 +163,10 @@ std::vector<Setting> settings(const Config& config) {
     add_uplink(TableSettings(out, "uplink[" + config.uplinks[i].spec.name + "]",
                              "uplink[" + std::to_string(i) + "]"),
                config.uplinks[i]);
+  for (size_t i = 0; i < config.dials.size(); ++i)
+    add_dial(TableSettings(out, "dial[" + config.dials[i].client + "]",
+                           "dial[" + std::to_string(i) + "]"),
+             config.dials[i]);
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/un.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -187,6 +188,40 @@ void check_uplinks(const Config& config, RuleCheck& check) {
   }
 }
 
+void check_dial(const broker::DialSpec& dial, const Config& config, const std::string& path,
+                RuleCheck& check) {
+  if (dial.client.empty() || dial.client.size() > kNameMax || broker::is_uplink(dial.client))
+    check.refuse(path + ".client", "is missing or no client_id",
+                 "write the client_id that the device's certificate proves, such as \"meter-17\"");
+  const auto endpoint = protocol::parse_endpoint(dial.address);
+  if (!endpoint || endpoint->is_unix())
+    check.refuse(path + ".address",
+                 "names no device: " + (endpoint ? "a unix socket is not called" : endpoint.error()),
+                 "write where it listens, such as \"10.0.0.17:2021\"");
+  const bool found = std::any_of(
+      config.listeners.begin(), config.listeners.end(), [&](const Listener& listener) {
+        return !listener.plaintext &&
+               (dial.listener.empty() || dial.listener == listener.address);
+      });
+  if (!found)
+    check.refuse(path + ".listener",
+                 dial.listener.empty() ? "has no [[listener]] with certificates to speak for it"
+                                       : "\"" + dial.listener + "\" is no [[listener]] with "
+                                                               "certificates",
+                 "name the address of one, whose certificate and client_ca are used");
+}
+
+void check_dials(const Config& config, RuleCheck& check) {
+  std::set<std::string> seen;
+  for (size_t i = 0; i < config.dials.size(); ++i) {
+    const std::string path = "dial[" + std::to_string(i) + "]";
+    check_dial(config.dials[i], config, path, check);
+    if (!seen.insert(config.dials[i].client).second)
+      check.refuse(path + ".client", "\"" + config.dials[i].client + "\" is dialled above already",
+                   "a client has one [[dial]]: remove the other");
+  }
+}
+
 }  // namespace
 
 bool RuleCheck::doubtful(std::string_view key) const {
@@ -220,6 +255,7 @@ ConfigErrors validate(const Config& config, const Doubts& doubts) {
   check_subscriptions(config, check);
   check_client_policies(config, check);
   check_uplinks(config, check);
+  check_dials(config, check);
   return check.take_errors();
 }
 

@@ -36,7 +36,8 @@ std::string address_of(uv_stream_t* stream, bool is_pipe) {
 
 Connection::Connection(Server& server, Listener& listener) : server_(server), listener_(listener) {}
 
-bool Connection::accept(int socket, bool is_pipe) {
+bool Connection::accept(int socket, bool is_pipe, std::string called) {
+  called_ = std::move(called);
   int error = 0;
   if (is_pipe) {
     uv_pipe_init(server_.loop(), &handle_.pipe, 0);
@@ -56,7 +57,7 @@ bool Connection::accept(int socket, bool is_pipe) {
   if (context_) {
     auto made = tls::Stream::accept(*context_);
     if (!made) {
-      server_.refused(address_, made.error().message);
+      refuse(made.error().message);
       return false;
     }
     tls_ = std::move(*made);
@@ -69,6 +70,11 @@ bool Connection::accept(int socket, bool is_pipe) {
   }
   start_reading();
   return true;
+}
+
+void Connection::refuse(std::string reason) {
+  server_.refused(address_, reason);
+  end_reason_ = std::move(reason);
 }
 
 bool Connection::certificate_still_good(uint64_t now_ms) const {
@@ -126,7 +132,7 @@ void Connection::receive_tls() {
       hand_over({scratch.data(), result.size});
       continue;
     }
-    if (result.status == tls::ReadStatus::failed) server_.refused(address_, tls_->failure_text());
+    if (result.status == tls::ReadStatus::failed) refuse(tls_->failure_text());
     return end();
   }
 }
@@ -140,14 +146,19 @@ bool Connection::finish_handshake() {
   }
   server_.mark_dirty(*this);
   if (status == tls::HandshakeStatus::failed) {
-    server_.refused(address_, tls_->failure_text());
+    refuse(tls_->failure_text());
     begin_close();
     return false;
   }
   auto identity = tls_->client_id(listener_.client_id_mode());
   if (!identity) {
-    server_.refused(address_, std::string("the certificate gives no client_id: ") +
-                                  tls::to_string(identity.error()));
+    refuse(std::string("the certificate gives no client_id: ") +
+           tls::to_string(identity.error()));
+    begin_close();
+    return false;
+  }
+  if (!called_.empty() && *identity != called_) {
+    refuse("it is " + *identity + ", who has answered there");
     begin_close();
     return false;
   }
@@ -306,7 +317,10 @@ void Connection::end() {
 }
 
 void Connection::on_deadline() {
-  if (state_ == State::handshaking || state_ == State::unproven) server_.count_timeout();
+  if (state_ == State::handshaking || state_ == State::unproven) {
+    server_.count_timeout();
+    end_reason_ = "who answers there does not speak as a Sink device: no handshake in time";
+  }
   close_now();
 }
 

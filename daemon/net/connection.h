@@ -36,8 +36,9 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   // Takes up an accepted socket, which is its own from here on; false: it cannot be used, or the
-  // context made no session.
-  bool accept(int socket, bool is_pipe);
+  // context made no session. With `called` nobody but this client is let in: Server::on_call_ended
+  // is told of the end.
+  bool accept(int socket, bool is_pipe, std::string called);
 
   // Sends what the broker has for this peer, as far as the socket takes it.
   void flush();
@@ -52,6 +53,8 @@ class Connection {
   bool proven() const { return state_ == State::proven; }
   broker::ConnectionId id() const { return id_; }
   const std::string& address() const { return address_; }
+  const std::string& called() const { return called_; }
+  const std::string& end_reason() const { return end_reason_; }
   uint64_t deadline_ms() const { return deadline_ms_; }
   // False: the peer's certificate would no longer be let in.
   bool certificate_still_good(uint64_t now_ms) const;
@@ -70,6 +73,7 @@ class Connection {
   uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&handle_); }
   void receive(std::string_view bytes);
   void receive_tls();
+  void refuse(std::string reason);
   bool finish_handshake();
   void hand_over(std::string_view plaintext);
   void start_reading();
@@ -94,6 +98,8 @@ class Connection {
   std::unique_ptr<tls::PeerRecord> peer_;
   std::shared_ptr<const tls::ServerContext> context_;
   std::string address_;
+  std::string called_;            // the client_id that was called; empty: it came by itself
+  std::string end_reason_ = "the connection ended";  // of a call
   broker::ConnectionId id_ = 0;   // 0: the broker does not know it yet
   uint64_t deadline_ms_ = 0;      // monotonic; 0: none
   State state_ = State::handshaking;

@@ -49,6 +49,7 @@ void Server::round() {
   more_to_do_ = broker_->turn();
   flush_dirty();
   if (outbound_ != nullptr && outbound_->flush()) more_to_do_ = true;
+  if (caller_.flush()) more_to_do_ = true;
   if (on_round) on_round();
   arm_timer();
 }
@@ -76,6 +77,8 @@ void Server::arm_timer() {
     deadline = std::min(deadline.value_or(UINT64_MAX), deadlines_.begin()->first);
   if (const auto outbound = outbound_ != nullptr ? outbound_->deadline_ms() : std::nullopt)
     deadline = std::min(deadline.value_or(UINT64_MAX), *outbound);
+  if (const auto calls = caller_.deadline_ms())
+    deadline = std::min(deadline.value_or(UINT64_MAX), *calls);
   if (!deadline) {
     uv_timer_stop(&timer_);
     return;
@@ -101,14 +104,14 @@ void Server::move_deadline(Connection& connection, uint64_t from_ms, uint64_t to
 
 // ---- connections -----------------------------------------------------------------------------
 
-void Server::accept(Listener& listener, int socket) {
+void Server::accept(Listener& listener, int socket, const std::string& called) {
   ++counters_.accepted;
   read_clock();
   auto* connection = new Connection(*this, listener);
   connections_.insert(connection);
   ++unproven_;
   const bool room = connections_.size() <= limits_.connections && make_room();
-  if (!connection->accept(socket, listener.is_pipe())) return connection->close_now();
+  if (!connection->accept(socket, listener.is_pipe(), called)) return connection->close_now();
   if (room) return;
   ++counters_.refused_full;
   refused(connection->address(), "too many connections");
@@ -162,6 +165,8 @@ void Server::freed(Connection& connection) {
   for (Connection*& dirty : dirty_)
     if (dirty == &connection) dirty = nullptr;
   connections_.erase(&connection);
+  if (started_ && !connection.called().empty())
+    caller_.ended(connection.called(), connection.end_reason());
   delete &connection;
 }
 
@@ -189,6 +194,13 @@ void Server::resume_input(broker::ConnectionId id) {
 void Server::sent_some(broker::ConnectionId id) {
   broker_->on_writable(id);
   more_to_do_ = true;
+}
+
+Listener* Server::listener_for(const std::string& address) {
+  for (const auto& listener : listeners_)
+    if (listener->context() && (address.empty() || listener->settings().address == address))
+      return listener.get();
+  return nullptr;
 }
 
 // ---- listeners -------------------------------------------------------------------------------
@@ -253,6 +265,7 @@ void Server::close() {
   for (Connection* connection : std::vector<Connection*>(connections_.begin(), connections_.end()))
     connection->close_now();
   started_ = false;
+  caller_.close();
   for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(&prepare_),
                               reinterpret_cast<uv_handle_t*>(&timer_),
                               reinterpret_cast<uv_handle_t*>(&idle_)})

@@ -298,6 +298,35 @@ bytes_per_second = "64KiB"
                "client_policy[0].events_per_second", "10000000");
 }
 
+TEST_CASE("config: a dial names a client, its address and a listener with certificates") {
+  const std::string listener = R"([[listener]]
+address = "127.0.0.1:2020"
+certificate = "g.pem"
+private_key = "g.key"
+client_ca = "ca.pem"
+)";
+  const std::string plain = "[[listener]]\naddress = \"127.0.0.1:2021\"\nplaintext = true\n"
+                            "client_id = \"instance_id\"\n";
+  const std::string dial = "[[dial]]\nclient = \"meter-17\"\naddress = \"10.0.0.17:2021\"\n";
+  const Config config = good(listener + dial + "listener = \"127.0.0.1:2020\"\n");
+  REQUIRE(config.dials.size() == 1);
+  CHECK(config.dials[0].client == "meter-17");
+  CHECK(config.dials[0].address == "10.0.0.17:2021");
+  CHECK(config.dials[0].listener == "127.0.0.1:2020");
+  CHECK(good(listener + dial).dials[0].listener.empty());
+  expect_error(plain + dial, 5, "dial[0].listener", "certificate");
+  expect_error(listener + dial + "listener = \"127.0.0.1:2021\"\n", 9, "dial[0].listener",
+               "certificate");
+  expect_error(listener + dial + dial, 10, "dial[1].client", "one [[dial]]");
+  expect_error(listener + "[[dial]]\nclient = \"uplink:c\"\naddress = \"h:1\"\n", 7,
+               "dial[0].client", "certificate");
+  expect_error(listener + "[[dial]]\nclient = \"m\"\naddress = \"h\"\n", 8, "dial[0].address",
+               "10.0.0.17:2021");
+  expect_error(listener + "[[dial]]\nclient = \"m\"\naddress = \"unix:/m\"\n", 8,
+               "dial[0].address", "10.0.0.17:2021");
+  expect_error(listener + dial + "port = 1\n", 9, "dial[0].port", "");
+}
+
 TEST_CASE("config: an uplink has servers, three files and versions; subscriptions may name it") {
   const std::string whole = R"([[uplink]]
 name = "cloud"

@@ -1,0 +1,80 @@
+#include "daemon/net/caller.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/net/server.h"
+
+namespace sink::net {
+namespace {
+
+constexpr uint64_t kConnectMs = 10'000;  // for the name lookup and TCP
+
+}  // namespace
+
+Caller::Attempt::Attempt(Caller& caller, broker::DialSpec dial, const protocol::Endpoint& endpoint)
+    : caller_(caller),
+      dial_(std::move(dial)),
+      transport_(caller.server_.loop(), {endpoint, nullptr, {}}, *this),
+      deadline_ms_(caller.server_.now_ms() + kConnectMs) {}
+
+void Caller::Attempt::on_open() {
+  over_ = true;
+  const int socket = transport_.take_socket();
+  Listener* listener = caller_.server_.listener_for(dial_.listener);
+  caller_.server_.wake();
+  if (socket < 0) return caller_.ended(dial_.client, "the system has no descriptor left");
+  if (listener == nullptr) {
+    ::close(socket);
+    return caller_.ended(dial_.client, "there is no [[listener]] to speak for it");
+  }
+  caller_.server_.accept(*listener, socket, dial_.client);
+}
+
+void Caller::Attempt::on_end(client::Stage stage, std::string reason) {
+  if (std::exchange(over_, true)) return;
+  caller_.server_.wake();
+  caller_.ended(dial_.client, std::string(to_string(stage)) + ": " + reason);
+}
+
+void Caller::Attempt::give_up() {
+  on_end(transport_.stage(), "no answer within 10 s");
+}
+
+void Caller::ended(const std::string& client, const std::string& reason) {
+  server_.read_clock();
+  server_.broker().call_ended(client, reason);
+}
+
+// The broker is in its turn when it asks; the stream is opened when that is over.
+bool Caller::open_wanted() {
+  const auto wanted = std::exchange(wanted_, {});
+  for (const broker::DialSpec& dial : wanted) {
+    const auto endpoint = protocol::parse_endpoint(dial.address);
+    if (!endpoint) {  // unreached: the configuration was checked
+      ended(dial.client, endpoint.error());
+      continue;
+    }
+    attempts_.emplace_back(*this, dial, *endpoint).open();
+  }
+  return !wanted.empty();
+}
+
+bool Caller::flush() {
+  const bool more = open_wanted();
+  for (Attempt& attempt : attempts_)
+    if (!attempt.over() && attempt.deadline_ms() <= server_.now_ms()) attempt.give_up();
+  std::erase_if(attempts_, [](const Attempt& attempt) { return attempt.over(); });
+  return more;
+}
+
+std::optional<uint64_t> Caller::deadline_ms() const {
+  std::optional<uint64_t> deadline;
+  for (const Attempt& attempt : attempts_)
+    deadline = std::min(deadline.value_or(UINT64_MAX), attempt.deadline_ms());
+  return deadline;
+}
+
+}  // namespace sink::net
