@@ -26,9 +26,9 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
     : loop_(loop),
       options_(std::move(options)),
       keeper_(loop, std::move(persistence)),
-      sessions_(keeper_, options_.keep_session, to_string(options_.server)),
+      servers_(options_),
+      sessions_(keeper_, options_.keep_session, servers_),
       outbox_(loop, options_.outbox),
-      version_(options_.protocol_version),
       listener_(&listener),
       durable_{{},
                PublishQueue({options_.queue_events, options_.queue_bytes}),
@@ -37,6 +37,8 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
                {}} {
   uv_timer_init(loop_, &timer_);  // neither init can fail
   uv_timer_init(loop_, &age_timer_);
+  uv_timer_init(loop_, &contest_timer_);
+  contest_timer_.data = this;
   uv_idle_init(loop_, &turn_end_);
   uv_timer_init(loop_, &outbox_timer_);
   age_timer_.data = this;
@@ -65,7 +67,7 @@ void ConnectionCore::load_identity(protocol::Bytes reason) {
   keeper_.load(random_u32(), [this](const tl::expected<Identity, std::string>& loaded) {
     if (state_ != State::loading) return;
     if (!loaded) return fail(Stage::identity, loaded.error());
-    durable_.identity = *loaded;
+    identity_ = *loaded;
     identified_ = true;
     load_session();
   });
@@ -85,8 +87,7 @@ void ConnectionCore::report_not_kept(const std::string& problem) {
 void ConnectionCore::load_outbox() {
   state_ = State::loading;
   if (restored_ || !outbox_.keeps()) {
-    report_not_kept(sessions_.restore(durable_));
-    return state_ == State::loading ? open() : void();
+    return begin();
   }
   outbox_.load([this](tl::expected<std::vector<KeptEvent>, OutboxError>& kept) {
     if (state_ == State::finishing) return finish_closing();
@@ -95,19 +96,34 @@ void ConnectionCore::load_outbox() {
     uv_update_time(loop_);
     for (const KeptEvent& event : *kept) durable_.queue.restore(event.payload, event.tag, now_ms());
     restored_ = true;
-    report_not_kept(sessions_.restore(durable_));
+    begin();
     watch_ages();
     report_room();
-    if (state_ == State::loading) open();
   });
+}
+
+// What there was to load is there.
+void ConnectionCore::begin() {
+  if (!std::exchange(begun_, true)) {
+    if (const auto server = sessions_.delivered_last()) servers_.note_delivery(*server);
+    const auto last = sessions_.last_server();
+    use_server(last && servers_.is_dialled(*last) ? *last : servers_.first());
+    report_not_kept(sessions_.restore(durable_));
+    if (state_ != State::loading || !receive_callers()) return;
+  }
+  if (servers_.is_dialled(server_)) return open();
+  await_call("it waits for a server to call");
 }
 
 void ConnectionCore::save_identity(uint32_t server_instance_id) {
   state_ = State::saving;
   uv_timer_stop(&timer_);  // the disk may take its time; the server's patience is its own affair
-  const Identity identity{durable_.identity.client_instance_id, server_instance_id};
-  keeper_.save(identity, [this](const tl::expected<Identity, std::string>& saved) {
-    if (state_ != State::saving) return;
+  Identity identity = identity_;
+  servers_.note_id(server_, server_instance_id, identity);
+  const size_t server = server_;
+  keeper_.save(identity, [=, this](const tl::expected<Identity, std::string>& saved) {
+    if (saved) servers_.note_id(server, server_instance_id, identity_);
+    if (state_ != State::saving || server != server_) return;
     if (!saved) return fail(Stage::identity, saved.error());
     link_->identity_saved();
     process_input();
@@ -125,31 +141,37 @@ void ConnectionCore::open() {
   goodbye_.clear();
   ++attempts_;
   arm(options_.connect_timeout_ms);
-  const std::string address = attempts_ == 1 ? sessions_.last_address() : std::string();
+  const bool was_here = attempts_ == 1 && sessions_.last_server() == server_;
+  const std::string address = was_here ? sessions_.last_address() : std::string();
   transport_ =
       std::make_unique<Transport>(loop_,
-                                  Transport::Target{options_.server, options_.tls,
-                                                    options_.server_name, attempts_ - 1, address},
+                                  Transport::Target{servers_.endpoint(server_), options_.tls,
+                                                    servers_.name(server_), attempts_ - 1, address},
                                   *this);
   transport_->open();
 }
 
-void ConnectionCore::on_open() {
-  state_ = State::greeting;
+LinkOptions ConnectionCore::link_options() {
   LinkOptions link_options;
   link_options.application_version = options_.application_version;
   link_options.window = options_.window;
   link_options.keepalive_ms = options_.keepalive_ms;
-  link_options.protocol_version = version_.to_ask(now_ms());
-  version_.on_asked(link_options.protocol_version);
   link_options.first_message_id = static_cast<uint16_t>(random_u32() % protocol::kMessageIds);
-  link_.emplace(durable_, link_options, now_ms());
+  return link_options;
+}
+
+void ConnectionCore::on_open() {
+  state_ = State::greeting;
+  LinkOptions asked = link_options();
+  asked.protocol_version = servers_.version(server_).to_ask(now_ms());
+  servers_.version(server_).on_asked(asked.protocol_version);
+  link_ = std::make_unique<Link>(durable_, asked, now_ms());
   flush();
 }
 
 void ConnectionCore::on_input(protocol::Bytes bytes) {
   if (!link_) return;
-  if (version_.on_heard(now_ms()) && listener_ != nullptr) listener_->on_fallback();
+  if (servers_.version(server_).on_heard(now_ms()) && listener_ != nullptr) listener_->on_fallback();
   link_->lend(bytes, now_ms());
   process_input();
 }
@@ -172,7 +194,9 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
       listener_->on_answer(
           {answered->tag, answered->acked, answered->machine, answered->human, answered->payload});
   } else if (const auto* delivered = std::get_if<EventDelivered>(&event)) {
-    sessions_.on_delivered(delivered->message_id, durable_.session.received);
+    servers_.note_delivery(server_);
+    sessions_.on_delivered(server_, delivered->message_id, durable_.session.received, now_ms(),
+                           [this](const std::string& problem) { report_not_kept(problem); });
     if (listener_ != nullptr)
       listener_->on_delivery({{session_, delivered->message_id},
                               delivered->event,
@@ -202,9 +226,12 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
   was_connected_ = true;
   durable_.backoff.on_connected(now_ms());
   if (!done.resumed || session_ == 0) ++session_;
-  sessions_.on_connected(done.resumed, transport_->address(), now_ms(),
+  servers_.on_success();
+  reason_ = done.reason;
+  sessions_.on_connected(server_, done.resumed, transport_->address(), now_ms(),
                          [this](const std::string& problem) { report_not_kept(problem); });
   arm_keepalive();
+  arm_contest();
   enter(ConnectionState::connected, done.resumed ? "the handshake is complete, the session goes on"
                                                  : "the handshake is complete");
   if (state_ != State::connected) return;
@@ -212,7 +239,8 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
   const Connected connected{
       std::exchange(new_client_, false), durable_.identity.server_instance_id.value_or(0),
       transport_->tls_version(),         transport_->tls_cipher(),
-      link_->protocol_version(),         done.resumed};
+      link_->protocol_version(),         done.resumed,
+      servers_.key(server_),             done.reason};
   if (listener_ != nullptr) listener_->on_connected(connected);
 }
 
@@ -226,7 +254,7 @@ void ConnectionCore::report_room() {
 // restart.
 bool ConnectionCore::fall_back(const LinkRefused& refusal) {
   if (refusal.code != protocol::ResponseCode::unsupported_protocol_version ||
-      !version_.on_unsupported(now_ms()))
+      !servers_.version(server_).on_unsupported(now_ms()))
     return false;
   durable_.session = {};
   transport_.reset();
@@ -254,7 +282,7 @@ void ConnectionCore::on_end(Stage stage, std::string reason) {
 
 void ConnectionCore::fail(Stage stage, std::string reason) {
   if (over()) return;
-  version_.on_ended();
+  servers_.version(server_).on_ended();
   if (!goodbye_.empty()) reason = std::exchange(goodbye_, {});
   const uint64_t delay_ms = end_attempt(0, reason);
   if (listener_ == nullptr || over()) return;
@@ -272,19 +300,33 @@ void ConnectionCore::after_attempt() {
 
 // Waits for the next attempt, or fails for good. Answers the wait, 0 where there is none.
 uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& reason) {
-  if (state_ == State::connected) sessions_.on_lost();
+  const bool was_connected = state_ == State::connected;
+  if (was_connected) sessions_.on_lost();
   transport_.reset();
   if (link_) link_->end();
   if (!durable_.session.id) durable_.queue.rewind();
   new_client_ = false;
-  const auto backoff_ms = durable_.backoff.next_delay_ms(now_ms(), random_u32());
-  if (!backoff_ms) {
-    enter_failed("gave up after " + std::to_string(options_.backoff.attempts_max) +
-                 " attempts in a row; the last one: " + reason);
+  const uint64_t now = now_ms();
+  servers_.hold_back(server_, now + at_least_ms);
+  const bool same_again = !begun_ || (was_connected && servers_.is_dialled(server_));
+  const auto turn = same_again ? Servers::Turn{server_, now, true} : servers_.after(server_);
+  if (!turn) {
+    await_call(reason);
     return 0;
   }
+  uint64_t delay_ms = 1;
+  if (turn->round_over) {
+    const auto backoff_ms = durable_.backoff.next_delay_ms(now, random_u32());
+    if (!backoff_ms) {
+      enter_failed("gave up after " + std::to_string(options_.backoff.attempts_max) +
+                   " attempts in a row; the last one: " + reason);
+      return 0;
+    }
+    delay_ms = *backoff_ms;
+  }
+  delay_ms = std::max(delay_ms, std::max(turn->not_before_ms, now) - now);
+  use_server(turn->server);
   state_ = State::waiting;
-  const uint64_t delay_ms = std::max(*backoff_ms, at_least_ms);
   arm(delay_ms);
   enter(ConnectionState::disconnected, reason);
   return delay_ms;
@@ -293,6 +335,7 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
 void ConnectionCore::enter_failed(const std::string& reason) {
   state_ = State::failed;
   durable_.session = {};
+  end_contests();
   uv_timer_stop(&timer_);
   uv_timer_stop(&age_timer_);
   enter(ConnectionState::failed, reason);
@@ -343,6 +386,7 @@ void ConnectionCore::on_timer() {
       return finish_closing();
     case State::idle:
     case State::loading:
+    case State::listening:
     case State::saving:
     case State::failed:
     case State::closed:
@@ -413,6 +457,7 @@ void ConnectionCore::flush_soon() {
     auto* core = static_cast<ConnectionCore*>(idle->data);
     core->flush();
     core->keep();
+    core->sweep_contests();
   });
 }
 
@@ -440,6 +485,7 @@ void ConnectionCore::close() {
   if (speaking && !sessions_.may_keep(durable_))
     link_->say_goodbye(protocol::GoodbyeReason::shutdown);
   state_ = State::finishing;
+  end_contests();
   uv_idle_stop(&turn_end_);
   if (link_) link_->end();
   if (!speaking) {
@@ -471,6 +517,7 @@ void ConnectionCore::abandon() {
 
 void ConnectionCore::finish_closing() {
   if (state_ == State::closed) return;
+  end_contests();
   transport_.reset();
   if (listener_ != nullptr && outbox_.keeps()) {
     keep();  // the last of it; on_kept comes back
@@ -488,6 +535,7 @@ void ConnectionCore::finish_closing() {
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&age_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&outbox_timer_), closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&contest_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&turn_end_), closed);
   report_unreplied();
   give_up_the_rest(DropReason::closed);

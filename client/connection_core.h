@@ -7,6 +7,7 @@
 //                     ^            ^                 |                   |          |
 //                     +- waiting <-+-----------------+-------------------+----------+
 //                           no attempt is left --> failed
+//   where no server is connected to but all call: loading --> listening --call--> greeting
 //   any --close--> finishing --server's end or 1 s--> closed; when its handles have closed the core
 //   is freed
 #pragma once
@@ -18,16 +19,19 @@
 #include <string>
 #include <vector>
 
+#include "client/candidate.h"
+#include "client/farewell.h"
 #include "client/outbox_keeper.h"
+#include "client/reception.h"
+#include "client/servers.h"
 #include "client/session_keeper.h"
 #include "client/sink_client.h"
 #include "client/state_keeper.h"
 #include "client/transport.h"
-#include "client/version_choice.h"
 
 namespace sink::client {
 
-class ConnectionCore final : public Transport::Owner {
+class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
  public:
   ConnectionCore(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
                  Listener& listener);
@@ -47,6 +51,7 @@ class ConnectionCore final : public Transport::Owner {
   enum class State : uint8_t {
     idle,
     loading,
+    listening,
     waiting,
     opening,
     greeting,
@@ -64,6 +69,7 @@ class ConnectionCore final : public Transport::Owner {
   void keep();
   void on_kept(const tl::expected<std::vector<KeptEvent>, OutboxError>& written);
   void give_up_the_rest(DropReason reason);
+  void begin();
   void open();
   void on_open() override;
   void on_input(protocol::Bytes bytes) override;
@@ -72,6 +78,7 @@ class ConnectionCore final : public Transport::Owner {
   void process_input();
   void dispatch(const LinkEvent& event);
   void refused(const LinkRefused& refusal);
+  LinkOptions link_options();
   void report_connected(const HandshakeDone& done);
   bool fall_back(const LinkRefused& refusal);
   void report_room();
@@ -100,19 +107,50 @@ class ConnectionCore final : public Transport::Owner {
     return state_ == State::connected && id.connection == session_;
   }
   void answered(DeliveryId id);
+
+  // ---- several servers: connection_core_servers.cc ----
+  void use_server(size_t server);
+  bool receive_callers();
+  void await_call(const std::string& reason);
+  void on_called(size_t server, std::unique_ptr<Transport> transport);
+  void take_call(size_t server, std::unique_ptr<Transport> transport);
+  void begin_contest(std::unique_ptr<Candidate> candidate);
+  uint8_t candidate_version(size_t server) override;
+  void on_candidate_heard(size_t server) override;
+  void save_candidate(size_t server, uint32_t server_id) override;
+  void on_candidate_ready(HandshakeDone done) override;
+  void on_candidate_refused(size_t server, const LinkRefused& refusal) override;
+  void on_candidate_lost() override;
+  void switch_to(const HandshakeDone& done);
+  void say_farewell(std::unique_ptr<Transport> transport, Link& link);
+  void look_around();
+  void arm_contest();
+  void on_contest_due();
+  void end_contests();
+  void sweep_contests();
+  void report_contest(size_t server, ContestOutcome outcome, protocol::Bytes reason);
+
   bool over() const { return state_ == State::finishing || state_ == State::closed; }
   uint64_t now_ms() const { return uv_now(loop_); }
 
   uv_loop_t* loop_;
   Options options_;
   StateKeeper keeper_;
+  Servers servers_;
   SessionKeeper sessions_;
   OutboxKeeper outbox_;
-  VersionChoice version_;
   Listener* listener_;  // null once abandoned
   DurableState durable_;
   std::unique_ptr<Transport> transport_;
-  std::optional<Link> link_;  // stays, ended, until the next attempt: callers may hold its views
+  std::unique_ptr<Link> link_;  // stays, ended, until the next attempt: callers may hold its views
+  std::unique_ptr<Reception> reception_;
+  std::unique_ptr<Candidate> candidate_;  // over: it waits to be swept away
+  std::vector<std::unique_ptr<Farewell>> farewells_;
+  Identity identity_;   // as kept: the ids of all servers
+  size_t server_ = 0;   // that is tried, or connected
+  size_t looked_at_ = 0;  // the last that was tried beside the present one
+  protocol::ConnectionReason reason_ = protocol::ConnectionReason::discovery;  // the present one's
+  uv_timer_t contest_timer_{};
   uv_timer_t timer_{};
   uv_timer_t age_timer_{};
   uv_timer_t outbox_timer_{};  // runs while the outbox has no room
@@ -126,10 +164,11 @@ class ConnectionCore final : public Transport::Owner {
   bool was_connected_ = false;
   bool room_wanted_ = false;
   bool making_room_ = false;
-  bool identified_ = false;  // durable_.identity is what is kept on disk
+  bool identified_ = false;  // identity_ is what is kept on disk
+  bool begun_ = false;       // the first server is chosen
   bool restored_ = false;    // what the outbox keeps is in the queue
   bool abandoned_ = false;   // the facade is gone
-  int open_handles_ = 4;     // must close before the core is freed
+  int open_handles_ = 5;     // must close before the core is freed
 };
 
 }  // namespace sink::client

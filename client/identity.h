@@ -4,13 +4,16 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 
 namespace sink::client {
 
 struct Identity {
   uint32_t client_instance_id = 0;
   std::optional<uint32_t> server_instance_id;  // nullopt until the first "hello new client"
+  std::map<std::string, uint32_t> more_servers;  // of those that Options::more_servers names
   bool operator==(const Identity&) const = default;
 };
 

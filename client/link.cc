@@ -27,7 +27,7 @@ std::string describe(const protocol::Violation& violation) {
 }  // namespace
 
 Link::Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms)
-    : durable_(durable),
+    : durable_(&durable),
       options_(options),
       session_(protocol::Role::client, options.protocol_version),
       keepalive_(options.keepalive_ms, now_ms) {
@@ -36,16 +36,16 @@ Link::Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms)
   if (options_.protocol_version == protocol::kProtocolVersion0) {
     begin_session();
     request.application_version = options_.application_version;
-    request.client_instance_id = durable_.identity.client_instance_id;
-    request.server_instance_id = durable_.identity.server_instance_id;
+    request.client_instance_id = durable_->identity.client_instance_id;
+    request.server_instance_id = durable_->identity.server_instance_id;
     protocol::append_request(output_.tail(), request);
     return;
   }
   protocol::Greeting greeting;
   greeting.application_version = options_.application_version;
-  greeting.client_instance_id = durable_.identity.client_instance_id;
-  greeting.server_instance_id = durable_.identity.server_instance_id;
-  greeting.session = durable_.session.point();
+  greeting.client_instance_id = durable_->identity.client_instance_id;
+  greeting.server_instance_id = durable_->identity.server_instance_id;
+  greeting.session = durable_->session.point();
   if (!greeting.session) begin_session();
   const std::string body = protocol::encode_greeting(greeting);
   request.greeting = body;
@@ -54,23 +54,31 @@ Link::Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms)
 
 // Nothing is in flight: whatever was, is sent again.
 void Link::begin_session() {
-  durable_.session = {};
-  durable_.session.window = protocol::InFlightWindow<InFlight>(
+  durable_->session = {};
+  durable_->session.window = protocol::InFlightWindow<InFlight>(
       options_.first_message_id, std::max<uint16_t>(options_.window, 1));
-  durable_.queue.rewind();
+  durable_->queue.rewind();
 }
 
 // What the server has received is not sent again, what it has missed of our answers is. False: what
 // it says contradicts what we know.
 bool Link::resume_session() {
-  SessionMemory& session = durable_.session;
+  SessionMemory& session = durable_->session;
   const protocol::SessionPoint& theirs = welcome_->session;
   if (session.id != theirs.id || session.judge(theirs)) return false;
   if (!session.answers.complete()) return false;  // since the request was made
-  session.take_unreceived(theirs, durable_.queue);
+  session.take_unreceived(theirs, durable_->queue);
   session.answers.append_answers(output_.tail(), theirs.awaited);
-  ++durable_.counters.resumed;
+  ++durable_->counters.resumed;
   return true;
+}
+
+void Link::move_to(DurableState& durable) {
+  durable.session = std::move(durable_->session);
+  durable.identity = durable_->identity;
+  durable.queue.rewind();
+  durable_ = &durable;
+  send_queued();
 }
 
 void Link::lend(protocol::Bytes input, uint64_t now_ms) {
@@ -131,7 +139,7 @@ std::optional<LinkEvent> Link::on_welcome(const protocol::ConnectionResponse& re
 }
 
 std::optional<LinkEvent> Link::accepted(ResponseCode code, uint32_t server_instance_id) {
-  const bool known = durable_.identity.server_instance_id.has_value();
+  const bool known = durable_->identity.server_instance_id.has_value();
   if (code == ResponseCode::connected) {
     if (!known) return fail("the server said \"connected\" without telling its instance id");
     return handshake_complete();
@@ -144,7 +152,7 @@ std::optional<LinkEvent> Link::accepted(ResponseCode code, uint32_t server_insta
 
 void Link::identity_saved() {
   if (state_ != LinkState::awaiting_save) return;
-  durable_.identity.server_instance_id = unsaved_server_id_;
+  durable_->identity.server_instance_id = unsaved_server_id_;
   unreported_ = handshake_complete();
 }
 
@@ -152,23 +160,24 @@ std::optional<LinkEvent> Link::handshake_complete() {
   HandshakeDone done;
   if (welcome_) {
     done.resumed = welcome_->resumed;
+    done.reason = welcome_->reason;
     done.new_because = welcome_->new_because;
     if (!welcome_->resumed) begin_session();
     if (welcome_->resumed && !resume_session()) {
-      durable_.session.id.reset();
+      durable_->session.id.reset();
       return fail(
           "the server resumes a session that this client remembers otherwise; a new one "
           "is begun");
     }
-    durable_.session.id = welcome_->session.id;
-    durable_.session.ttl_ms = welcome_->session_ttl_ms;
+    durable_->session.id = welcome_->session.id;
+    durable_->session.ttl_ms = welcome_->session_ttl_ms;
     if (welcome_->keepalive_ms > 0) keepalive_.shorten(welcome_->keepalive_ms);
-    durable_.session.window.set_capacity(
+    durable_->session.window.set_capacity(
         std::min(std::max<uint16_t>(options_.window, 1), welcome_->limits.window));
   }
   session_.accept();
   state_ = LinkState::connected;
-  ++durable_.counters.handshakes;
+  ++durable_->counters.handshakes;
   send_queued();
   return done;
 }
@@ -215,65 +224,65 @@ std::optional<LinkEvent> Link::on_reply(const protocol::ControlReply& reply) {
 }
 
 std::optional<LinkEvent> Link::on_event(EventDelivered delivered) {
-  SessionMemory& session = durable_.session;
+  SessionMemory& session = durable_->session;
   if (session.answers.is_unanswered(delivered.message_id))
     return fail("the server reused message id " + std::to_string(delivered.message_id) +
                 " before it was answered");
   session.received.add(delivered.payload);
   session.answers.on_message(delivered.message_id);
-  ++durable_.counters.deliveries;
+  ++durable_->counters.deliveries;
   return delivered;
 }
 
 std::optional<LinkEvent> Link::on_answer(uint16_t message_id, const protocol::Nack* nack) {
-  SessionMemory& session = durable_.session;
+  SessionMemory& session = durable_->session;
   const auto message = session.window.take(message_id);
   if (!message) {
-    ++durable_.counters.unknown_answers;
+    ++durable_->counters.unknown_answers;
     return std::nullopt;
   }
   session.answered_max = std::max(session.answered_max, message->mark.number);
-  if (!durable_.queue.holds(message->slot, message->serial)) {
-    ++durable_.counters.late_answers;
+  if (!durable_->queue.holds(message->slot, message->serial)) {
+    ++durable_->counters.late_answers;
     send_queued();
     return std::nullopt;
   }
-  const auto taken = durable_.queue.take(message->slot);
+  const auto taken = durable_->queue.take(message->slot);
   send_queued();
   if (nack == nullptr) {
-    ++durable_.counters.acked;
+    ++durable_->counters.acked;
     return PublishAnswered{taken.tag, true, {}, {}, taken.payload};
   }
-  ++durable_.counters.nacked;
+  ++durable_->counters.nacked;
   return PublishAnswered{taken.tag, false, nack->machine, nack->human, taken.payload};
 }
 
 void Link::send_queued() {
   if (state_ != LinkState::connected) return;
-  PublishQueue& queue = durable_.queue;
+  PublishQueue& queue = durable_->queue;
   while (queue.next_unsent() != PublishQueue::kNone && output_.size() < kOutputHighWater) {
     const auto slot = queue.next_unsent();
-    SessionMemory& session = durable_.session;
+    SessionMemory& session = durable_->session;
     const auto message_id = session.window.add(
         {slot, queue.serial(slot), {session.sent.count + 1, session.sent.checksum}});
     if (!message_id) return;
     session.sent.add(queue.payload(slot));
     protocol::append_publish(output_.tail(), *message_id, queue.payload(slot));
-    ++durable_.counters.publishes;
-    if (queue.mark_sent()) ++durable_.counters.republishes;
+    ++durable_->counters.publishes;
+    if (queue.mark_sent()) ++durable_->counters.republishes;
   }
 }
 
 bool Link::may_answer(uint16_t message_id) const {
   return state_ == LinkState::connected && message_id < protocol::kMessageIds &&
-         durable_.session.answers.is_unanswered(message_id);
+         durable_->session.answers.is_unanswered(message_id);
 }
 
 bool Link::ack(uint16_t message_id) {
   if (!may_answer(message_id)) return false;
-  durable_.session.answers.on_ack(message_id);
+  durable_->session.answers.on_ack(message_id);
   protocol::append_ack(output_.tail(), message_id);
-  ++durable_.counters.deliveries_acked;
+  ++durable_->counters.deliveries_acked;
   return true;
 }
 
@@ -281,9 +290,9 @@ bool Link::nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes hu
   if (!may_answer(message_id)) return false;
   constexpr size_t kMachineBytesMax = protocol::kFrameBytesMax - 2 - 3;  // header, 3-byte length
   machine = machine.substr(0, kMachineBytesMax);
-  durable_.session.answers.on_nack(message_id, machine, human);
+  durable_->session.answers.on_nack(message_id, machine, human);
   protocol::append_nack(output_.tail(), message_id, machine, human);
-  ++durable_.counters.deliveries_nacked;
+  ++durable_->counters.deliveries_nacked;
   return true;
 }
 

@@ -49,6 +49,7 @@ struct HelloNewClient {
 };
 struct HandshakeDone {
   bool resumed = false;  // the session of an earlier connection goes on
+  protocol::ConnectionReason reason = protocol::ConnectionReason::discovery;
   protocol::NewSessionReason new_because = protocol::NewSessionReason::none_asked;
 };
 struct LinkRefused {
@@ -120,6 +121,10 @@ class Link {
   [[nodiscard]] std::optional<LinkFailed> tick(uint64_t now_ms);
   uint64_t deadline_ms() const { return keepalive_.deadline_ms(); }
 
+  // The link goes on with another state, which takes its session and ids; nothing was published in
+  // its own. Not from between lend() and settle().
+  void move_to(DurableState& durable);
+
   // The connection is being closed in order: nothing is handed out any more, output() still counts.
   void end();
 
@@ -134,7 +139,7 @@ class Link {
 
   LinkState state() const { return state_; }
   uint8_t protocol_version() const { return options_.protocol_version; }
-  size_t in_flight() const { return durable_.session.window.size(); }
+  size_t in_flight() const { return durable_->session.window.size(); }
 
  private:
   std::optional<LinkEvent> on_message(const protocol::ConnectionResponse& response);
@@ -151,7 +156,7 @@ class Link {
   std::optional<LinkEvent> handshake_complete();
   LinkFailed fail(std::string reason);
 
-  DurableState& durable_;
+  DurableState* durable_;
   LinkOptions options_;
   protocol::Session session_;
   protocol::Keepalive keepalive_;

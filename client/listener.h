@@ -8,6 +8,7 @@
 
 #include "protocol/bytes.h"
 #include "protocol/control/control.h"
+#include "protocol/control/greeting.h"
 #include "protocol/event.h"
 #include "protocol/frame.h"
 
@@ -84,6 +85,25 @@ struct Connected {
   const char* tls_cipher = "";
   uint8_t protocol_version = 0;
   bool resumed = false;  // the session of an earlier connection goes on
+  protocol::Bytes server;  // of several, as the options name it: its address, else its name
+  // Whether it had something for us when it took the connection.
+  protocol::ConnectionReason reason = protocol::ConnectionReason::discovery;
+};
+
+// Part of the ABI of sink.h: never renumber.
+enum class ContestOutcome : uint8_t {
+  took_over,    // the connection goes on with it
+  turned_away,  // the present server has the older right
+  refused,      // it wants none of us: the reason says why
+  lost,         // it was gone, or too slow, before it was known what it wants
+};
+
+// Another server has called, or was tried, while the connection was with one. Views are valid until
+// the callback returns.
+struct Contest {
+  protocol::Bytes server;  // as Connected::server
+  ContestOutcome outcome = ContestOutcome::lost;
+  protocol::Bytes reason;  // one sentence
 };
 
 // Where a connection stands.
@@ -122,7 +142,7 @@ enum class Stage : uint8_t { identity, resolving, connecting, securing, handshak
 const char* to_string(Stage stage);
 
 // An attempt failed or a connection ended. The connection tries again after retry_in_ms; 0: no
-// attempt is left, the connection has failed.
+// attempt is left, the connection has failed, or it waits for a server to call.
 struct Disconnection {
   Stage stage = Stage::connecting;  // how far it had come
   std::string reason;
@@ -138,6 +158,8 @@ class Listener {
   virtual void on_connected(const Connected&) {}
   virtual void on_disconnected(const Disconnection&) {}
   virtual void on_refused(const Refusal&) {}
+  // With several servers only. One that took over is told by on_connected, too.
+  virtual void on_contest(const Contest&) {}
   // The server does not speak version 1; the connection goes on at once with version 0.
   virtual void on_fallback() {}
   virtual void on_answer(const Answer&) {}

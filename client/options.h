@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "client/link.h"
 #include "client/outbox.h"
@@ -24,10 +25,26 @@ enum class Overflow : uint8_t {
   refuse,       // answers queue_full, and on_room tells when to go on: for users that can wait
 };
 
+// A server besides the first.
+struct KnownServer {
+  protocol::Endpoint endpoint;  // empty: it is not connected to, it calls (Options::listen)
+  std::string name;             // as Options::server_name
+};
+inline bool has_address(const protocol::Endpoint& endpoint) {
+  return endpoint.is_unix() || !endpoint.host.empty();
+}
+
 struct Options {
-  protocol::Endpoint server;
+  protocol::Endpoint server;  // may be empty where servers call and it has a server_name
   std::shared_ptr<const tls::ClientContext> tls;  // null: plaintext (loopback and unix sockets)
   std::string server_name;  // whom the server's certificate must name; empty: server.host
+  // More servers, at most kServersMax in all: after a failure the next one is tried. A client is
+  // connected to one at a time (arbitration.h).
+  std::vector<KnownServer> more_servers;
+  // Where servers may call, numeric, TLS only: those that are named above, and nobody else.
+  std::optional<protocol::Endpoint> listen;
+  // While connected, how often another server is tried whether it has events for us; 0: never.
+  uint64_t look_around_ms = 0;
   std::string application_version;
   uint16_t window = kWindowDefault;  // publishes in flight, 1 to 4095
   size_t queue_events = 1'000;       // unanswered publishes at most, those in flight among them
@@ -44,6 +61,7 @@ struct Options {
   uint8_t protocol_version = 1;  // asked for; a server that only speaks 0 is asked for that
 };
 
+inline constexpr size_t kServersMax = 16;
 inline constexpr uint64_t kBackoffMaxMs = 24 * 3'600'000;
 inline constexpr uint64_t kQueueAgeMaxMs = 365 * kBackoffMaxMs;
 

@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kFileBytesMax = 4096;
 constexpr std::string_view kClientField = "client_instance_id = ";
 constexpr std::string_view kServerField = "server_instance_id = ";
+constexpr std::string_view kMoreField = "server ";
 
 tl::unexpected<std::string> system_error(const std::string& deed, const std::string& path) {
   return tl::unexpected("cannot " + deed + " " + path + ": " + std::strerror(errno));
@@ -74,11 +75,27 @@ std::optional<uint32_t> take_line(std::string_view& text, std::string_view field
   return id;
 }
 
+// "server KEY = ID".
+bool take_server(std::string_view& text, std::map<std::string, uint32_t>& servers) {
+  const std::string_view line = text.substr(0, text.find('\n'));
+  const size_t equals = line.rfind(" = ");
+  if (line.size() == text.size() || !line.starts_with(kMoreField) ||
+      equals == std::string_view::npos || equals <= kMoreField.size())
+    return false;
+  const auto id = parse_id(line.substr(equals + 3));
+  if (!id) return false;
+  servers.emplace(line.substr(kMoreField.size(), equals - kMoreField.size()), *id);
+  text.remove_prefix(line.size() + 1);
+  return true;
+}
+
 std::string to_text(const Identity& identity) {
   std::string text;
   text.append(kClientField).append(std::to_string(identity.client_instance_id)).append("\n");
   if (identity.server_instance_id)
     text.append(kServerField).append(std::to_string(*identity.server_instance_id)).append("\n");
+  for (const auto& [key, id] : identity.more_servers)
+    text.append(kMoreField).append(key).append(" = ").append(std::to_string(id)).append("\n");
   return text;
 }
 
@@ -88,9 +105,14 @@ tl::expected<Identity, std::string> from_text(std::string_view text, const std::
   if (!client) return damaged(where, "no client_instance_id in its first line");
   Identity identity{*client, std::nullopt};
   if (text.empty()) return identity;
-  identity.server_instance_id = take_line(text, kServerField);
-  if (!identity.server_instance_id || !text.empty())
-    return damaged(where, "its second line is not a server_instance_id");
+  if (!text.starts_with(kMoreField)) {
+    identity.server_instance_id = take_line(text, kServerField);
+    if (!identity.server_instance_id)
+      return damaged(where, "its second line is not a server_instance_id");
+  }
+  while (!text.empty())
+    if (!take_server(text, identity.more_servers))
+      return damaged(where, "one of its lines names no server");
   return identity;
 }
 

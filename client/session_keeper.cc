@@ -9,7 +9,7 @@ namespace sink::client {
 namespace {
 
 // A client that is sent to and fro between servers wears no flash out.
-constexpr uint64_t kAddressWriteMs = 3'600'000;
+constexpr uint64_t kPlaceWriteMs = 3'600'000;
 
 uint64_t wall_ms() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -35,7 +35,8 @@ void SessionKeeper::load(Done done) {
     if (!*loaded) return done({});
     auto record = session_record_from(**loaded);
     if (!record) return done(unusable("what was kept is damaged, " + record.error()));
-    if (record->server == server_) kept_address_ = address_ = record->address;
+    if (servers_.find(record->server))
+      kept_ = place_ = {record->server, record->address, record->delivered_last};
     if (!record->session) return done({});
     write(std::nullopt, [this, done, session = std::move(*record->session)](const auto& problem) {
       if (!problem.empty())
@@ -56,21 +57,30 @@ std::string SessionKeeper::restore(DurableState& durable) {
   return {};
 }
 
-void SessionKeeper::on_connected(bool resumed, const std::string& address, uint64_t now_ms,
-                                 Done done) {
+void SessionKeeper::on_connected(size_t server, bool resumed, const std::string& address,
+                                 uint64_t now_ms, Done done) {
   if (!resumed) deliveries_.begin({});
-  if (!keeps_ || address.empty()) return;
-  address_ = address;
-  if (address_ == kept_address_) return;
-  if (address_kept_ms_ && now_ms - *address_kept_ms_ < kAddressWriteMs) return;
-  address_kept_ms_ = now_ms;
+  place_.server = servers_.key(server);
+  place_.address = address;
+  write_place(now_ms, std::move(done));
+}
+
+void SessionKeeper::on_delivered(size_t server, uint16_t message_id,
+                                 const protocol::Tally& received, uint64_t now_ms, Done done) {
+  if (keeps_) deliveries_.on_delivered(message_id, received);
+  if (servers_.size() == 1) return;
+  if (place_.delivered_last != servers_.key(server)) place_.delivered_last = servers_.key(server);
+  write_place(now_ms, std::move(done));
+}
+
+void SessionKeeper::write_place(uint64_t now_ms, Done done) {
+  if (!keeps_ || place_ == kept_ || (place_.address.empty() && place_.delivered_last.empty()))
+    return;
+  if (place_kept_ms_ && now_ms - *place_kept_ms_ < kPlaceWriteMs) return;
+  place_kept_ms_ = now_ms;
   write(std::nullopt, [done = std::move(done)](const std::string& problem) {
     done(problem.empty() ? problem : "the last server cannot be kept: " + problem);
   });
-}
-
-void SessionKeeper::on_delivered(uint16_t message_id, const protocol::Tally& received) {
-  if (keeps_) deliveries_.on_delivered(message_id, received);
 }
 
 void SessionKeeper::on_lost() {
@@ -90,7 +100,7 @@ bool SessionKeeper::save(DurableState& durable, bool outbox, Done done) {
   if (std::exchange(ended_, true)) return saving_;
   auto session = stored(durable, outbox);
   // What is being written is waited for: the loop may end with the connection.
-  const bool behind = session || address_ != kept_address_ || store_.busy();
+  const bool behind = session || place_ != kept_ || store_.busy();
   if (!keeps_ || !behind) return false;
   saving_ = true;
   write(std::move(session), [this, done = std::move(done)](const std::string& problem) {
@@ -101,16 +111,16 @@ bool SessionKeeper::save(DurableState& durable, bool outbox, Done done) {
 }
 
 void SessionKeeper::write(std::optional<StoredSession> session, Done done) {
-  SessionRecord record{server_, address_, std::move(session)};
+  SessionRecord record{place_.server, place_.address, place_.delivered_last, std::move(session)};
   std::string text = to_text(record);
   if (text.size() > kSessionRecordBytesMax) {
     record.session.reset();
     text = to_text(record);
   }
-  kept_address_ = address_;
+  kept_ = place_;
   store_.save_session(std::move(text), [this, done = std::move(done)](const auto& saved) {
     if (saved) return done({});
-    kept_address_.clear();
+    kept_ = {};
     done(saved.error());
   });
 }

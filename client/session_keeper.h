@@ -13,6 +13,7 @@
 #include <string>
 
 #include "client/durable_state.h"
+#include "client/servers.h"
 #include "client/session_record.h"
 #include "client/state_keeper.h"
 #include "client/unfinished_deliveries.h"
@@ -24,9 +25,9 @@ class SessionKeeper {
   // Called on the loop's thread. The problem is one sentence, or empty; it never ends anything.
   using Done = std::function<void(const std::string& problem)>;
 
-  // `server` is what the options name. Nothing is kept unless the store keeps sessions.
-  SessionKeeper(StateKeeper& store, bool wanted, std::string server)
-      : store_(store), keeps_(wanted && store.keeps_session()), server_(std::move(server)) {}
+  // Nothing is kept unless the store keeps sessions.
+  SessionKeeper(StateKeeper& store, bool wanted, const Servers& servers)
+      : store_(store), keeps_(wanted && store.keeps_session()), servers_(servers) {}
 
   bool keeps() const { return keeps_; }
   void load(Done done);
@@ -34,11 +35,17 @@ class SessionKeeper {
   // The session of the earlier run, if there is one that this server can still have. Once, when
   // the queue holds what the outbox has kept. Answers the problem.
   std::string restore(DurableState& durable);
-  // Where the server was reached last, numeric: "127.0.0.1:2020". Empty: not known.
-  const std::string& last_address() const { return address_; }
+  // The server that the session and the address are of. nullopt: not known.
+  std::optional<size_t> last_server() const { return servers_.find(place_.server); }
+  // The server that delivered last, where there are several.
+  std::optional<size_t> delivered_last() const { return servers_.find(place_.delivered_last); }
+  // Where the last server was reached, numeric: "127.0.0.1:2020". Empty: not known.
+  const std::string& last_address() const { return place_.address; }
 
-  void on_connected(bool resumed, const std::string& address, uint64_t now_ms, Done done);
-  void on_delivered(uint16_t message_id, const protocol::Tally& received);
+  void on_connected(size_t server, bool resumed, const std::string& address, uint64_t now_ms,
+                    Done done);
+  void on_delivered(size_t server, uint16_t message_id, const protocol::Tally& received,
+                    uint64_t now_ms, Done done);
   void on_answered(uint16_t message_id) { deliveries_.on_answered(message_id); }
   void on_lost();  // the connection is gone, or is being closed
 
@@ -49,15 +56,23 @@ class SessionKeeper {
   [[nodiscard]] bool save(DurableState& durable, bool outbox, Done done);
 
  private:
+  // Of a record: all but the session.
+  struct Place {
+    std::string server;  // by its key
+    std::string address;
+    std::string delivered_last;
+    bool operator==(const Place&) const = default;
+  };
+  void write_place(uint64_t now_ms, Done done);
   std::optional<StoredSession> stored(DurableState& durable, bool outbox) const;
   void write(std::optional<StoredSession> session, Done done);
 
   StateKeeper& store_;
   const bool keeps_;
-  const std::string server_;
-  std::string address_;
-  std::string kept_address_;                 // what the store has
-  std::optional<uint64_t> address_kept_ms_;  // when it was written; monotonic
+  const Servers& servers_;
+  Place place_;
+  Place kept_;                             // what the store has
+  std::optional<uint64_t> place_kept_ms_;  // when it was written; monotonic
   std::optional<StoredSession> found_;       // until restore()
   UnfinishedDeliveries deliveries_;
   uint64_t broke_at_ms_ = 0;  // wall clock

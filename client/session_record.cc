@@ -152,6 +152,7 @@ std::string to_text(const SessionRecord& record) {
   append_line(text, "format", kFormat);
   append_line(text, "server", record.server);
   append_line(text, "address", record.address);
+  if (!record.delivered_last.empty()) append_line(text, "delivered_last", record.delivered_last);
   if (record.session) {
     const StoredSession& session = *record.session;
     append_line(text, "session", hex(as_text(session.id)));
@@ -187,6 +188,7 @@ tl::expected<SessionRecord, std::string> session_record_from(std::string_view te
   record.server = lines.word().value_or("");
   if (!lines.at("address")) return unreadable;
   record.address = lines.word().value_or("");
+  if (lines.at("delivered_last")) record.delivered_last = lines.word().value_or("");
   if (lines.at("session") && !read_session(lines, record.session.emplace())) return unreadable;
   if (!lines.over()) return unreadable;
   return record;

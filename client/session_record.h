@@ -5,6 +5,7 @@
 //   format = 1
 //   server = gateway.example:2020            as it was named in the options
 //   address = 203.0.113.5:2020               where it was reached last
+//   delivered_last = gateway-2:2020          which server did, where there are several
 //   session = 32 hexadecimal digits          this line and the next ones only with a session
 //   server_instance_id = 99
 //   broke_at_ms = 1735689600000              wall clock
@@ -58,6 +59,7 @@ struct StoredSession {
 struct SessionRecord {
   std::string server;   // as named in the options
   std::string address;  // numeric; empty: none has welcomed us
+  std::string delivered_last;  // the server that did; empty: none has, or there is one only
   std::optional<StoredSession> session;
 };
 

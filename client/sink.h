@@ -77,6 +77,13 @@ typedef struct sink_options {
   /* The key under which the store keeps the session and the last server, too: such as
    * "sink.session", up to 256 KiB. The store must tell keys apart. NULL: it keeps the ids only. */
   const char* store_session_key;
+  /* More servers; the connection is with one at a time. Those without an address call. */
+  const sink_server* more_servers;
+  size_t more_servers_count;
+  /* Where servers may call, numeric, with certificates only: "0.0.0.0:2021". NULL: nowhere. Then
+   * `server` may be NULL, if server_name says who calls. */
+  const char* listen;
+  uint64_t look_around_ms; /* how often another server is tried beside the present one; 0: never */
 } sink_options;
 
 /* Any may be NULL. None may return by longjmp or by an exception. */
@@ -100,6 +107,8 @@ typedef struct sink_callbacks {
   void (*on_session_not_kept)(void* user, sink_bytes reason);
   /* The end of a request that was taken: exactly once for each. */
   void (*on_reply)(void* user, const sink_reply* reply);
+  /* With several servers: what became of another one that called or was tried. */
+  void (*on_contest)(void* user, const sink_contest* contest);
 } sink_callbacks;
 
 typedef struct sink_counters {

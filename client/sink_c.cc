@@ -34,6 +34,10 @@ static_assert(SINK_STATE_CONNECTED == int(client::ConnectionState::connected));
 static_assert(SINK_STATE_RECONNECTING == int(client::ConnectionState::reconnecting));
 static_assert(SINK_STATE_FAILED == int(client::ConnectionState::failed));
 static_assert(SINK_STATE_CLOSED == int(client::ConnectionState::closed));
+static_assert(SINK_TOOK_OVER == int(client::ContestOutcome::took_over));
+static_assert(SINK_TURNED_AWAY == int(client::ContestOutcome::turned_away));
+static_assert(SINK_REFUSED == int(client::ContestOutcome::refused));
+static_assert(SINK_LOST == int(client::ContestOutcome::lost));
 static_assert(SINK_DROP_OVERFLOW == int(client::DropReason::overflow));
 static_assert(SINK_DROP_AGED_OUT == int(client::DropReason::aged_out));
 static_assert(SINK_DROP_FAILED == int(client::DropReason::failed));
@@ -80,7 +84,9 @@ class Callbacks final : public client::Listener {
   void on_connected(const client::Connected& now) override {
     const sink_connected c{now.server_instance_id, now.protocol_version,
                            now.new_client,         now.resumed,
-                           now.tls_version,        now.tls_cipher};
+                           now.tls_version,        now.tls_cipher,
+                           lend(now.server),
+                           now.reason == protocol::ConnectionReason::delivery};
     if (to_.on_connected != nullptr) to_.on_connected(to_.user, &c);
   }
   void on_disconnected(const client::Disconnection& lost) override {
@@ -91,6 +97,11 @@ class Callbacks final : public client::Listener {
     const sink_refusal c{static_cast<uint32_t>(refusal.code), protocol::to_string(refusal.code),
                          lend(refusal.machine), lend(refusal.human), refusal.retry_in_ms};
     if (to_.on_refused != nullptr) to_.on_refused(to_.user, &c);
+  }
+  void on_contest(const client::Contest& contest) override {
+    const sink_contest c{lend(contest.server), static_cast<sink_contest_outcome>(contest.outcome),
+                         lend(contest.reason)};
+    if (to_.on_contest != nullptr) to_.on_contest(to_.user, &c);
   }
   void on_fallback() override {
     if (to_.on_fallback != nullptr) to_.on_fallback(to_.user);
@@ -164,10 +175,35 @@ Problem read_tls(const sink_options& from, client::Options& to) {
   return std::nullopt;
 }
 
+// An address that may be left out where the server calls.
+Problem read_address(const char* from, bool calls, const char* option, protocol::Endpoint& to) {
+  if (from == nullptr && calls) return std::nullopt;
+  auto address = protocol::parse_endpoint(or_empty(from));
+  if (!address) return std::string(option) + ": " + address.error();
+  to = std::move(*address);
+  return std::nullopt;
+}
+
+Problem read_servers(const sink_options& from, client::Options& to) {
+  const bool calls = from.listen != nullptr;
+  if (calls) {
+    if (auto problem = read_address(from.listen, false, "listen", to.listen.emplace()))
+      return problem;
+  }
+  if (auto problem = read_address(from.server, calls, "server", to.server)) return problem;
+  for (size_t i = 0; i < from.more_servers_count; ++i) {
+    client::KnownServer& server = to.more_servers.emplace_back();
+    server.name = or_empty(from.more_servers[i].name);
+    if (auto problem =
+            read_address(from.more_servers[i].address, calls, "more_servers", server.endpoint))
+      return problem;
+  }
+  to.look_around_ms = from.look_around_ms;
+  return std::nullopt;
+}
+
 Problem read_options(const sink_options& from, client::Options& to) {
-  auto server = protocol::parse_endpoint(or_empty(from.server));
-  if (!server) return "server: " + server.error();
-  to.server = std::move(*server);
+  if (auto problem = read_servers(from, to)) return problem;
   if (auto problem = read_tls(from, to)) return problem;
   if ((from.store_get == nullptr) != (from.store_put == nullptr))
     return "store_get and store_put: set both, or none";

@@ -64,12 +64,34 @@ typedef struct sink_connected {
   int resumed;             /* the session of an earlier connection goes on */
   const char* tls_version; /* such as "TLSv1.3"; "" is plaintext */
   const char* tls_cipher;
+  sink_bytes server; /* of several: its address in the options, else its name */
+  int delivers;      /* it had something for us when it took the connection */
 } sink_connected;
+
+/* A server besides the first. */
+typedef struct sink_server {
+  const char* address; /* as options.server; NULL: it is not connected to, it calls */
+  const char* name;    /* in its certificate; NULL: the host of its address */
+} sink_server;
+
+typedef enum sink_contest_outcome {
+  SINK_TOOK_OVER = 0,
+  SINK_TURNED_AWAY = 1,
+  SINK_REFUSED = 2,
+  SINK_LOST = 3
+} sink_contest_outcome;
+
+/* Another server has called, or was tried, while the connection was with one. */
+typedef struct sink_contest {
+  sink_bytes server;
+  sink_contest_outcome outcome;
+  sink_bytes reason;
+} sink_contest;
 
 typedef struct sink_disconnection {
   const char* stage; /* how far it had come, such as "connecting" */
   sink_bytes reason;
-  uint64_t retry_in_ms; /* 0: the connection has failed */
+  uint64_t retry_in_ms; /* 0: the connection has failed, or waits for a server to call */
 } sink_disconnection;
 
 typedef struct sink_refusal {

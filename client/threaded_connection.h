@@ -74,6 +74,7 @@ class ThreadedConnection final : private Listener {
   void on_connected(const Connected& connected) override { listener_.on_connected(connected); }
   void on_disconnected(const Disconnection& lost) override { listener_.on_disconnected(lost); }
   void on_refused(const Refusal& refusal) override { listener_.on_refused(refusal); }
+  void on_contest(const Contest& contest) override { listener_.on_contest(contest); }
   void on_fallback() override { listener_.on_fallback(); }
   void on_answer(const Answer& answer) override;
   void on_delivery(const Delivery& delivery) override;

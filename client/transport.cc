@@ -49,7 +49,10 @@ struct Transport::Socket {
 };
 
 Transport::Transport(uv_loop_t* loop, const Target& target, Owner& owner)
-    : loop_(loop), target_(target), owner_(owner) {}
+    : loop_(loop), target_(target), owner_(&owner) {}
+
+Transport::Transport(uv_loop_t* loop, Caller caller, Owner& owner)
+    : loop_(loop), target_({{}, caller.tls, {}}), caller_(std::move(caller)), owner_(&owner) {}
 
 Transport::~Transport() {
   if (lookup_ != nullptr) {
@@ -70,11 +73,13 @@ void Transport::drop_socket() {
 void Transport::end(std::string reason) {
   if (std::exchange(ended_, true)) return;
   drop_socket();
-  owner_.on_end(stage_, std::move(reason));
+  owner_->on_end(stage_, std::move(reason));
 }
 
 void Transport::open() {
-  if (target_.server.is_unix()) {
+  if (caller_.listener != nullptr) {
+    answer_caller();
+  } else if (target_.server.is_unix()) {
     connect_unix();
   } else if (begin_with(target_.address)) {
     stage_ = Stage::connecting;
@@ -95,6 +100,30 @@ bool Transport::begin_with(const std::string& address) {
     return false;
   addresses_.push_back(parsed);
   return true;
+}
+
+// The device begins TLS, as if it had connected itself.
+void Transport::answer_caller() {
+  stage_ = Stage::connecting;
+  socket_ = new Socket{this};
+  int status = uv_tcp_init(loop_, &socket_->tcp);
+  if (status != 0) {
+    delete std::exchange(socket_, nullptr);
+    return end(failed("cannot take up ", "the call of a server", status));
+  }
+  socket_->handle.data = socket_;
+  status = uv_accept(caller_.listener, &socket_->stream);
+  if (status != 0) return end(failed("cannot take up ", "the call of a server", status));
+  on_connected(0);
+}
+
+bool Transport::prove_name() {
+  for (size_t i = 0; i < caller_.names.size(); ++i) {
+    if (!stream_->is_named(caller_.names[i])) continue;
+    proved_name_ = i;
+    return true;
+  }
+  return caller_.names.empty();
 }
 
 std::string Transport::address() const {
@@ -209,7 +238,7 @@ void Transport::on_connected(int status) {
   if (socket->owner == nullptr) return;
   if (target_.tls != nullptr) return begin_tls();
   stage_ = Stage::handshaking;
-  owner_.on_open();
+  owner_->on_open();
 }
 
 void Transport::resume_input() {
@@ -237,14 +266,15 @@ void Transport::on_read(ssize_t count, const char* bytes) {
   if (count == UV_EOF) return end("the server closed the connection");
   if (count < 0) return end(failed("the connection broke", "", static_cast<int>(count)));
   const protocol::Bytes received(bytes, static_cast<size_t>(count));
-  if (stream_ == nullptr) return owner_.on_input(received);
+  if (stream_ == nullptr) return owner_->on_input(received);
   on_ciphertext(received);
 }
 
 void Transport::begin_tls() {
   stage_ = Stage::securing;
   const std::string& name = target_.server_name.empty() ? target_.server.host : target_.server_name;
-  auto stream = tls::Stream::connect(*target_.tls, name);
+  auto stream = caller_.names.empty() ? tls::Stream::connect(*target_.tls, name)
+                                      : tls::Stream::answer(*target_.tls);
   if (!stream) return end(stream.error().message);
   stream_ = std::move(*stream);
   advance_handshake();
@@ -273,9 +303,10 @@ void Transport::on_ciphertext(protocol::Bytes bytes) {
       if (socket->owner != nullptr) stream_->settle();
       return;
     }
+    if (!prove_name()) return end("TLS: the server that has called is none that is known here");
     stream_->forget_peer();
     stage_ = Stage::handshaking;
-    owner_.on_open();
+    owner_->on_open();
     if (socket->owner == nullptr) return;
   }
   for (;;) {
@@ -283,7 +314,7 @@ void Transport::on_ciphertext(protocol::Bytes bytes) {
     if (result.status == tls::ReadStatus::want_read) break;
     if (result.status == tls::ReadStatus::closed) return end("the server closed the connection");
     if (result.status == tls::ReadStatus::failed) return end("TLS: " + stream_->failure_text());
-    owner_.on_input({t_plaintext, result.size});
+    owner_->on_input({t_plaintext, result.size});
     if (socket->owner == nullptr) return;
   }
   stream_->settle();
@@ -337,7 +368,7 @@ tl::expected<void, std::string> Transport::write_later(std::string bytes) {
       const auto sent = transport->send_ciphertext();
       if (!sent) return transport->end(sent.error());
     }
-    if (transport->writable()) transport->owner_.on_writable();
+    if (transport->writable()) transport->owner_->on_writable();
   };
   const int status = uv_write(&socket_->write, &socket_->stream, &buffer, 1, done);
   if (status != 0) return tl::unexpected(failed("the connection broke", "", status));

@@ -38,11 +38,21 @@ class Transport {
     // Where the server was reached before, numeric: tried first, without looking its name up.
     std::string address{};
   };
+  // A server that has connected to a socket that listens: accepted by open().
+  struct Caller {
+    uv_stream_t* listener = nullptr;
+    std::shared_ptr<const tls::ClientContext> tls;
+    std::vector<std::string> names;  // the certificate must be for one of these
+  };
 
   Transport(uv_loop_t* loop, const Target& target, Owner& owner);
+  Transport(uv_loop_t* loop, Caller caller, Owner& owner);
   ~Transport();
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
+
+  // Everything from now on goes to another owner.
+  void hand_over(Owner& owner) { owner_ = &owner; }
 
   // Begins; every outcome comes through the owner, at the earliest from within this call.
   void open();
@@ -64,6 +74,8 @@ class Transport {
   void resume_input();
 
   Stage stage() const { return stage_; }
+  // Of a caller, from on_open() on: which of the names it has proved.
+  size_t proved_name() const { return proved_name_; }
   // The server's, numeric: "127.0.0.1:2020". Empty: a unix socket, or nothing is connected.
   std::string address() const;
   const char* tls_version() const { return stream_ ? stream_->version() : ""; }
@@ -83,6 +95,8 @@ class Transport {
   void on_read(ssize_t count, const char* bytes);
   void on_ciphertext(protocol::Bytes bytes);
   bool advance_handshake();
+  void answer_caller();
+  bool prove_name();
   void begin_tls();
   [[nodiscard]] tl::expected<size_t, std::string> write_now(protocol::Bytes bytes);
   [[nodiscard]] tl::expected<void, std::string> write_later(std::string bytes);
@@ -92,7 +106,9 @@ class Transport {
 
   uv_loop_t* loop_;
   Target target_;
-  Owner& owner_;
+  Caller caller_;
+  Owner* owner_;
+  size_t proved_name_ = 0;
   Stage stage_ = Stage::resolving;
   Lookup* lookup_ = nullptr;
   Socket* socket_ = nullptr;

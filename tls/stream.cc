@@ -161,6 +161,22 @@ tl::expected<std::unique_ptr<Stream>, TlsError> Stream::connect(const ClientCont
                                      "the server's certificate is for"});
 }
 
+tl::expected<std::unique_ptr<Stream>, TlsError> Stream::answer(const ClientContext& context) {
+  auto stream = make(context.native());
+  if (stream) SSL_set_connect_state((*stream)->ssl_.get());
+  return stream;
+}
+
+bool Stream::is_named(const std::string& name) const {
+  X509* const certificate = forgotten_ ? nullptr : SSL_get0_peer_certificate(ssl_.get());
+  if (certificate == nullptr || name.empty()) return false;
+  const int as_address = X509_check_ip_asc(certificate, name.c_str(), 0);
+  if (as_address == 1) return true;
+  ERR_clear_error();  // it is no address
+  return X509_check_host(certificate, name.data(), name.size(),
+                         X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, nullptr) == 1;
+}
+
 // True when OpenSSL could only ask for more: saves it from allocating buffers in vain.
 bool Stream::starving() const {
   return inbox_.available() == 0 && SSL_has_pending(ssl_.get()) == 0;

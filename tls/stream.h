@@ -63,6 +63,11 @@ class Stream {
   [[nodiscard]] static tl::expected<std::unique_ptr<Stream>, TlsError> connect(
       const ClientContext& context, const std::string& server_name);
 
+  // The same where the server has made the TCP connection. Which one it is shows its certificate:
+  // ask is_named() once the handshake is done, and before a byte passes.
+  [[nodiscard]] static tl::expected<std::unique_ptr<Stream>, TlsError> answer(
+      const ClientContext& context);
+
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   ~Stream() = default;
@@ -97,10 +102,12 @@ class Stream {
   // Such as "certificate has expired" or "peer refused: unknown ca"; never the peer's own bytes.
   std::string failure_text() const;
 
-  // The peer, once the handshake is done and until forget_peer().
+  // The peer, once the handshake is done and until forget_peer():
   [[nodiscard]] tl::expected<std::string, IdentityError> client_id(ClientIdMode mode) const;
   PeerRecord peer() const;
-  // Gives back the memory of the peer's certificates. Call it once the two above were asked.
+  // Whether the peer's certificate is for this DNS name or IP address.
+  bool is_named(const std::string& name) const;
+  // Gives back the memory of the peer's certificates. Call it once the three above were asked.
   void forget_peer();
 
   // "TLSv1.3" and "TLS_AES_128_GCM_SHA256"; static strings.

@@ -1,0 +1,83 @@
+#include "client/servers.h"
+
+#include <algorithm>
+
+namespace sink::client {
+
+Servers::Servers(const Options& options) {
+  std::vector<KnownServer> known = {{options.server, options.server_name}};
+  known.insert(known.end(), options.more_servers.begin(), options.more_servers.end());
+  for (const KnownServer& server : known) {
+    const std::string& key = has_address(server.endpoint) ? to_string(server.endpoint)
+                                                          : server.name;
+    servers_.push_back({server.endpoint, server.name, key,
+                        VersionChoice(options.protocol_version), 0});
+  }
+}
+
+std::optional<size_t> Servers::find(std::string_view key) const {
+  for (size_t i = 0; i < servers_.size(); ++i)
+    if (servers_[i].key == key) return i;
+  return std::nullopt;
+}
+
+std::vector<std::string> Servers::certificate_names() const {
+  std::vector<std::string> names;
+  for (const Server& server : servers_)
+    names.push_back(server.name.empty() ? server.endpoint.host : server.name);
+  return names;
+}
+
+bool Servers::is_dialled(size_t server) const {
+  return has_address(servers_[server].endpoint);
+}
+
+bool Servers::any_dialled() const {
+  return std::any_of(servers_.begin(), servers_.end(),
+                     [](const Server& server) { return has_address(server.endpoint); });
+}
+
+size_t Servers::first() const {
+  if (delivered_last_ && is_dialled(*delivered_last_)) return *delivered_last_;
+  for (size_t i = 0; i < servers_.size(); ++i)
+    if (is_dialled(i)) return i;
+  return 0;
+}
+
+void Servers::hold_back(size_t server, uint64_t until_ms) {
+  servers_[server].not_before_ms = until_ms;
+}
+
+// In their order; who asked for a pause comes when it is over, or when the others do, too.
+std::optional<Servers::Turn> Servers::after(size_t server) {
+  std::optional<Turn> next;
+  size_t dialled = 0;
+  for (size_t step = 1; step <= servers_.size(); ++step) {
+    const size_t i = (server + step) % servers_.size();
+    if (!is_dialled(i)) continue;
+    ++dialled;
+    if (!next || servers_[i].not_before_ms < next->not_before_ms)
+      next = Turn{i, servers_[i].not_before_ms, false};
+  }
+  if (!next) return next;
+  next->round_over = ++failed_ >= dialled;
+  if (next->round_over) failed_ = 0;
+  return next;
+}
+
+std::optional<uint32_t> Servers::id_of(size_t server, const Identity& identity) const {
+  if (server == 0) return identity.server_instance_id;
+  const auto known = identity.more_servers.find(servers_[server].key);
+  if (known == identity.more_servers.end()) return std::nullopt;
+  return known->second;
+}
+
+void Servers::note_id(size_t server, uint32_t id, Identity& identity) const {
+  if (server == 0) {
+    identity.server_instance_id = id;
+  } else {
+    identity.more_servers[servers_[server].key] = id;
+  }
+}
+
+}  // namespace sink::client

@@ -1,0 +1,72 @@
+// The servers that a client knows: whom it connects to in which turn, which version of the protocol
+// each speaks, which delivered last. Not responsible for connections nor for keeping anything over
+// restarts. Time comes in as an argument. Invariant: an index names the same server for the life of
+// the client; the first is the one that Options::server names.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/identity.h"
+#include "client/options.h"
+#include "client/version_choice.h"
+
+namespace sink::client {
+
+class Servers {
+ public:
+  explicit Servers(const Options& options);
+
+  size_t size() const { return servers_.size(); }
+  const protocol::Endpoint& endpoint(size_t server) const { return servers_[server].endpoint; }
+  const std::string& name(size_t server) const { return servers_[server].name; }
+  // Names it in what is kept: its address, or its name where it has none.
+  const std::string& key(size_t server) const { return servers_[server].key; }
+  std::optional<size_t> find(std::string_view key) const;
+  // What their certificates must be for, by index.
+  std::vector<std::string> certificate_names() const;
+  VersionChoice& version(size_t server) { return servers_[server].version; }
+
+  // ---- whom this side connects to ----
+  bool is_dialled(size_t server) const;
+  bool any_dialled() const;
+  // The one that delivered last, if it is dialled, else the first in order that is.
+  size_t first() const;
+  // `server` is not to be tried before then.
+  void hold_back(size_t server, uint64_t until_ms);
+  bool may_be_tried(size_t server, uint64_t now_ms) const {
+    return is_dialled(server) && servers_[server].not_before_ms <= now_ms;
+  }
+  struct Turn {
+    size_t server = 0;
+    uint64_t not_before_ms = 0;
+    bool round_over = false;  // all have failed since the last success
+  };
+  // Who comes after `server` failed. nullopt: nobody is dialled.
+  std::optional<Turn> after(size_t server);
+  void on_success() { failed_ = 0; }
+
+  // ---- ids and memory ----
+  std::optional<uint32_t> id_of(size_t server, const Identity& identity) const;
+  void note_id(size_t server, uint32_t id, Identity& identity) const;
+  void note_delivery(size_t server) { delivered_last_ = server; }
+  bool delivered_last(size_t server) const { return delivered_last_ == server; }
+
+ private:
+  struct Server {
+    protocol::Endpoint endpoint;
+    std::string name;
+    std::string key;
+    VersionChoice version;
+    uint64_t not_before_ms = 0;
+  };
+
+  std::vector<Server> servers_;
+  std::optional<size_t> delivered_last_;
+  size_t failed_ = 0;  // in a row
+};
+
+}  // namespace sink::client
