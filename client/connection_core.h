@@ -46,6 +46,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   void abandon();
   ConnectionState public_state() const { return public_state_; }
   const DurableState& durable() const { return durable_; }
+  std::string listening_address() const { return reception_ ? reception_->address() : ""; }
 
  private:
   enum class State : uint8_t {

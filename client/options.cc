@@ -19,6 +19,7 @@ bool is_numeric(const std::string& host) {
 // What all servers have in common: where they are, or that they call.
 std::optional<std::string> problem_with_servers(const Options& options) {
   const auto is_lacking = [&](const protocol::Endpoint& endpoint, const std::string& name) {
+    if (name.find_first_of(" \n") != std::string::npos) return true;
     if (endpoint.is_unix()) return false;
     if (has_address(endpoint)) return endpoint.port.empty();
     return name.empty() || !options.listen;

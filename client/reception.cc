@@ -116,7 +116,11 @@ std::string Reception::address() const {
 
 void Reception::accept() {
   sweep();
-  if (callers_.size() >= kCallersMax) return turn_away();
+  if (callers_.size() >= kCallersMax) {
+    if (callers_.front()->deadline_ms > uv_now(loop_) + kProofMs - kPatienceMs) return turn_away();
+    callers_.pop_front();
+    ++turned_away_;
+  }
   callers_.push_back(std::make_unique<Caller>(*this));
   callers_.back()->transport->open();
   watch();

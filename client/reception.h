@@ -1,7 +1,8 @@
 // Where servers call: listens, takes few connections at a time, and hands over those whose
 // certificate names a server that is known here. Not responsible for the handshake of Sink nor for
 // the choice between servers. Invariants: at most kCallersMax have not proved themselves, each for
-// at most kProofMs; a caller beyond is closed at once.
+// at most kProofMs; a caller beyond takes the place of the oldest, if that has had kPatienceMs, else
+// it is closed at once.
 #pragma once
 
 #include <uv.h>
@@ -23,6 +24,7 @@ class Reception {
  public:
   static constexpr size_t kCallersMax = 4;
   static constexpr uint64_t kProofMs = 5'000;
+  static constexpr uint64_t kPatienceMs = 1'000;
 
   // A caller that is the server of this index of `names`; its transport is open.
   using Proved = std::function<void(size_t server, std::unique_ptr<Transport> transport)>;

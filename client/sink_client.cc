@@ -94,6 +94,9 @@ size_t Connection::unanswered() const {
 const Counters& Connection::counters() const {
   return core_->durable().counters;
 }
+std::string Connection::listening_address() const {
+  return core_->listening_address();
+}
 const Identity& Connection::identity() const {
   return core_->durable().identity;
 }

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "client/durable_state.h"
 #include "client/listener.h"
@@ -75,6 +76,8 @@ class Connection {
   size_t unanswered() const;  // publishes taken and not reported yet
   const Counters& counters() const;
   const Identity& identity() const;  // zero until loaded
+  // Where servers may call, as "127.0.0.1:2021"; empty: nowhere, or not yet.
+  std::string listening_address() const;
 
  private:
   ConnectionCore* core_;  // deletes itself when its last handle has closed

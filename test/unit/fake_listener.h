@@ -75,6 +75,22 @@ class FakeListener {
 
   void listen_again() { listen(port_); }
 
+  // Connects to a client that listens; from then on as if it had connected. Gone where nobody does.
+  void call(int port) {
+    Peer& fresh = add_peer();
+    sockaddr_in address{};
+    REQUIRE(uv_ip4_addr("127.0.0.1", port, &address) == 0);
+    auto* request = new uv_connect_t{};
+    request->data = &fresh;
+    REQUIRE(uv_tcp_connect(request, &fresh.tcp, reinterpret_cast<sockaddr*>(&address),
+                           [](uv_connect_t* done, int status) {
+                             auto* one = static_cast<Peer*>(done->data);
+                             delete done;
+                             if (status == 0) return one->listener->begin(*one);
+                             if (status != UV_ECANCELED) one->listener->drop(*one);
+                           }) == 0);
+  }
+
   void close() {
     stop_listening();
     for (const auto& one : peers_) drop(*one);
@@ -100,14 +116,23 @@ class FakeListener {
     port_ = ntohs(address.sin_port);
   }
 
-  void accept() {
+  Peer& add_peer() {
     peers_.push_back(std::make_unique<Peer>());
     Peer& fresh = *peers_.back();
     fresh.listener = this;
     REQUIRE(uv_tcp_init(loop_, &fresh.tcp) == 0);
     fresh.tcp.data = &fresh;
+    return fresh;
+  }
+
+  void accept() {
+    Peer& fresh = add_peer();
     REQUIRE(uv_accept(reinterpret_cast<uv_stream_t*>(listener_),
                       reinterpret_cast<uv_stream_t*>(&fresh.tcp)) == 0);
+    begin(fresh);
+  }
+
+  void begin(Peer& fresh) {
     if (context_ != nullptr) fresh.tls = tls::Stream::accept(*context_).value();
     peer = &fresh;
     uv_read_start(

@@ -51,6 +51,7 @@ class FakeServer final : public FakeListener {
   std::vector<protocol::Greeting> greetings;
   std::vector<protocol::ControlRequest> requests;  // but goodbyes
   int goodbyes = 0;
+  std::optional<protocol::GoodbyeReason> goodbye;  // the last
 
   void deliver(Peer& to, uint16_t message_id, uint64_t offset) {
     std::string payload, out;
@@ -81,7 +82,8 @@ class FakeServer final : public FakeListener {
     if (const auto* control = std::get_if<protocol::Control>(&message)) {
       const auto request = protocol::decode_control(control->body);
       REQUIRE(request.has_value());
-      if (std::holds_alternative<protocol::Goodbye>(*request)) {
+      if (const auto* last_word = std::get_if<protocol::Goodbye>(&*request)) {
+        goodbye = last_word->reason;
         ++goodbyes;
         return;
       }

@@ -22,6 +22,7 @@ class FakeSession {
   }
 
   uint32_t ttl_ms = 30'000;
+  protocol::ConnectionReason comes_for = protocol::ConnectionReason::discovery;
   bool accepts = true;                           // else publishes get no answer until answer_all()
   bool hears_answers = true;                     // else what the client answers is lost on the way
   size_t hears_publishes = SIZE_MAX;             // so many more, and the rest is lost on the way
@@ -94,6 +95,7 @@ class FakeSession {
     protocol::Welcome words;
     words.server_instance_id = server_.instance_id;
     words.session_ttl_ms = ttl_ms;
+    words.reason = comes_for;
     again_.clear();
     answers_.clear();
     if (const auto reason = judge(greeting.session)) {

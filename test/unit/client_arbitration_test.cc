@@ -1,0 +1,161 @@
+// Which server a device stays with, each row of the table; and whom it turns to next.
+#include <doctest/doctest.h>
+
+#include "client/arbitration.h"
+#include "client/servers.h"
+
+using namespace sink;
+using client::arbitrate;
+using client::Contender;
+using client::Servers;
+using client::Verdict;
+using protocol::ConnectionReason;
+
+TEST_CASE("arbitration: every row of the table") {
+  constexpr auto discovery = ConnectionReason::discovery;
+  constexpr auto delivery = ConnectionReason::delivery;
+  struct Row {
+    std::optional<ConnectionReason> present;
+    ConnectionReason newcomer;
+    char delivered_last;  // 'p'resent, 'n'ewcomer, 'o'ther or none
+    Verdict verdict;
+  };
+  const Row table[] = {
+      {{}, discovery, 'o', Verdict::newcomer},
+      {{}, discovery, 'n', Verdict::newcomer},
+      {{}, delivery, 'o', Verdict::newcomer},
+      {{}, delivery, 'n', Verdict::newcomer},
+      {discovery, delivery, 'o', Verdict::newcomer},
+      {discovery, delivery, 'p', Verdict::newcomer},
+      {discovery, delivery, 'n', Verdict::newcomer},
+      {delivery, delivery, 'o', Verdict::newcomer},
+      {delivery, delivery, 'p', Verdict::newcomer},
+      {delivery, delivery, 'n', Verdict::newcomer},
+      {delivery, discovery, 'o', Verdict::present},
+      {delivery, discovery, 'p', Verdict::present},
+      {delivery, discovery, 'n', Verdict::present},
+      {discovery, discovery, 'n', Verdict::newcomer},
+      {discovery, discovery, 'o', Verdict::present},
+      {discovery, discovery, 'p', Verdict::present},
+  };
+  for (const Row& row : table) {
+    std::optional<Contender> present;
+    if (row.present) present = Contender{*row.present, row.delivered_last == 'p'};
+    const Contender newcomer{row.newcomer, row.delivered_last == 'n'};
+    CAPTURE(row.delivered_last);
+    CHECK(arbitrate(present, newcomer) == row.verdict);
+  }
+}
+
+namespace {
+
+client::Options three_servers() {
+  client::Options options;
+  options.server = {"a", "1", ""};
+  options.more_servers = {{{"b", "2", ""}, "bee"}, {{}, "caller"}};
+  options.listen = protocol::Endpoint{"127.0.0.1", "0", ""};
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("servers: their keys and the names that their certificates must have") {
+  const Servers servers(three_servers());
+  CHECK(servers.size() == 3);
+  CHECK(servers.key(0) == "a:1");
+  CHECK(servers.key(1) == "b:2");
+  CHECK(servers.key(2) == "caller");
+  CHECK(servers.certificate_names() == std::vector<std::string>{"a", "bee", "caller"});
+  CHECK(servers.find("b:2") == 1);
+  CHECK_FALSE(servers.find("b").has_value());
+}
+
+TEST_CASE("servers: who is tried after whom, and when a round is over") {
+  Servers servers(three_servers());
+  CHECK(servers.first() == 0);
+  auto turn = servers.after(0);
+  REQUIRE(turn);
+  CHECK(turn->server == 1);
+  CHECK_FALSE(turn->round_over);
+  turn = servers.after(1);  // the third only calls
+  CHECK(turn->server == 0);
+  CHECK(turn->round_over);
+  turn = servers.after(0);
+  CHECK_FALSE(turn->round_over);
+  servers.on_success();
+  turn = servers.after(1);
+  CHECK_FALSE(turn->round_over);
+  turn = servers.after(2);
+  CHECK(turn->server == 0);
+}
+
+TEST_CASE("servers: who asked for a pause is passed over while another one may be tried") {
+  Servers servers(three_servers());
+  servers.hold_back(1, 5'000);
+  CHECK(servers.after(0)->server == 0);
+  CHECK_FALSE(servers.may_be_tried(1, 4'999));
+  CHECK(servers.may_be_tried(1, 5'000));
+  CHECK_FALSE(servers.may_be_tried(2, 5'000));
+  servers.hold_back(0, 9'000);
+  const auto turn = servers.after(0);
+  CHECK(turn->server == 1);
+  CHECK(turn->not_before_ms == 5'000);
+}
+
+TEST_CASE("servers: where all call nobody is tried") {
+  client::Options options = three_servers();
+  options.server = {};
+  options.server_name = "first";
+  options.more_servers = {{{}, "second"}};
+  Servers servers(options);
+  CHECK_FALSE(servers.any_dialled());
+  CHECK_FALSE(servers.after(0).has_value());
+  CHECK(servers.key(0) == "first");
+}
+
+TEST_CASE("servers: the one that delivered last comes first, if it can be reached") {
+  Servers servers(three_servers());
+  servers.note_delivery(1);
+  CHECK(servers.first() == 1);
+  CHECK(servers.delivered_last(1));
+  CHECK_FALSE(servers.delivered_last(0));
+  servers.note_delivery(2);
+  CHECK(servers.first() == 0);
+}
+
+TEST_CASE("servers: each has an instance id of its own") {
+  const Servers servers(three_servers());
+  client::Identity identity{7, std::nullopt, {}};
+  CHECK_FALSE(servers.id_of(0, identity).has_value());
+  servers.note_id(1, 31, identity);
+  CHECK_FALSE(servers.id_of(0, identity).has_value());
+  CHECK(servers.id_of(1, identity) == 31);
+  servers.note_id(0, 30, identity);
+  CHECK(identity.server_instance_id == 30);
+  CHECK(identity.more_servers == std::map<std::string, uint32_t>{{"b:2", 31}});
+  CHECK_FALSE(servers.id_of(2, identity).has_value());
+}
+
+TEST_CASE("servers: options that lead nowhere are refused with the one to change") {
+  const auto problem = [](auto&& change) {
+    client::Options options = three_servers();
+    options.tls = std::shared_ptr<const tls::ClientContext>(
+        std::shared_ptr<void>(), reinterpret_cast<const tls::ClientContext*>(&options));
+    change(options);
+    return problem_with(options).value_or("").substr(0, 13);
+  };
+  CHECK(problem([](auto&) {}).empty());
+  CHECK(problem([](auto& options) { options.server = {}; }) == "server: a hos");
+  CHECK(problem([](auto& options) { options.listen.reset(); }) == "more_servers:");
+  CHECK(problem([](auto& options) { options.more_servers[1].name.clear(); }) == "more_servers:");
+  CHECK(problem([](auto& options) {
+          options.more_servers.push_back(options.more_servers[0]);
+        }) == "more_servers:");
+  CHECK(problem([](auto& options) {
+          for (int i = 0; i < 20; ++i)
+            options.more_servers.push_back({{"h" + std::to_string(i), "1", ""}, ""});
+        }) == "more_servers:");
+  CHECK(problem([](auto& options) { options.tls.reset(); }) == "listen: only ");
+  CHECK(problem([](auto& options) { options.listen->host = "localhost"; }) == "listen: a num");
+  CHECK(problem([](auto& options) { options.more_servers[1].name = "a b"; }) == "more_servers:");
+}
