@@ -41,7 +41,7 @@ void SessionKeeper::load(Done done) {
     write(std::nullopt, [this, done, session = std::move(*record->session)](const auto& problem) {
       if (!problem.empty())
         return done(unusable("it cannot be taken out of the store, " + problem));
-      if (!too_old(session)) found_ = session;
+      if (wanted_ && !too_old(session)) found_ = session;
       done({});
     });
   });
@@ -88,7 +88,7 @@ void SessionKeeper::on_lost() {
 }
 
 std::optional<StoredSession> SessionKeeper::stored(DurableState& durable, bool outbox) const {
-  if (!keeps_ || !durable.identity.server_instance_id) return std::nullopt;
+  if (!keeps_ || !wanted_ || !durable.identity.server_instance_id) return std::nullopt;
   auto session = store_session(durable.session, outbox ? &durable.queue : nullptr, deliveries_);
   if (!session) return std::nullopt;
   session->server_instance_id = *durable.identity.server_instance_id;
@@ -111,7 +111,7 @@ bool SessionKeeper::save(DurableState& durable, bool outbox, Done done) {
 }
 
 void SessionKeeper::write(std::optional<StoredSession> session, Done done) {
-  SessionRecord record{place_.server, place_.address, place_.delivered_last, std::move(session)};
+  SessionRecord record{place_.server, place_.address, std::move(session), place_.delivered_last};
   std::string text = to_text(record);
   if (text.size() > kSessionRecordBytesMax) {
     record.session.reset();

@@ -25,9 +25,13 @@ class SessionKeeper {
   // Called on the loop's thread. The problem is one sentence, or empty; it never ends anything.
   using Done = std::function<void(const std::string& problem)>;
 
-  // Nothing is kept unless the store keeps sessions.
+  // Nothing is kept unless the store keeps sessions; without `wanted` only which of several
+  // servers was the last one.
   SessionKeeper(StateKeeper& store, bool wanted, const Servers& servers)
-      : store_(store), keeps_(wanted && store.keeps_session()), servers_(servers) {}
+      : store_(store),
+        keeps_(store.keeps_session() && (wanted || servers.size() > 1)),
+        wanted_(wanted),
+        servers_(servers) {}
 
   bool keeps() const { return keeps_; }
   void load(Done done);
@@ -69,6 +73,7 @@ class SessionKeeper {
 
   StateKeeper& store_;
   const bool keeps_;
+  const bool wanted_;  // sessions
   const Servers& servers_;
   Place place_;
   Place kept_;                             // what the store has

@@ -59,8 +59,8 @@ struct StoredSession {
 struct SessionRecord {
   std::string server;   // as named in the options
   std::string address;  // numeric; empty: none has welcomed us
-  std::string delivered_last;  // the server that did; empty: none has, or there is one only
   std::optional<StoredSession> session;
+  std::string delivered_last{};  // the server that did; empty: none has, or there is one only
 };
 
 inline constexpr size_t kSessionRecordBytesMax = 256 * 1024;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "protocol/admin/dial_row.h"
 #include "protocol/admin/uplink_row.h"
 
 namespace sink::admin {
@@ -40,6 +41,8 @@ enum class Verb : uint16_t {
   uplink_list = 70,
   uplink_show = 71,
   uplink_adopt = 72,  // its stopped servers are taken for the right ones
+  dial_list = 75,
+  dial_now = 76,
 };
 
 // What becomes of the events waiting for a client when its new instance is adopted. `archive` drops
@@ -50,7 +53,7 @@ enum class Backlog : uint8_t { keep = 0, drop = 1, archive = 2 };
 // position seen (empty or 0: from the start), `limit` the rows wanted (0: the server's page size).
 struct Command {
   Verb verb = Verb::status;
-  std::string client_id;               // client_*; for event_* a filter on the source
+  std::string client_id;               // client_*, dial_now; for event_* a filter on the source
   std::string subscription;            // subscription_*; for event_* a filter or part of the name
   std::string consumer;                // event_* and subscription_show: which tracker of a template
   std::optional<uint64_t> position;    // event_show, event_release, event_drop: which;
@@ -244,6 +247,7 @@ struct Reply {
   std::vector<ConfigRow> config;
   std::vector<CertificateRow> certificates;
   std::vector<UplinkRow> uplinks;
+  std::vector<DialRow> dials;
 };
 
 }  // namespace sink::admin

@@ -52,6 +52,7 @@ bool is_changing(admin::Verb verb) {
     case admin::Verb::certificate_list:
     case admin::Verb::uplink_list:
     case admin::Verb::uplink_show:
+    case admin::Verb::dial_list:
       return false;
     case admin::Verb::client_quarantine:
     case admin::Verb::client_release:
@@ -66,6 +67,7 @@ bool is_changing(admin::Verb verb) {
     case admin::Verb::subscription_resume:
     case admin::Verb::config_reload:
     case admin::Verb::uplink_adopt:
+    case admin::Verb::dial_now:
       return true;
   }
   return true;
@@ -113,6 +115,8 @@ void Commands::dispatch(const admin::Command& command, Done done) {
     case admin::Verb::uplink_list: return done(uplink_list(engine));
     case admin::Verb::uplink_show: return done(uplink_show(engine, command));
     case admin::Verb::uplink_adopt: return done(uplink_adopt(engine, command));
+    case admin::Verb::dial_list: return done(dial_list(engine, command));
+    case admin::Verb::dial_now: return done(dial_now(engine, command));
   }
   done(refuse(admin::Outcome::usage, "this sinkd does not know the verb",
               "compare: sinkctl --version, sinkd --version"));

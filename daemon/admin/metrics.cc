@@ -216,6 +216,18 @@ void write_subscriptions(MetricWriter& out, broker::Broker& broker) {
         [](Sum sum) { return sum.counts.dropped; });
 }
 
+void write_dials(MetricWriter& out, broker::Broker& broker) {
+  const auto& dials = broker.dials().all();
+  if (dials.empty()) return;
+  std::array<uint64_t, 5> counts{};
+  for (const auto& dial : dials) ++counts[static_cast<size_t>(dial->state)];
+  static constexpr const char* kStates[] = {"waiting", "calling", "connected", "resting",
+                                            "stopped"};
+  out.begin("dials", "gauge", "Clients that listen and are called, by state");
+  for (size_t state = 0; state < counts.size(); ++state)
+    out.sample(counts[state], {{"state", kStates[state]}});
+}
+
 void write_uplinks(MetricWriter& out, broker::Broker& broker) {
   std::vector<admin::UplinkRow> rows;
   for (const auto& uplink : broker.uplinks().all()) rows.push_back(uplink_row(broker, *uplink));
@@ -280,6 +292,7 @@ std::string metrics_text(broker::Broker& broker, Host& host) {
   write_clients(out, broker, facts, clients);
   write_subscriptions(out, broker);
   write_uplinks(out, broker);
+  write_dials(out, broker);
   write_store(out, broker, facts);
   write_histogram(out, "ack_seconds", "Time from a PUBLISH to its ACK", broker.core().ack_times);
   write_histogram(out, "commit_seconds", "Time to write and sync one batch",

@@ -288,4 +288,10 @@ admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink
   return row;
 }
 
+admin::DialRow dial_row(const broker::Dial& dial) {
+  return {dial.spec.client,   dial.spec.address, static_cast<admin::DialState>(dial.state),
+          dial.last_error,    dial.last_error_ms, dial.calls,
+          dial.failures};
+}
+
 }  // namespace sink::admin_server

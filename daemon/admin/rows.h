@@ -44,6 +44,7 @@ enum class WithData : bool { no, yes };
                               admin::EventRow& row);
 
 admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink);
+admin::DialRow dial_row(const broker::Dial& dial);
 
 // Ready to take and deliver events; the reasons against it, each in a few words.
 std::vector<std::string> not_ready_because(broker::Broker& broker, const HostFacts& facts);

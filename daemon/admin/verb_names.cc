@@ -30,6 +30,8 @@ std::string_view name_of(admin::Verb verb) {
     case admin::Verb::uplink_list: return "uplink_list";
     case admin::Verb::uplink_show: return "uplink_show";
     case admin::Verb::uplink_adopt: return "uplink_adopt";
+    case admin::Verb::dial_list: return "dial_list";
+    case admin::Verb::dial_now: return "dial_now";
   }
   return "unknown";
 }

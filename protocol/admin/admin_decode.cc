@@ -39,6 +39,8 @@ bool known(Verb verb) {
     case Verb::uplink_list:
     case Verb::uplink_show:
     case Verb::uplink_adopt:
+    case Verb::dial_list:
+    case Verb::dial_now:
       return true;
   }
   return false;
@@ -103,6 +105,7 @@ class Reader {
   CertificateRow row(const wire::CertificateRow& in);
   UplinkServer row(const wire::UplinkServer& in);
   UplinkRow row(const wire::UplinkRow& in);
+  DialRow row(const wire::DialRow& in);
 
   std::optional<CodecError> error() const { return error_; }
 
@@ -250,6 +253,18 @@ UplinkRow Reader::row(const wire::UplinkRow& in) {
   return uplink;
 }
 
+DialRow Reader::row(const wire::DialRow& in) {
+  DialRow dial;
+  dial.client_id = text(in.client_id());
+  dial.address = text(in.address());
+  dial.state = enumerated(in.state(), DialState::stopped);
+  dial.last_error = text(in.last_error());
+  dial.last_error_ms = in.last_error_ms();
+  dial.calls = in.calls();
+  dial.failures = in.failures();
+  return dial;
+}
+
 EventCounts event_counts(const wire::EventCounts& in) {
   EventCounts events;
   events.received = in.received();
@@ -371,6 +386,7 @@ tl::expected<Reply, CodecError> decode_reply(std::span<const uint8_t> payload) {
   reply.config = reader.rows<ConfigRow>(in->config());
   reply.certificates = reader.rows<CertificateRow>(in->certificates());
   reply.uplinks = reader.rows<UplinkRow>(in->uplinks());
+  reply.dials = reader.rows<DialRow>(in->dials());
   if (reader.error()) return tl::unexpected(*reader.error());
   return reply;
 }

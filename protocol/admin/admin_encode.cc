@@ -34,6 +34,14 @@ flatbuffers::Offset<wire::Freshness> row(Builder& builder, const Freshness& fres
 }
 
 // Defined below the row() of every type, which it has to see.
+flatbuffers::Offset<wire::DialRow> row(Builder& builder, const DialRow& dial) {
+  const auto client_id = text(builder, dial.client_id);
+  const auto address = text(builder, dial.address);
+  const auto last_error = text(builder, dial.last_error);
+  return wire::CreateDialRow(builder, client_id, address, static_cast<uint8_t>(dial.state),
+                             last_error, dial.last_error_ms, dial.calls, dial.failures);
+}
+
 template <typename Wire, typename Row>
 Rows<Wire> rows(Builder& builder, const std::vector<Row>& source);
 
@@ -224,9 +232,10 @@ tl::expected<Frame, CodecError> encode(const Reply& reply) {
   const auto config = rows<wire::ConfigRow>(builder, reply.config);
   const auto certificates = rows<wire::CertificateRow>(builder, reply.certificates);
   const auto uplinks = rows<wire::UplinkRow>(builder, reply.uplinks);
+  const auto dials = rows<wire::DialRow>(builder, reply.dials);
   builder.Finish(wire::CreateReply(builder, static_cast<uint8_t>(reply.outcome), message, hint,
                                    reply.affected, next, status, clients, events, subscriptions,
-                                   segments, config, certificates, uplinks),
+                                   segments, config, certificates, uplinks, dials),
                  "SKAR");
   return framed(builder, kReplyBytesMax);
 }

@@ -21,7 +21,7 @@ template <class Table>
 class Verified {
  public:
   explicit Verified(Bytes body) : words_(new uint64_t[body.size() / 8 + 1]) {
-    std::memcpy(words_.get(), body.data(), body.size());
+    if (!body.empty()) std::memcpy(words_.get(), body.data(), body.size());  // data() may be null
     const auto* bytes = reinterpret_cast<const uint8_t*>(words_.get());
     flatbuffers::Verifier verifier(bytes, body.size(), kDepthMax, kTablesMax);
     if (verifier.VerifyBuffer<Table>(nullptr)) root_ = flatbuffers::GetRoot<Table>(bytes);

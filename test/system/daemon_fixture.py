@@ -58,7 +58,8 @@ class Daemon:
     """One sinkd: its files, its process, and its operator."""
 
     def __init__(self, *, server=None, store=None, limits=None, listener=None, listeners=None,
-                 subscriptions=(), uplinks=(), policies=(), http=True, data_dir=None, faults=None):
+                 subscriptions=(), uplinks=(), dials=(), policies=(),
+                 http=True, data_dir=None, faults=None):
         Pki.shared()
         self.faults = faults
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sinkd-test-"))
@@ -80,6 +81,7 @@ class Daemon:
             "listener": self._listeners(listener or {}) if listeners is None else listeners,
             "subscription": [dict(s) for s in subscriptions],
             "uplink": [dict(u) for u in uplinks],
+            "dial": [dict(d) for d in dials],
             "client_policy": [dict(p) for p in policies],
         }
         self.write_config()

@@ -91,6 +91,7 @@ Reply full_reply() {
   reply.uplinks = {UplinkRow{"n", UplinkState::stopped, "eu:1", 1, "e", 2, 3, 4, 5, 6, 7, 8,
                              {UplinkServer{"eu:1", 0, true, "wiped"}, UplinkServer{}}},
                    UplinkRow{}};
+  reply.dials = {DialRow{"c", "h:1", DialState::stopped, "e", 1, 2, 3}, DialRow{}};
   return reply;
 }
 
@@ -127,6 +128,10 @@ auto fields(const ConfigRow& c) {
 auto fields(const UplinkServer& c) {
   const auto& [a, b, d, e] = c;
   return std::tie(a, b, d, e);
+}
+auto fields(const DialRow& c) {
+  const auto& [a, b, d, e, f, g, h] = c;
+  return std::tie(a, b, d, e, f, g, h);
 }
 auto fields(const CertificateRow& c) {
   const auto& [a, b, d, e, f, g, h, i] = c;
@@ -183,6 +188,7 @@ void check_equal(const Reply& x, const Reply& y) {
   check_equal(x.certificates, y.certificates);
   REQUIRE(x.uplinks.size() == y.uplinks.size());
   for (size_t n = 0; n < x.uplinks.size(); ++n) check_equal(x.uplinks[n], y.uplinks[n]);
+  check_equal(x.dials, y.dials);
 }
 
 // Decodes from memory of exactly that size, so that a sanitizer sees a read past the end.

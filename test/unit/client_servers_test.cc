@@ -170,7 +170,8 @@ TEST_CASE("servers: after a restart the one that delivered last comes first") {
   std::filesystem::remove(path);
   std::filesystem::remove(path + ".session");
   place.persistence = std::make_shared<client::FilePersistence>(path);
-  place.options.keep_session = true;
+  SUBCASE("with its session") { place.options.keep_session = true; }
+  SUBCASE("without") { place.options.keep_session = false; }
   place.at(0).stop_listening();
   place.start();
   place.until([&] { return place.guest.here.size() == 1; });

@@ -66,6 +66,22 @@ std::string_view word_of(admin::UplinkState state) {
   return "unknown";
 }
 
+std::string_view word_of(admin::DialState state) {
+  switch (state) {
+    case admin::DialState::waiting:
+      return "waiting";
+    case admin::DialState::calling:
+      return "calling";
+    case admin::DialState::connected:
+      return "connected";
+    case admin::DialState::resting:
+      return "resting";
+    case admin::DialState::stopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
 std::string_view word_of(admin::SubscriptionState state) {
   switch (state) {
     case admin::SubscriptionState::active:
@@ -247,6 +263,18 @@ Json to_json(const admin::UplinkRow& uplink) {
       {"resumed", uplink.resumed},
       {"failures", uplink.failures},
       {"servers", servers},
+  };
+}
+
+Json to_json(const admin::DialRow& dial) {
+  return {
+      {"client", dial.client_id},
+      {"address", dial.address},
+      {"state", word_of(dial.state)},
+      {"last_error", dial.last_error},
+      {"last_error_at", time_or_null(dial.last_error_ms)},
+      {"calls", dial.calls},
+      {"failures", dial.failures},
   };
 }
 

@@ -16,6 +16,7 @@ using Json = nlohmann::ordered_json;
 
 std::string_view word_of(admin::ClientState state);
 std::string_view word_of(admin::UplinkState state);
+std::string_view word_of(admin::DialState state);
 std::string_view word_of(admin::SubscriptionState state);
 
 Json to_json(const admin::Status& status);
@@ -26,6 +27,7 @@ Json to_json(const admin::SegmentRow& segment);
 Json to_json(const admin::ConfigRow& config);
 Json to_json(const admin::CertificateRow& certificate);
 Json to_json(const admin::UplinkRow& uplink);
+Json to_json(const admin::DialRow& dial);
 
 enum class DataEncoding { base64, hex };
 // `event_data` and `event_data_encoding` are there only where the row brings the data.

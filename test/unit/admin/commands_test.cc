@@ -352,6 +352,33 @@ TEST_CASE("uplinks: what waits for one, why it is not connected, and adopting a 
   CHECK(world.ask({.verb = Verb::uplink_show}).outcome == Outcome::usage);
 }
 
+TEST_CASE("dials: who is called, in pages, and calling one now") {
+  struct : sink::broker::Caller {
+    void call(const sink::broker::DialSpec& dial) override { called.push_back(dial.client); }
+    std::vector<std::string> called;
+  } caller;
+  World world;
+  CHECK(world.ask({.verb = Verb::dial_list}).dials.empty());
+  world.broker->set_dials({{"a", "h:1", ""}, {"b", "h:2", ""}, {"c", "h:3", ""}}, &caller);
+  world.broker->turn();
+  REQUIRE(caller.called.size() == 3);
+  world.broker->call_ended("b", "connecting: refused");
+  const auto page = world.ask({.verb = Verb::dial_list, .limit = 2});
+  REQUIRE(page.dials.size() == 2);
+  CHECK(page.next == "b");
+  CHECK(page.dials[0].state == sink::admin::DialState::calling);
+  CHECK(page.dials[1].state == sink::admin::DialState::waiting);
+  CHECK(page.dials[1].last_error == "connecting: refused");
+  CHECK(page.dials[1].failures == 1);
+  CHECK(world.ask({.verb = Verb::dial_list, .after = page.next, .limit = 2}).dials.size() == 1);
+  CHECK(world.ask({.verb = Verb::dial_now, .client_id = "a"}).outcome == Outcome::invalid);
+  CHECK(world.ask({.verb = Verb::dial_now, .client_id = "z"}).outcome == Outcome::not_found);
+  CHECK(world.ask({.verb = Verb::dial_now}).outcome == Outcome::usage);
+  CHECK(world.ask({.verb = Verb::dial_now, .client_id = "b"}).affected == 1);
+  world.broker->turn();
+  CHECK(caller.called.back() == "b");
+}
+
 TEST_CASE("config and certificates: the host's rows, in pages; a refused reload keeps its rows") {
   World world;
   for (int n = 0; n < 3; ++n) {

@@ -83,4 +83,5 @@ TEST_CASE("greeting: no single changed byte makes the decoder read past the end"
     CHECK((!decoded || *decoded == greeting));
   }
   CHECK(decode_greeting("").error() == DecodeError::bad_table);
+  CHECK(decode_greeting(Bytes()).error() == DecodeError::bad_table);  // its data() is null
 }

@@ -55,6 +55,34 @@ TEST_CASE("sinkctl: an uplink's row, and its servers with what stopped them") {
   CHECK(shell.run({"uplink", "show"}) == 64);
 }
 
+TEST_CASE("sinkctl: the clients that are called, and calling one now") {
+  Shell shell;
+  admin::Reply page;
+  page.dials = {{.client_id = "meter-17",
+                 .address = "10.0.0.17:2021",
+                 .state = admin::DialState::resting,
+                 .last_error = "connecting: refused",
+                 .last_error_ms = 1'767'225'600'000,
+                 .calls = 1'234,
+                 .failures = 5}};
+  shell.answers = {page, page, admin::Reply{}, admin::Reply{}};
+  CHECK(shell.run({"dial", "ls", "--json"}) == 0);
+  const auto row = shell.lines().at(0);
+  CHECK(row["client"] == "meter-17");
+  CHECK(row["state"] == "resting");
+  CHECK(row["failures"] == 5);
+  CHECK(row["last_error_at"] == "2026-01-01T00:00:00Z");
+  CHECK(shell.run({"dial", "ls"}) == 0);
+  CHECK(contains(shell.out, "1,234"));
+  CHECK(contains(shell.out, "10.0.0.17:2021"));
+  CHECK(shell.run({"dial", "ls"}) == 0);
+  CHECK(contains(shell.out + shell.err, "no [[dial]]"));
+  CHECK(shell.run({"dial", "now", "meter-17"}) == 0);
+  CHECK(shell.asked.back().verb == admin::Verb::dial_now);
+  CHECK(shell.asked.back().client_id == "meter-17");
+  CHECK(shell.run({"dial", "now"}) == 64);
+}
+
 TEST_CASE("sinkctl: lists are paged through, and a page that repeats is an error") {
   Shell shell;
   shell.answers = {events_reply({event_at(1)}, "1/readings/backend"), events_reply({event_at(2)})};
