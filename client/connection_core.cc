@@ -171,7 +171,8 @@ void ConnectionCore::on_open() {
 
 void ConnectionCore::on_input(protocol::Bytes bytes) {
   if (!link_) return;
-  if (servers_.version(server_).on_heard(now_ms()) && listener_ != nullptr) listener_->on_fallback();
+  if (servers_.version(server_).on_heard(now_ms()) && listener_ != nullptr)
+    listener_->on_fallback();
   link_->lend(bytes, now_ms());
   process_input();
 }

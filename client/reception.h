@@ -1,8 +1,8 @@
 // Where servers call: listens, takes few connections at a time, and hands over those whose
 // certificate names a server that is known here. Not responsible for the handshake of Sink nor for
 // the choice between servers. Invariants: at most kCallersMax have not proved themselves, each for
-// at most kProofMs; a caller beyond takes the place of the oldest, if that has had kPatienceMs, else
-// it is closed at once.
+// at most kProofMs; one more takes the place of the oldest, if that has had kPatienceMs, else it is
+// closed at once.
 #pragma once
 
 #include <uv.h>

@@ -82,12 +82,14 @@ Daemon::~Daemon() {
   // What holds handles closes them, the loop runs their callbacks, then memory goes.
   if (doors_) doors_->close();
   if (outbound_) outbound_->close();
+  if (caller_) caller_->close();
   if (server_) server_->close();
   if (disk_threads_) disk_threads_->stop();
   for (uv_handle_t* handle : open_handles_) uv_close(handle, nullptr);
   uv_run(&loop_, UV_RUN_DEFAULT);
   doors_.reset();
   outbound_.reset();
+  caller_.reset();
   broker_.reset();
   server_.reset();
   disk_threads_.reset();
@@ -180,6 +182,14 @@ ExitStatus Daemon::open_store() {
   outbound_->set_broker(broker_.get());
   outbound_->enter = [this] { server_->read_clock(); };
   server_->set_outbound(outbound_.get());
+  caller_ = std::make_unique<uplink::Caller>(&loop_);
+  caller_->set_broker(broker_.get());
+  caller_->enter = [this] { server_->read_clock(); };
+  caller_->wake = [this] { server_->wake(); };
+  caller_->on_connected = [this](const broker::DialSpec& dial, int socket) {
+    server_->take_call(dial, socket);
+  };
+  server_->set_caller(caller_.get());
   broker_->set_observer([this](const broker::Notice& notice) { logging_.write(notice, now_ms()); });
   return ExitStatus::stopped_in_order;
 }
@@ -235,7 +245,7 @@ ExitStatus Daemon::open_uplinks() {
 }
 
 void Daemon::apply_dials(const config::Config& config) {
-  for (const std::string& change : broker_->set_dials(config.dials, server_->caller()))
+  for (const std::string& change : broker_->set_dials(config.dials, caller_.get()))
     log(Severity::info, "dials", change);
 }
 

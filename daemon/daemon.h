@@ -88,6 +88,7 @@ class Daemon final : public admin_server::Host {
   std::unique_ptr<net::DiskThreads> disk_threads_;
   std::unique_ptr<net::Server> server_;
   std::unique_ptr<uplink::Outbound> outbound_;
+  std::unique_ptr<uplink::Caller> caller_;
   std::unique_ptr<broker::Broker> broker_;
   std::unique_ptr<OperatorDoors> doors_;
   uv_signal_t terminate_;

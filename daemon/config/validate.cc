@@ -196,7 +196,8 @@ void check_dial(const broker::DialSpec& dial, const Config& config, const std::s
   const auto endpoint = protocol::parse_endpoint(dial.address);
   if (!endpoint || endpoint->is_unix())
     check.refuse(path + ".address",
-                 "names no device: " + (endpoint ? "a unix socket is not called" : endpoint.error()),
+                 "names no device: " +
+                     (endpoint ? "a unix socket is not called" : endpoint.error()),
                  "write where it listens, such as \"10.0.0.17:2021\"");
   const bool found = std::any_of(
       config.listeners.begin(), config.listeners.end(), [&](const Listener& listener) {

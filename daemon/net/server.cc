@@ -1,5 +1,7 @@
 #include "daemon/net/server.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -49,7 +51,7 @@ void Server::round() {
   more_to_do_ = broker_->turn();
   flush_dirty();
   if (outbound_ != nullptr && outbound_->flush()) more_to_do_ = true;
-  if (caller_.flush()) more_to_do_ = true;
+  if (caller_ != nullptr && caller_->flush()) more_to_do_ = true;
   if (on_round) on_round();
   arm_timer();
 }
@@ -77,7 +79,7 @@ void Server::arm_timer() {
     deadline = std::min(deadline.value_or(UINT64_MAX), deadlines_.begin()->first);
   if (const auto outbound = outbound_ != nullptr ? outbound_->deadline_ms() : std::nullopt)
     deadline = std::min(deadline.value_or(UINT64_MAX), *outbound);
-  if (const auto calls = caller_.deadline_ms())
+  if (const auto calls = caller_ != nullptr ? caller_->deadline_ms() : std::nullopt)
     deadline = std::min(deadline.value_or(UINT64_MAX), *calls);
   if (!deadline) {
     uv_timer_stop(&timer_);
@@ -166,7 +168,7 @@ void Server::freed(Connection& connection) {
     if (dirty == &connection) dirty = nullptr;
   connections_.erase(&connection);
   if (started_ && !connection.called().empty())
-    caller_.ended(connection.called(), connection.end_reason());
+    end_call(connection.called(), connection.end_reason());
   delete &connection;
 }
 
@@ -196,11 +198,19 @@ void Server::sent_some(broker::ConnectionId id) {
   more_to_do_ = true;
 }
 
-Listener* Server::listener_for(const std::string& address) {
+// It speaks with the certificate of one listener: the first that has one, if none is named.
+void Server::take_call(const broker::DialSpec& dial, int socket) {
   for (const auto& listener : listeners_)
-    if (listener->context() && (address.empty() || listener->settings().address == address))
-      return listener.get();
-  return nullptr;
+    if (listener->context() &&
+        (dial.listener.empty() || listener->settings().address == dial.listener))
+      return accept(*listener, socket, dial.client);
+  ::close(socket);
+  end_call(dial.client, "there is no [[listener]] with certificates to speak for it");
+}
+
+void Server::end_call(const std::string& client, const std::string& reason) {
+  read_clock();
+  broker_->call_ended(client, reason);
 }
 
 // ---- listeners -------------------------------------------------------------------------------
@@ -265,7 +275,6 @@ void Server::close() {
   for (Connection* connection : std::vector<Connection*>(connections_.begin(), connections_.end()))
     connection->close_now();
   started_ = false;
-  caller_.close();
   for (uv_handle_t* handle : {reinterpret_cast<uv_handle_t*>(&prepare_),
                               reinterpret_cast<uv_handle_t*>(&timer_),
                               reinterpret_cast<uv_handle_t*>(&idle_)})

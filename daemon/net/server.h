@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "daemon/broker/broker.h"
-#include "daemon/net/caller.h"
 #include "daemon/net/connection.h"
 #include "daemon/net/listener.h"
+#include "daemon/uplink/caller.h"
 #include "daemon/uplink/outbound.h"
 
 namespace sink::net {
@@ -44,8 +44,9 @@ class Server final : public broker::Transport {
   void set_broker(broker::Broker* broker) { broker_ = broker; }
   // The connections that are not listeners': told of the engine's wishes, flushed in each round.
   void set_outbound(uplink::Outbound* outbound) { outbound_ = outbound; }
-  // Calls clients that listen, and hands the connections over to this server.
-  broker::Caller* caller() { return &caller_; }
+  // Whose sockets take_call() takes up.
+  void set_caller(uplink::Caller* caller) { caller_ = caller; }
+  void take_call(const broker::DialSpec& dial, int socket);
   void set_limits(const ServerLimits& limits) { limits_ = limits; }
   // One line for each connection that did not get in, with the reason.
   std::function<void(const std::string& address, const std::string& reason)> on_refused;
@@ -90,8 +91,6 @@ class Server final : public broker::Transport {
   std::array<char, 64 * 1024>& plaintext_buffer() { return *plaintext_buffer_; }
   // With `called`, a socket that this side has connected: nobody but that client is let in.
   void accept(Listener& listener, int socket, const std::string& called = {});
-  // By its address, empty: the first that has certificates; nullptr: there is none.
-  Listener* listener_for(const std::string& address);
   void count_accept_error() { ++counters_.accept_errors; }
   void refused(const std::string& address, const std::string& reason);
   void count_timeout() { ++counters_.timed_out; }
@@ -115,6 +114,7 @@ class Server final : public broker::Transport {
   void arm_timer();
   bool make_room();
   Connection* find(broker::ConnectionId id);
+  void end_call(const std::string& client, const std::string& reason);
 
   uv_loop_t* loop_;
   uv_prepare_t prepare_;
@@ -122,7 +122,7 @@ class Server final : public broker::Transport {
   uv_idle_t idle_;
   broker::Broker* broker_ = nullptr;
   uplink::Outbound* outbound_ = nullptr;
-  Caller caller_{*this};
+  uplink::Caller* caller_ = nullptr;
   ServerLimits limits_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<std::unique_ptr<Listener>> retired_;  // closed, until the server goes

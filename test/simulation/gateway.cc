@@ -97,6 +97,7 @@ bool Gateway::start() {
   });
   broker_->start(specs, now);
   broker_->set_uplinks(uplinks, this);
+  broker_->set_dials(dials, this);
   phase_ = Phase::running;
   stage_.trace.note(now.monotonic_ms, "started", log_->next_position());
   check();
@@ -122,6 +123,8 @@ void Gateway::leave(bool orderly) {
   orderly ? stage_.referee.on_orderly_stop() : stage_.referee.on_process_death();
   connections_.clear();
   dialled_ = 0;
+  ringing_.clear();
+  answered_.clear();
   broker_.reset();
   log_.reset();
   for (LaneState& lane : lanes_) lane.waiting.clear();
@@ -187,6 +190,7 @@ void Gateway::reconfigure() {
   broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
   broker_->reconfigure(settings, specs);
   broker_->set_uplinks(uplinks, this);
+  broker_->set_dials(dials, this);
 }
 
 // ---- network ---------------------------------------------------------------------------------
@@ -195,8 +199,34 @@ void Gateway::connect(const std::shared_ptr<Link>& link, const std::string& iden
   broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
   const broker::ConnectionId id = broker_->connect(identity, "10.0.0.1:1");
   connections_[id].link = link;
+  const auto call = answered_.find(identity);
+  if (call != answered_.end() && call->second == 0) call->second = id;
   stage_.referee.on_open(id, identity);
   stage_.trace.note(stage_.clock.monotonic_ms, "connect", id, identity);
+}
+
+void Gateway::call(const broker::DialSpec& dial) {
+  stage_.trace.note(stage_.clock.monotonic_ms, "call", 0, dial.client);
+  if (const auto wrong = stage_.referee.calls().on_call(dial.client))
+    stage_.referee.violate(*wrong);
+  ringing_.push_back(dial.client);
+}
+
+void Gateway::answer_call(const std::string& client) {
+  std::erase(ringing_, client);
+  answered_[client] = 0;
+}
+
+void Gateway::refuse_call(const std::string& client) {
+  std::erase(ringing_, client);
+  end_call(client);
+}
+
+void Gateway::end_call(const std::string& client) {
+  answered_.erase(client);
+  stage_.referee.calls().on_ended(client);
+  broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
+  broker_->call_ended(client, "nobody answers");
 }
 
 // From here on the connection is there, with nothing behind it yet.
@@ -237,6 +267,8 @@ void Gateway::drop(broker::ConnectionId id) {
   stage_.referee.on_closed(id, found->second.dirty_since.has_value());
   connections_.erase(found);
   broker_->disconnected(id);
+  for (const auto& [client, connection] : answered_)
+    if (connection == id) return end_call(client);
 }
 
 bool Gateway::receive() {

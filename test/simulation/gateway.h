@@ -46,7 +46,8 @@ struct Coverage {
 
 class Gateway final : public broker::Transport,
                       public broker::DiskLanes,
-                      public broker::Dialler {
+                      public broker::Dialler,
+                      public broker::Caller {
  public:
   Gateway(Stage& stage, Coverage& coverage);
   ~Gateway() override;
@@ -56,6 +57,7 @@ class Gateway final : public broker::Transport,
   storage::LogOptions options;
   std::vector<broker::SubscriptionSpec> specs;
   std::vector<broker::UplinkSpec> uplinks;
+  std::vector<broker::DialSpec> dials;
   storage::SimulatedDisk disk;
 
   // ---- life ----
@@ -71,6 +73,11 @@ class Gateway final : public broker::Transport,
   // ---- network ----
   // The gateway takes the connection; its bytes flow through `link` from then on.
   void connect(const std::shared_ptr<Link>& link, const std::string& identity);
+  // The clients that it calls and that nobody has answered for; then one of these two, or, where
+  // one is answered, connect().
+  const std::vector<std::string>& ringing() const { return ringing_; }
+  void answer_call(const std::string& client);
+  void refuse_call(const std::string& client);
 
   // The uplink's connection that waits to be taken; at most one is made at a time.
   bool dialling() const { return dialled_ != 0; }
@@ -105,6 +112,8 @@ class Gateway final : public broker::Transport,
   // Dialler
   void dial(broker::ConnectionId connection, const broker::UplinkSpec& uplink,
             const std::string& server) override;
+  // Caller
+  void call(const broker::DialSpec& dial) override;
 
  private:
   enum class Phase : uint8_t { running, draining, closing, snapshot };
@@ -124,6 +133,7 @@ class Gateway final : public broker::Transport,
   bool flush_all();
   bool flush(broker::ConnectionId id);
   void drop(broker::ConnectionId id);
+  void end_call(const std::string& client);
   bool advance_stop();
   void leave(bool orderly);
   void arm(LaneState& lane);
@@ -139,6 +149,8 @@ class Gateway final : public broker::Transport,
   LaneState lanes_[3];
   Phase phase_ = Phase::running;
   broker::ConnectionId dialled_ = 0;
+  std::vector<std::string> ringing_;
+  std::map<std::string, broker::ConnectionId> answered_;  // calls; 0: not connected yet
   uint64_t lives_ = 0;
   std::string final_state_;
 };

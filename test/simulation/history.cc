@@ -180,6 +180,10 @@ void History::cast() {
   for (const auto& peer : consumers_) peers_.push_back(peer.get());
   for (const auto& peer : publishers_) peers_.push_back(peer.get());
   if (auditor_) peers_.push_back(auditor_.get());
+  if (!faults_.on(Fault::listening_device)) return;
+  faults_.count(Fault::listening_device);
+  consumers_[1]->listen();
+  gateway_->dials.push_back({consumers_[1]->name(), "10.0.0.2:2021", ""});
 }
 
 // ---- time ------------------------------------------------------------------------------------
@@ -224,6 +228,7 @@ bool History::step(uint64_t end_ms) {
                          : "the simulation itself stands still");
   referee_.set_time(stage_.clock.monotonic_ms);
   start_if_due();
+  if (gateway_->running()) ring();
   for (Peer* peer : peers_) peer->advance();
   for (const auto& vandal : vandals_) vandal->advance();
   if (upstream_) upstream_->advance();
@@ -233,6 +238,20 @@ bool History::step(uint64_t end_ms) {
     strike();
   }
   return !referee_.violation();
+}
+
+// Those whom the gateway calls answer, or are not at home.
+void History::ring() {
+  for (const std::string& client : std::vector<std::string>(gateway_->ringing())) {
+    const auto at = std::find_if(peers_.begin(), peers_.end(),
+                                 [&](const Peer* peer) { return peer->name() == client; });
+    const bool reachable = !faults_.strikes(Fault::unreachable_server, 100);
+    if (at != peers_.end() && reachable && (*at)->take_call()) {
+      gateway_->answer_call(client);
+    } else {
+      gateway_->refuse_call(client);
+    }
+  }
 }
 
 // The service manager starts it again.

@@ -61,6 +61,7 @@ class History {
   void release_clients();
   void adopt_upstream();
   bool storm();
+  void ring();
   void heal();
   bool at_rest();
   std::string what_stays();

@@ -60,12 +60,38 @@ void Peer::hang_up() {
 void Peer::lose(uint64_t back_in_ms) {
   const bool had = link_ != nullptr;
   link_.reset();
-  connect_at_ms_ = now_ms() + back_in_ms;
+  connect_at_ms_ = listens_ && !stays_away_ ? UINT64_MAX : now_ms() + back_in_ms;
   if (had && version_ == protocol::kProtocolVersion0) on_lost();
 }
 
+void Peer::listen() {
+  listens_ = true;
+  connect_at_ms_ = UINT64_MAX;
+}
+
+bool Peer::take_call() {
+  if (link_ || stays_away_) return false;
+  connect_at_ms_ = now_ms();
+  return true;
+}
+
+// What it is told next is the truth: its session is over.
+void Peer::say_goodbye() {
+  using protocol::GoodbyeReason;
+  static constexpr GoodbyeReason kReasons[] = {GoodbyeReason::another_server,
+                                               GoodbyeReason::restart, GoodbyeReason::shutdown};
+  const GoodbyeReason reason = kReasons[random().below(3)];
+  stays_away_ = reason == GoodbyeReason::shutdown;
+  std::string frame;
+  protocol::append_control(frame, 0, protocol::encode_control(protocol::Goodbye{reason, {}}));
+  send(frame);
+  hang_up();
+  resumable_.forget();
+  on_lost();
+}
+
 void Peer::heal() {
-  connect_at_ms_ = std::min(connect_at_ms_, now_ms() + 100);
+  if (!listens_ || stays_away_) connect_at_ms_ = std::min(connect_at_ms_, now_ms() + 100);
   if (link_ == nullptr) return;
   if (link_->silent) return lose(100);
   link_->down.set_reading(true);
@@ -144,6 +170,7 @@ void Peer::handle(const protocol::Message& message) {
       return stage_.referee.violate("I9: " + name_ + " was welcomed with a wrong instance id");
     session_.accept();
     known_ = true;
+    stays_away_ = false;
     act_at_ms_ = now_ms();
     if (version_ != protocol::kProtocolVersion0) {
       const auto welcome = protocol::decode_welcome(answer->greeting);
@@ -180,7 +207,8 @@ void Peer::note(const protocol::Message& message) {
 void Peer::break_something() {
   if (link_faults_.strike(*link_, faults(), random(), now_ms())) return;
   // The old connection stays open at the gateway until it is taken over.
-  if (faults().strikes(Fault::takeover, 3)) lose(0);
+  if (faults().strikes(Fault::takeover, 3)) return lose(0);
+  if (listens_ && version_ != 0 && faults().strikes(Fault::goodbye, 10)) say_goodbye();
 }
 
 }  // namespace sink::simulation

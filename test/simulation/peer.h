@@ -28,6 +28,10 @@ class Peer {
   void advance();
   uint64_t next_ms() const;
   void hang_up();
+  // From now on it connects only when the gateway calls, or where it must come by itself.
+  void listen();
+  // False: it is not at home.
+  bool take_call();
   bool welcomed() const { return link_ != nullptr && session_.connected(); }
   // The faults are over: reads again, comes back soon.
   virtual void heal();
@@ -61,6 +65,7 @@ class Peer {
  private:
   void connect();
   void break_something();
+  void say_goodbye();
   void handle(const protocol::Message& message);
   std::string request();
   void note(const protocol::Message& message);
@@ -78,6 +83,8 @@ class Peer {
   bool wrong_instance_ = false;  // on this connection
   bool known_ = false;           // to the gateway: a stranger may present any instance
   uint64_t connect_at_ms_ = 0;
+  bool listens_ = false;
+  bool stays_away_ = false;  // it has said that it does not want to be called
   uint64_t act_at_ms_ = 0;
   LinkFaults link_faults_{LinkFaults::Stalls::sometimes_long};
   uint64_t links_made_ = 0;

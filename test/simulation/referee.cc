@@ -98,6 +98,8 @@ void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
       on_publish(from, *publish, held_back);
     } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
       on_batch(from, *batch, held_back);
+    } else if (const auto* control = std::get_if<protocol::Control>(&**message)) {
+      on_control(from, *control, held_back);
     } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
       on_answer(from, ack->message_id, nullptr, held_back);
     } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {

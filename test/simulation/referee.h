@@ -20,6 +20,7 @@
 
 #include "protocol/control/greeting.h"
 #include "protocol/session.h"
+#include "test/simulation/calls.h"
 #include "test/simulation/refereed_subscription.h"
 #include "test/simulation/trace.h"
 
@@ -90,6 +91,7 @@ class Referee {
     uint64_t welcomed = 0, rejected = 0, resumed = 0;
   };
   const Tally& tally() const { return tally_; }
+  Calls& calls() { return calls_; }
 
  private:
   struct Event {
@@ -128,6 +130,7 @@ class Referee {
     bool held_back = false;                     // some of them it may not have read
   };
   struct Connection {
+    ConnectionId id = 0;
     std::string identity;
     protocol::Session in{protocol::Role::server};
     protocol::Session out{protocol::Role::client};
@@ -167,6 +170,7 @@ class Referee {
   void owe(Event& event);
   void make_optional(const RefereedSubscription& subscription);
   void on_publish(Connection& from, const protocol::Publish& publish, bool held_back);
+  void on_control(Connection& from, const protocol::Control& control, bool held_back);
   void on_batch(Connection& from, const protocol::BatchFrame& batch, bool held_back);
   std::string on_event(Connection& from, const protocol::EventView& content);
   void on_publish_answer(Connection& to, uint16_t id, const protocol::Nack* nack);
@@ -199,6 +203,7 @@ class Referee {
   Event* find(const std::string& source, const protocol::EventView& event);
 
   Trace& trace_;
+  Calls calls_;
   std::map<std::string, RefereedSubscription> subscriptions_;  // also those removed since
   std::set<std::string> active_;
   std::map<std::string, Tracker> trackers_;  // "subscription consumer"

@@ -13,6 +13,7 @@ std::shared_ptr<Referee::Dialogue> Referee::new_dialogue() {
 }
 
 void Referee::on_open(ConnectionId connection, const std::string& identity) {
+  connections_[connection].id = connection;
   connections_[connection].identity = identity;
   connections_[connection].dialogue = new_dialogue();
   if (!seen_clients_.insert(identity).second) return;
@@ -27,6 +28,14 @@ void Referee::on_dial(ConnectionId connection, const std::string& identity) {
   connections_[connection].out = protocol::Session(protocol::Role::server);
 }
 
+// What it may not have read is not known to it.
+void Referee::on_control(Connection& from, const protocol::Control& control, bool held_back) {
+  const auto request = protocol::decode_control(control.body);
+  const auto* goodbye = request ? std::get_if<protocol::Goodbye>(&*request) : nullptr;
+  if (goodbye != nullptr && !held_back && !from.fenced)
+    calls_.on_goodbye(from.identity, goodbye->reason);
+}
+
 void Referee::on_response(Connection& to, const protocol::ConnectionResponse& response) {
   const bool welcome = !protocol::is_refusal(response.code);
   ++(welcome ? tally_.welcomed : tally_.rejected);
@@ -36,6 +45,7 @@ void Referee::on_response(Connection& to, const protocol::ConnectionResponse& re
 void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& response) {
   to.out.accept();
   known_clients_.insert(to.identity);
+  if (!to.fenced) calls_.on_welcomed(to.identity, to.id);
   std::optional<protocol::Welcome> welcome;
   if (to.out.version() != protocol::kProtocolVersion0) {
     const auto decoded = protocol::decode_welcome(response.greeting);
@@ -144,6 +154,7 @@ void Referee::on_fenced(ConnectionId connection, bool output_left) {
   found->second.fenced = true;
   settle_accounts(found->second, found->second.session.has_value());
   if (output_left) lost_output_ms_[found->second.identity] = now_ms_;
+  calls_.on_left(found->second.identity, connection);
 }
 
 void Referee::on_closed(ConnectionId connection, bool output_left) {
@@ -153,6 +164,7 @@ void Referee::on_closed(ConnectionId connection, bool output_left) {
 
 void Referee::on_orderly_stop() {
   connections_.clear();
+  calls_.on_process_end();
   parked_.clear();
   for (auto& [name, to] : trackers_) to.in_flight.clear();
   stopped_ms_ = now_ms_;

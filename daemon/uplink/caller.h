@@ -1,27 +1,34 @@
-// Calls clients that listen: looks the name up, connects, and hands the socket to the server, which
-// treats it as one that a listener has accepted; the device begins TLS and the handshake, as if it
-// had connected. Not responsible for when to call (broker/dials.h). Invariants: name lookups run on
-// libuv's pool, never on the loop; nothing here calls into the broker from within a call of the
-// broker's; each call is answered once.
+// Calls clients that listen: looks the name up, connects, and hands the socket to whoever takes
+// connections up; the device begins TLS and the handshake, as if it had connected. Not responsible
+// for when to call (broker/dials.h). Invariants: name lookups run on libuv's pool, never on the
+// loop; nothing here calls into the broker from within a call of the broker's; a call that leads to
+// no connection is answered once.
 #pragma once
 
 #include <uv.h>
 
+#include <functional>
 #include <list>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "client/transport.h"
-#include "daemon/broker/dials.h"
+#include "daemon/broker/broker.h"
 
-namespace sink::net {
-
-class Server;
+namespace sink::uplink {
 
 class Caller final : public broker::Caller {
  public:
-  explicit Caller(Server& server) : server_(server) {}
+  explicit Caller(uv_loop_t* loop) : loop_(loop) {}
+
+  // Before anything else.
+  void set_broker(broker::Broker* broker) { broker_ = broker; }
+  // Sets the broker's clock; before every call into it.
+  std::function<void()> enter;
+  // Takes the socket up, which is its own from then on, and the answer to the call with it.
+  std::function<void(const broker::DialSpec& dial, int socket)> on_connected;
+  // Makes the loop come round.
+  std::function<void()> wake;
 
   // broker::Caller
   void call(const broker::DialSpec& dial) override { wanted_.push_back(dial); }
@@ -30,8 +37,6 @@ class Caller final : public broker::Caller {
   bool flush();
   std::optional<uint64_t> deadline_ms() const;
   void close() { attempts_.clear(); }
-  // The connection that a call has led to is gone.
-  void ended(const std::string& client, const std::string& reason);
 
  private:
   // One call until its socket is connected. Freed between rounds of the loop.
@@ -57,10 +62,13 @@ class Caller final : public broker::Caller {
   };
 
   bool open_wanted();
+  void ended(const std::string& client, const std::string& reason);
+  uint64_t now_ms() const { return uv_now(loop_); }
 
-  Server& server_;
+  uv_loop_t* loop_;
+  broker::Broker* broker_ = nullptr;
   std::vector<broker::DialSpec> wanted_;  // to be called in this round
   std::list<Attempt> attempts_;
 };
 
-}  // namespace sink::net
+}  // namespace sink::uplink

@@ -1,13 +1,9 @@
-#include "daemon/net/caller.h"
-
-#include <unistd.h>
+#include "daemon/uplink/caller.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "daemon/net/server.h"
-
-namespace sink::net {
+namespace sink::uplink {
 namespace {
 
 constexpr uint64_t kConnectMs = 10'000;  // for the name lookup and TCP
@@ -17,25 +13,20 @@ constexpr uint64_t kConnectMs = 10'000;  // for the name lookup and TCP
 Caller::Attempt::Attempt(Caller& caller, broker::DialSpec dial, const protocol::Endpoint& endpoint)
     : caller_(caller),
       dial_(std::move(dial)),
-      transport_(caller.server_.loop(), {endpoint, nullptr, {}}, *this),
-      deadline_ms_(caller.server_.now_ms() + kConnectMs) {}
+      transport_(caller.loop_, {endpoint, nullptr, {}}, *this),
+      deadline_ms_(caller.now_ms() + kConnectMs) {}
 
 void Caller::Attempt::on_open() {
   over_ = true;
   const int socket = transport_.take_socket();
-  Listener* listener = caller_.server_.listener_for(dial_.listener);
-  caller_.server_.wake();
+  caller_.wake();
   if (socket < 0) return caller_.ended(dial_.client, "the system has no descriptor left");
-  if (listener == nullptr) {
-    ::close(socket);
-    return caller_.ended(dial_.client, "there is no [[listener]] to speak for it");
-  }
-  caller_.server_.accept(*listener, socket, dial_.client);
+  caller_.on_connected(dial_, socket);
 }
 
 void Caller::Attempt::on_end(client::Stage stage, std::string reason) {
   if (std::exchange(over_, true)) return;
-  caller_.server_.wake();
+  caller_.wake();
   caller_.ended(dial_.client, std::string(to_string(stage)) + ": " + reason);
 }
 
@@ -44,8 +35,8 @@ void Caller::Attempt::give_up() {
 }
 
 void Caller::ended(const std::string& client, const std::string& reason) {
-  server_.read_clock();
-  server_.broker().call_ended(client, reason);
+  enter();
+  broker_->call_ended(client, reason);
 }
 
 // The broker is in its turn when it asks; the stream is opened when that is over.
@@ -65,7 +56,7 @@ bool Caller::open_wanted() {
 bool Caller::flush() {
   const bool more = open_wanted();
   for (Attempt& attempt : attempts_)
-    if (!attempt.over() && attempt.deadline_ms() <= server_.now_ms()) attempt.give_up();
+    if (!attempt.over() && attempt.deadline_ms() <= now_ms()) attempt.give_up();
   std::erase_if(attempts_, [](const Attempt& attempt) { return attempt.over(); });
   return more;
 }
@@ -77,4 +68,4 @@ std::optional<uint64_t> Caller::deadline_ms() const {
   return deadline;
 }
 
-}  // namespace sink::net
+}  // namespace sink::uplink
