@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "protocol/admin/service_row.h"
 #include "protocol/admin/uplink_row.h"
 
 namespace sink::admin {
@@ -40,6 +41,9 @@ enum class Verb : uint16_t {
   uplink_list = 70,
   uplink_show = 71,
   uplink_adopt = 72,  // its stopped servers are taken for the right ones
+  service_list = 80,
+  service_show = 81,  // with metadata
+  service_withdraw = 82,
 };
 
 // What becomes of the events waiting for a client when its new instance is adopted. `archive` drops
@@ -66,6 +70,7 @@ struct Command {
   std::string after;
   uint32_t limit = 0;
   std::string uplink;                  // uplink_show, uplink_adopt: its name
+  std::string service;                 // service_show, service_withdraw: full name or uuid
 };
 
 // Maps to sinkctl's exit status: ok 0, usage 64, invalid 65, not_found 69, internal 70, busy 75,
@@ -125,6 +130,7 @@ struct Status {
   EventCounts events;
   StoreStatus store;
   std::vector<std::string> alarms;           // one sentence each: what is wrong and what to do
+  uint64_t services = 0;                     // that clients expose
 };
 
 enum class ClientState : uint8_t { disconnected = 0, connected = 1, quarantined = 2, mismatch = 3 };
@@ -244,6 +250,7 @@ struct Reply {
   std::vector<ConfigRow> config;
   std::vector<CertificateRow> certificates;
   std::vector<UplinkRow> uplinks;
+  std::vector<ServiceRow> services;
 };
 
 }  // namespace sink::admin

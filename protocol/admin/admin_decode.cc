@@ -39,6 +39,9 @@ bool known(Verb verb) {
     case Verb::uplink_list:
     case Verb::uplink_show:
     case Verb::uplink_adopt:
+    case Verb::service_list:
+    case Verb::service_show:
+    case Verb::service_withdraw:
       return true;
   }
   return false;
@@ -103,6 +106,7 @@ class Reader {
   CertificateRow row(const wire::CertificateRow& in);
   UplinkServer row(const wire::UplinkServer& in);
   UplinkRow row(const wire::UplinkRow& in);
+  ServiceRow row(const wire::ServiceRow& in);
 
   std::optional<CodecError> error() const { return error_; }
 
@@ -250,6 +254,19 @@ UplinkRow Reader::row(const wire::UplinkRow& in) {
   return uplink;
 }
 
+ServiceRow Reader::row(const wire::ServiceRow& in) {
+  ServiceRow service;
+  service.name = text(in.name());
+  service.uuid = text(in.uuid());
+  service.owner = text(in.owner());
+  service.owner_connected = in.owner_connected();
+  service.is_public = in.is_public();
+  service.ttl_ms = in.ttl_ms();
+  service.expires_in_ms = in.expires_in_ms();
+  if (in.metadata() != nullptr) service.metadata = raw(in.metadata());
+  return service;
+}
+
 EventCounts event_counts(const wire::EventCounts& in) {
   EventCounts events;
   events.received = in.received();
@@ -300,6 +317,7 @@ Status status_of(Reader& reader, const wire::Status& in) {
   if (in.events() != nullptr) status.events = event_counts(*in.events());
   if (in.store() != nullptr) status.store = store_status(*in.store());
   status.alarms = reader.texts(in.alarms());
+  status.services = in.services();
   return status;
 }
 
@@ -347,6 +365,7 @@ tl::expected<Command, CodecError> decode_command(std::span<const uint8_t> payloa
   command.after = reader.text(in->after());
   command.limit = in->limit();
   command.uplink = reader.text(in->uplink());
+  command.service = reader.text(in->service());
   if (reader.error()) return tl::unexpected(*reader.error());
   return command;
 }
@@ -371,6 +390,7 @@ tl::expected<Reply, CodecError> decode_reply(std::span<const uint8_t> payload) {
   reply.config = reader.rows<ConfigRow>(in->config());
   reply.certificates = reader.rows<CertificateRow>(in->certificates());
   reply.uplinks = reader.rows<UplinkRow>(in->uplinks());
+  reply.services = reader.rows<ServiceRow>(in->services());
   if (reader.error()) return tl::unexpected(*reader.error());
   return reply;
 }
