@@ -36,6 +36,9 @@ namespace sink::broker {
   X(controls_refused, "Control requests answered with an error")                       \
   X(pages_sent, "Pages of the log sent to clients that read from a place")             \
   X(events_paged, "Events on those pages")                                             \
+  X(services_exposed, "Services that clients began to expose")                         \
+  X(services_lapsed, "Services whose owner did not refresh their lease")               \
+  X(services_withdrawn, "Services withdrawn by their owner or an operator")            \
   X(rate_pauses, "Times that a client was faster than its policy, and not read")
 
 // Those that are one metric with a label: X(name, value of the label).
