@@ -55,6 +55,10 @@ admin::Reply uplink_list(const Engine& engine);
 admin::Reply uplink_show(const Engine& engine, const admin::Command& command);
 admin::Reply uplink_adopt(const Engine& engine, const admin::Command& command);
 
+admin::Reply service_list(const Engine& engine, const admin::Command& command);
+admin::Reply service_show(const Engine& engine, const admin::Command& command);
+admin::Reply service_withdraw(const Engine& engine, const admin::Command& command);
+
 // ---- what the verbs share ----
 
 admin::Reply refuse(admin::Outcome outcome, std::string message, std::string hint);

@@ -108,6 +108,7 @@ std::unique_ptr<CLI::App> command_tree(Context& context) {
   register_config(*root, context);
   register_certificate(*root, context);
   register_uplink(*root, context);
+  register_service(*root, context);
   register_pki(*root, context);
   register_pub(*root, context);
   register_tap(*root, context);
