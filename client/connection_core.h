@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "client/outbox_keeper.h"
+#include "client/service_offers.h"
 #include "client/session_keeper.h"
 #include "client/sink_client.h"
 #include "client/state_keeper.h"
@@ -35,6 +36,8 @@ class ConnectionCore final : public Transport::Owner {
   void start();
   PublishResult publish(const protocol::EventView& event, uint64_t tag);
   bool request(const protocol::ControlRequest& request, uint64_t tag);
+  bool expose(protocol::Expose offer);
+  bool withdraw(const std::string& name);
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
   void flush();
@@ -76,6 +79,9 @@ class ConnectionCore final : public Transport::Owner {
   bool fall_back(const LinkRefused& refusal);
   void report_room();
   void report_unreplied();
+  void report_reply(const ReplyReceived& reply);
+  void report_service(const ServiceNotice& notice);
+  void run_offers();
   bool make_room();
   void drop_aged();
   void watch_ages();
@@ -108,6 +114,7 @@ class ConnectionCore final : public Transport::Owner {
   StateKeeper keeper_;
   SessionKeeper sessions_;
   OutboxKeeper outbox_;
+  ServiceOffers offers_;
   VersionChoice version_;
   Listener* listener_;  // null once abandoned
   DurableState durable_;
