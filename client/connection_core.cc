@@ -214,7 +214,10 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
     goodbye_ = std::string("the server said goodbye (") + protocol::to_string(goodbye->reason) +
                "): " + goodbye->human;
   } else if (const auto* reply = std::get_if<ReplyReceived>(&event)) {
-    if (listener_ != nullptr) listener_->on_reply({reply->tag, &reply->outcome});
+    report_reply(*reply);
+  } else if (const auto* ended = std::get_if<ServiceEnded>(&event)) {
+    offers_.on_ended(*ended, [this](const ServiceNotice& notice) { report_service(notice); });
+    run_offers();
   } else if (const auto* refusal = std::get_if<LinkRefused>(&event)) {
     refused(*refusal);
   } else if (const auto* failure = std::get_if<LinkFailed>(&event)) {
@@ -243,6 +246,8 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
       link_->protocol_version(),         done.resumed,
       servers_.key(server_),             done.reason};
   if (listener_ != nullptr) listener_->on_connected(connected);
+  offers_.on_connected(now_ms(), [this](const ServiceNotice& notice) { report_service(notice); });
+  run_offers();
 }
 
 void ConnectionCore::report_room() {
@@ -368,7 +373,9 @@ void ConnectionCore::arm(uint64_t delay_ms) {
 
 void ConnectionCore::arm_keepalive() {
   const uint64_t now = now_ms();
-  arm(std::max(link_->deadline_ms(), now + 1) - now);
+  const uint64_t offers_ms = offers_.deadline_ms().value_or(UINT64_MAX);
+  const uint64_t due_ms = std::min(link_->deadline_ms(), offers_ms);
+  arm(std::max(due_ms, now + 1) - now);
 }
 
 void ConnectionCore::on_timer() {
@@ -398,13 +405,14 @@ void ConnectionCore::on_timer() {
 void ConnectionCore::on_keepalive_due() {
   const auto failure = link_->tick(now_ms());
   if (failure) return fail(Stage::connected, failure->reason);
-  arm_keepalive();
+  run_offers();
   flush();
 }
 
 // ---- requests and answers ----
 
 bool ConnectionCore::request(const protocol::ControlRequest& request, uint64_t tag) {
+  if (ServiceOffers::is_own(tag)) return false;
   if (state_ != State::connected || !link_->request(request, tag)) return false;
   flush_soon();
   return true;
@@ -412,9 +420,10 @@ bool ConnectionCore::request(const protocol::ControlRequest& request, uint64_t t
 
 // The connection is gone, and with it whatever it had been asked.
 void ConnectionCore::report_unreplied() {
+  offers_.on_lost();
   if (!link_) return;
   for (const uint64_t tag : link_->take_unreplied())
-    if (listener_ != nullptr) listener_->on_reply({tag, nullptr});
+    if (listener_ != nullptr && !ServiceOffers::is_own(tag)) listener_->on_reply({tag, nullptr});
 }
 
 // Between two connections an answer is remembered: a resumed session asks for it, any other

@@ -24,6 +24,7 @@
 #include "client/outbox_keeper.h"
 #include "client/reception.h"
 #include "client/servers.h"
+#include "client/service_offers.h"
 #include "client/session_keeper.h"
 #include "client/sink_client.h"
 #include "client/state_keeper.h"
@@ -39,6 +40,8 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   void start();
   PublishResult publish(const protocol::EventView& event, uint64_t tag);
   bool request(const protocol::ControlRequest& request, uint64_t tag);
+  bool expose(protocol::Expose offer);
+  bool withdraw(const std::string& name);
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
   void flush();
@@ -84,6 +87,9 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   bool fall_back(const LinkRefused& refusal);
   void report_room();
   void report_unreplied();
+  void report_reply(const ReplyReceived& reply);
+  void report_service(const ServiceNotice& notice);
+  void run_offers();
   bool make_room();
   void drop_aged();
   void watch_ages();
@@ -140,6 +146,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   Servers servers_;
   SessionKeeper sessions_;
   OutboxKeeper outbox_;
+  ServiceOffers offers_;
   Listener* listener_;  // null once abandoned
   DurableState durable_;
   std::unique_ptr<Transport> transport_;

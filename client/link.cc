@@ -187,6 +187,7 @@ std::optional<LinkEvent> Link::on_control(const protocol::Control& control) {
   if (!request) return fail("the server broke the protocol: a control message cannot be read");
   if (const auto* goodbye = std::get_if<protocol::Goodbye>(&*request))
     return GoodbyeSaid{goodbye->reason, goodbye->human};
+  if (const auto* ended = std::get_if<ServiceEnded>(&*request)) return *ended;
   return std::nullopt;  // of a later version: nothing that a server says needs an answer
 }
 

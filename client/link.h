@@ -77,6 +77,7 @@ struct GoodbyeSaid {
   protocol::GoodbyeReason reason = protocol::GoodbyeReason::none;
   std::string human;
 };
+using protocol::ServiceEnded;
 struct ReplyReceived {
   uint64_t tag = 0;  // as given to request()
   protocol::ControlOutcome outcome;
@@ -84,8 +85,9 @@ struct ReplyReceived {
 struct LinkFailed {
   std::string reason;  // one sentence; the connection must be closed
 };
-using LinkEvent = std::variant<HelloNewClient, HandshakeDone, LinkRefused, PublishAnswered,
-                               EventDelivered, GoodbyeSaid, ReplyReceived, LinkFailed>;
+using LinkEvent =
+    std::variant<HelloNewClient, HandshakeDone, LinkRefused, PublishAnswered, EventDelivered,
+                 GoodbyeSaid, ReplyReceived, ServiceEnded, LinkFailed>;
 
 class Link {
  public:

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "client/service_offers.h"
 #include "protocol/bytes.h"
 #include "protocol/control/control.h"
 #include "protocol/control/greeting.h"
@@ -175,6 +176,8 @@ class Listener {
   // Answer with ack() or nack(), now or later. The default refuses nothing and answers nothing.
   virtual void on_delivery(const Delivery&) {}
   virtual void on_reply(const Reply&) {}
+  // Of a service that expose() was called for.
+  virtual void on_service(const ServiceNotice&) {}
   // publish() answered queue_full, and now there is room again.
   virtual void on_room() {}
   // After close(): all is over, nothing will be called any more.

@@ -109,6 +109,8 @@ typedef struct sink_callbacks {
   void (*on_reply)(void* user, const sink_reply* reply);
   /* With several servers: what became of another one that called or was tried. */
   void (*on_contest)(void* user, const sink_contest* contest);
+  /* Of a service that sink_expose() was called for. */
+  void (*on_service)(void* user, const sink_service_notice* notice);
 } sink_callbacks;
 
 typedef struct sink_counters {
@@ -134,11 +136,13 @@ SINK_API void sink_callbacks_init_sized(sink_callbacks* callbacks, size_t size);
 SINK_API void sink_counters_init_sized(sink_counters* counters, size_t size);
 SINK_API void sink_subscription_init_sized(sink_subscription* subscription, size_t size);
 SINK_API void sink_place_init_sized(sink_place* place, size_t size);
+SINK_API void sink_service_init_sized(sink_service* service, size_t size);
 #define sink_options_init(options) sink_options_init_sized((options), sizeof *(options))
 #define sink_callbacks_init(callbacks) sink_callbacks_init_sized((callbacks), sizeof *(callbacks))
 #define sink_counters_init(counters) sink_counters_init_sized((counters), sizeof *(counters))
 #define sink_subscription_init(wanted) sink_subscription_init_sized((wanted), sizeof *(wanted))
 #define sink_place_init(place) sink_place_init_sized((place), sizeof *(place))
+#define sink_service_init(service) sink_service_init_sized((service), sizeof *(service))
 
 /* Nothing happens before sink_start(). `loop` NULL: a thread of its own. NULL is an error: one
  * sentence that says what to change is in `error`, cut where it ends. */
@@ -164,6 +168,17 @@ SINK_API sink_result sink_subscribe(sink_connection* connection,
 SINK_API sink_result sink_unsubscribe(sink_connection* connection, const char* name, uint64_t tag);
 SINK_API sink_result sink_read_log(sink_connection* connection, const sink_place* place,
                                    uint64_t tag);
+/* By name: the version or its end may be left out, com.example.chat@1. */
+SINK_API sink_result sink_lookup(sink_connection* connection, const char* name, uint64_t tag);
+SINK_API sink_result sink_lookup_uuid(sink_connection* connection, const sink_uuid* uuid,
+                                       uint64_t tag);
+/* Offers a service from now on, on every connection to a server of version 1: the lease is
+ * refreshed, and it is exposed again whenever it is lost; on_service tells. By the name of one that
+ * is offered already: replaces it. SINK_NOT_TAKEN: 32 are offered, or it is over. */
+SINK_API sink_result sink_expose(sink_connection* connection, const sink_service* service);
+/* Ends it; on_service tells when the server knows. SINK_NOT_TAKEN: none of that name is offered;
+ * with its own thread that is not told. */
+SINK_API sink_result sink_withdraw(sink_connection* connection, const char* name);
 /* Writes now what would be written at the end of the loop turn; without effect with a thread. */
 SINK_API void sink_flush(sink_connection* connection);
 /* Sends what is buffered, says goodbye; on_closed is the last callback. */

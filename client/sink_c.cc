@@ -139,6 +139,11 @@ class Callbacks final : public client::Listener {
     const client::abi::ReplyLoan loan(reply);
     to_.on_reply(to_.user, &loan.reply());
   }
+  void on_service(const client::ServiceNotice& notice) override {
+    if (to_.on_service == nullptr) return;
+    const client::abi::ServiceLoan loan(notice);
+    to_.on_service(to_.user, &loan.notice());
+  }
   void on_room() override {
     if (to_.on_room != nullptr) to_.on_room(to_.user);
   }
@@ -342,6 +347,10 @@ void sink_place_init_sized(sink_place* place, size_t size) {
   init(place, sink_place{}, size);
 }
 
+void sink_service_init_sized(sink_service* service, size_t size) {
+  init(service, sink_service{}, size);
+}
+
 sink_connection* sink_connection_new(uv_loop_s* loop, const sink_options* options,
                                      const sink_callbacks* callbacks, char* error,
                                      size_t error_size) {
@@ -414,6 +423,30 @@ sink_result sink_unsubscribe(sink_connection* connection, const char* name, uint
 sink_result sink_read_log(sink_connection* connection, const sink_place* place, uint64_t tag) {
   const sink_place whole = grown(*place, sink_place{});
   return request(connection, client::abi::to_request(whole), tag);
+}
+
+sink_result sink_lookup(sink_connection* connection, const char* name, uint64_t tag) {
+  return request(connection, protocol::Lookup{or_empty(name), {}}, tag);
+}
+
+sink_result sink_lookup_uuid(sink_connection* connection, const sink_uuid* uuid, uint64_t tag) {
+  return request(connection, protocol::Lookup{{}, client::abi::uuid_of(*uuid)}, tag);
+}
+
+sink_result sink_expose(sink_connection* connection, const sink_service* service) {
+  const sink_service whole = grown(*service, sink_service{});
+  protocol::Expose offer = client::abi::to_request(whole);
+  const bool taken = connection->on_thread != nullptr
+                         ? connection->on_thread->expose(std::move(offer))
+                         : connection->on_loop->expose(std::move(offer));
+  return taken ? SINK_OK : SINK_NOT_TAKEN;
+}
+
+sink_result sink_withdraw(sink_connection* connection, const char* name) {
+  const bool known = connection->on_thread != nullptr
+                         ? connection->on_thread->withdraw(or_empty(name))
+                         : connection->on_loop->withdraw(or_empty(name));
+  return known ? SINK_OK : SINK_NOT_TAKEN;
 }
 
 void sink_flush(sink_connection* connection) {

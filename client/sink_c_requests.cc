@@ -23,12 +23,22 @@ static_assert(SINK_FROM_EARLIEST == int(protocol::SeekFrom::earliest));
 static_assert(SINK_FROM_TIME == int(protocol::SeekFrom::time));
 static_assert(SINK_FROM_END == int(protocol::SeekFrom::end));
 static_assert(SINK_MISSING_DAMAGED == int(protocol::MissingReason::damaged));
+static_assert(SINK_SERVICE_EXPOSED == int(ServiceChange::exposed));
+static_assert(SINK_SERVICE_LAPSED == int(ServiceChange::lapsed));
+static_assert(SINK_SERVICE_REFUSED == int(ServiceChange::refused));
+static_assert(SINK_SERVICE_WITHDRAWN == int(ServiceChange::withdrawn));
 static_assert(SINK_MISSING_TOO_LARGE == int(protocol::MissingReason::too_large));
 
 std::vector<std::string> texts(const char* const* from, size_t count) {
   std::vector<std::string> all;
   for (size_t i = 0; i < count; ++i) all.emplace_back(or_empty(from[i]));
   return all;
+}
+
+sink_uuid to_c(const protocol::Uuid& uuid) {
+  sink_uuid out{};
+  std::copy(uuid.begin(), uuid.end(), out.bytes);
+  return out;
 }
 
 template <class Request>
@@ -63,6 +73,17 @@ protocol::Seek to_request(const sink_place& place) {
   return request;
 }
 
+protocol::Expose to_request(const sink_service& service) {
+  return {or_empty(service.name), service.ttl_ms, std::string(borrow(service.metadata)),
+          service.is_public != 0};
+}
+
+protocol::Uuid uuid_of(const sink_uuid& uuid) {
+  protocol::Uuid out{};
+  std::copy(std::begin(uuid.bytes), std::end(uuid.bytes), out.begin());
+  return out;
+}
+
 ReplyLoan::ReplyLoan(const Reply& reply) {
   reply_.tag = reply.tag;
   reply_.code = SINK_REPLY_NONE;
@@ -71,6 +92,7 @@ ReplyLoan::ReplyLoan(const Reply& reply) {
   reply_.text = lend(reply.outcome->text);
   reply_.earliest = reply.outcome->earliest;
   if (reply.outcome->page) lend_page(*reply.outcome->page);
+  if (reply.outcome->found) lend_found(*reply.outcome->found);
 }
 
 void ReplyLoan::lend_page(const protocol::LogPage& page) {
@@ -83,6 +105,25 @@ void ReplyLoan::lend_page(const protocol::LogPage& page) {
   page_ = {events_.data(), events_.size(), missing_.data(), missing_.size(), page.position,
            page.end};
   reply_.page = &page_;
+}
+
+void ReplyLoan::lend_found(const protocol::FoundServices& found) {
+  for (const protocol::FoundService& service : found.services)
+    services_.push_back({lend(service.name), to_c(service.uuid), lend(service.owner),
+                         lend(service.metadata), service.is_public, service.expires_in_ms});
+  found_ = {services_.data(), services_.size(), found.left_out};
+  reply_.found = &found_;
+}
+
+ServiceLoan::ServiceLoan(const ServiceNotice& notice) {
+  notice_.name = lend(notice.name);
+  notice_.change = static_cast<sink_service_change>(notice.change);
+  if (notice.uuid) {
+    uuid_ = to_c(*notice.uuid);
+    notice_.uuid = &uuid_;
+  }
+  notice_.code = static_cast<sink_reply_code>(notice.code);
+  notice_.text = lend(notice.text);
 }
 
 }  // namespace sink::client::abi

@@ -72,6 +72,12 @@ PublishResult Connection::publish(const protocol::EventView& event, uint64_t tag
 bool Connection::request(const protocol::ControlRequest& request, uint64_t tag) {
   return core_->request(request, tag);
 }
+bool Connection::expose(protocol::Expose offer) {
+  return core_->expose(std::move(offer));
+}
+bool Connection::withdraw(const std::string& name) {
+  return core_->withdraw(name);
+}
 
 bool Connection::ack(DeliveryId id) {
   return core_->ack(id);

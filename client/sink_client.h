@@ -60,8 +60,16 @@ class Connection {
   // Asks the server for something (protocol/control/control.h): a subscription of our own, or a
   // page of its log. Once it was taken, on_reply with the same tag comes exactly once: with the
   // server's answer, or without where the connection ended first. False: not taken, for it is not
-  // connected, the server speaks version 0, or 32 replies are awaited.
+  // connected, the server speaks version 0, 32 replies are awaited, or the tag has its top bit set:
+  // those are the connection's own.
   [[nodiscard]] bool request(const protocol::ControlRequest& request, uint64_t tag);
+
+  // Offers a service from now on, on every connection to a server of version 1: its lease is
+  // refreshed, and it is exposed again whenever it is lost. on_service tells. By the name of one
+  // that is offered already: replaces it. False: 32 are offered, or the connection is over.
+  bool expose(protocol::Expose offer);
+  // Ends it; on_service tells when the server knows. False: none of that name is offered.
+  bool withdraw(const std::string& name);
 
   // Writes now what would be written at the end of the loop turn.
   void flush();

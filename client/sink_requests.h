@@ -1,6 +1,7 @@
 /* What a client may ask of a server, and what comes back: a subscription of its own, its end, a
- * page of the server's log. Plain data, no function; of the project it needs sink_types.h only.
- * What each request means and what a server allows is told in docs/protocol.md, section 8.
+ * page of the server's log, services that it offers to others or looks for. Plain data, no
+ * function; of the project it needs sink_types.h only. What each request means and what a server
+ * allows is told in docs/protocol.md, section 8.
  * Pointers in a request need to live for the call; in a reply, until the callback returns.
  * Numbers are part of the ABI: never renumber.
  */
@@ -54,6 +55,43 @@ typedef struct sink_place {
   uint32_t wait_ms;   /* for a first event, where there is none yet; at most 30,000 */
 } sink_place;
 
+/* 16 bytes that name a service for as long as it exists. */
+typedef struct sink_uuid {
+  uint8_t bytes[16];
+} sink_uuid;
+
+/* A service that this client offers to others. Set up with sink_service_init(). */
+typedef struct sink_service {
+  size_t size;
+  const char* name; /* with version, such as com.example.chat@1.0.0 */
+  uint32_t ttl_ms;  /* of the lease, which the library refreshes: 1,000 to 86,400,000 */
+  sink_bytes metadata; /* at most 4,096 bytes */
+  uint32_t is_public;  /* 1: found by its name; 0: by its uuid only */
+} sink_service;
+
+typedef enum sink_service_change {
+  SINK_SERVICE_EXPOSED = 0,
+  SINK_SERVICE_LAPSED = 1,   /* the lease has ended; it is exposed again by itself */
+  SINK_SERVICE_REFUSED = 2,  /* tried again later, or with the next connection */
+  SINK_SERVICE_WITHDRAWN = 3 /* for good: by sink_withdraw(), or by the server's operator */
+} sink_service_change;
+
+typedef struct sink_found_service {
+  sink_bytes name; /* with version */
+  sink_uuid uuid;
+  sink_bytes owner; /* its client_id */
+  sink_bytes metadata;
+  uint32_t is_public;
+  uint32_t expires_in_ms;
+} sink_found_service;
+
+/* Newest version first. */
+typedef struct sink_found_services {
+  const sink_found_service* services;
+  size_t count;
+  uint32_t left_out; /* as compatible as these, for which there was no room */
+} sink_found_services;
+
 typedef enum sink_reply_code {
   SINK_REPLY_DONE = 0,
   SINK_REPLY_UNKNOWN_KIND = 1, /* the server is older than the request */
@@ -103,6 +141,16 @@ typedef struct sink_reply {
   sink_bytes text;       /* for people; empty where it is done */
   uint64_t earliest;     /* with SINK_REPLY_TRIMMED */
   const sink_page* page; /* of sink_read_log() that is done; else NULL */
+  const sink_found_services* found; /* of sink_lookup() that is done; else NULL */
 } sink_reply;
+
+/* What has become of a service that this client offers. */
+typedef struct sink_service_notice {
+  sink_bytes name;
+  sink_service_change change;
+  const sink_uuid* uuid; /* the latest; NULL: there was none yet */
+  sink_reply_code code;  /* with SINK_SERVICE_REFUSED, like the next */
+  sink_bytes text;       /* for people */
+} sink_service_notice;
 
 #endif

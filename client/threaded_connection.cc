@@ -100,6 +100,23 @@ bool ThreadedConnection::request(protocol::ControlRequest request, uint64_t tag)
   return true;
 }
 
+bool ThreadedConnection::expose(protocol::Expose offer) {
+  const std::lock_guard lock(mutex_);
+  if (ended() || services_.size() == ServiceOffers::kOffersMax) return false;
+  std::string name = offer.name;
+  services_.push_back({std::move(offer), std::move(name)});
+  if (services_.size() == 1) wake();
+  return true;
+}
+
+bool ThreadedConnection::withdraw(std::string name) {
+  const std::lock_guard lock(mutex_);
+  if (ended() || services_.size() == ServiceOffers::kOffersMax) return false;
+  services_.push_back({std::nullopt, std::move(name)});
+  if (services_.size() == 1) wake();
+  return true;
+}
+
 void ThreadedConnection::close() {
   const std::lock_guard lock(mutex_);
   if (std::exchange(close_wanted_, true)) return;
@@ -131,6 +148,7 @@ void ThreadedConnection::take_over() {
   }
   take_over_answers();
   take_over_requests();
+  take_over_services();
   take_over_events();
   if (close_wanted) connection_->close();
 }
@@ -158,6 +176,21 @@ void ThreadedConnection::take_over_requests() {
   }
   for (const auto& [request, tag] : requests)
     if (!connection_->request(request, tag)) listener_.on_reply({tag, nullptr});
+}
+
+void ThreadedConnection::take_over_services() {
+  std::vector<HandedService> services;
+  {
+    const std::lock_guard lock(mutex_);
+    services.swap(services_);
+  }
+  for (HandedService& service : services) {
+    if (service.offer) {
+      connection_->expose(std::move(*service.offer));
+    } else {
+      connection_->withdraw(service.name);
+    }
+  }
 }
 
 // Events that the connection has no room for stay; on_room comes back for them. One turn takes what

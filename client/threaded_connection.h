@@ -47,6 +47,10 @@ class ThreadedConnection final : private Listener {
   // taken and could not be asked: not connected, or in version 0. False: failed or closed, or
   // kRequestsMax are on their way to the thread.
   [[nodiscard]] bool request(protocol::ControlRequest request, uint64_t tag);
+  // As Connection's, but whether it is taken or known is seen on the thread, which says nothing of
+  // it. False: failed or closed, or too many are on their way to the thread.
+  bool expose(protocol::Expose offer);
+  bool withdraw(std::string name);
   // What was published before is handed to the connection first.
   void close();
 
@@ -65,6 +69,10 @@ class ThreadedConnection final : private Listener {
     std::string human;
   };
 
+  struct HandedService {
+    std::optional<protocol::Expose> offer;  // nullopt: withdraw
+    std::string name;
+  };
   struct HandedRequest {
     protocol::ControlRequest request;
     uint64_t tag = 0;
@@ -84,6 +92,7 @@ class ThreadedConnection final : private Listener {
     listener_.on_session_not_kept(reason);
   }
   void on_reply(const Reply& reply) override { listener_.on_reply(reply); }
+  void on_service(const ServiceNotice& notice) override { listener_.on_service(notice); }
   void on_room() override { uv_async_send(&wake_); }
   void on_closed() override;
 
@@ -92,6 +101,7 @@ class ThreadedConnection final : private Listener {
   void take_over();
   void take_over_answers();
   void take_over_requests();
+  void take_over_services();
   void take_over_events();
   void drop_handed();
   void reported(size_t events);
@@ -114,6 +124,7 @@ class ThreadedConnection final : private Listener {
   size_t bytes_ = 0;  // of events_
   std::vector<HandedAnswer> answers_;
   std::vector<HandedRequest> requests_;
+  std::vector<HandedService> services_;
   Counters counters_;
   size_t unreported_ = 0;
   bool room_wanted_ = false;

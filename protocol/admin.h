@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "protocol/admin/dial_row.h"
+#include "protocol/admin/service_row.h"
 #include "protocol/admin/uplink_row.h"
 
 namespace sink::admin {
@@ -43,6 +44,9 @@ enum class Verb : uint16_t {
   uplink_adopt = 72,  // its stopped servers are taken for the right ones
   dial_list = 75,
   dial_now = 76,
+  service_list = 80,
+  service_show = 81,  // with metadata
+  service_withdraw = 82,
 };
 
 // What becomes of the events waiting for a client when its new instance is adopted. `archive` drops
@@ -69,6 +73,7 @@ struct Command {
   std::string after;
   uint32_t limit = 0;
   std::string uplink;                  // uplink_show, uplink_adopt: its name
+  std::string service;                 // service_show, service_withdraw: full name or uuid
 };
 
 // Maps to sinkctl's exit status: ok 0, usage 64, invalid 65, not_found 69, internal 70, busy 75,
@@ -128,6 +133,7 @@ struct Status {
   EventCounts events;
   StoreStatus store;
   std::vector<std::string> alarms;           // one sentence each: what is wrong and what to do
+  uint64_t services = 0;                     // that clients expose
 };
 
 enum class ClientState : uint8_t { disconnected = 0, connected = 1, quarantined = 2, mismatch = 3 };
@@ -248,6 +254,7 @@ struct Reply {
   std::vector<CertificateRow> certificates;
   std::vector<UplinkRow> uplinks;
   std::vector<DialRow> dials;
+  std::vector<ServiceRow> services;
 };
 
 }  // namespace sink::admin

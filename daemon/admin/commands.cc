@@ -23,6 +23,7 @@ std::string target_of(const admin::Command& command) {
   add("subscription", command.subscription);
   add("consumer", command.consumer);
   add("uplink", command.uplink);
+  add("service", command.service);
   if (command.position) add("position", std::to_string(*command.position));
   if (command.all) target += target.empty() ? "all" : ", all";
   return target;
@@ -53,6 +54,8 @@ bool is_changing(admin::Verb verb) {
     case admin::Verb::uplink_list:
     case admin::Verb::uplink_show:
     case admin::Verb::dial_list:
+    case admin::Verb::service_list:
+    case admin::Verb::service_show:
       return false;
     case admin::Verb::client_quarantine:
     case admin::Verb::client_release:
@@ -68,6 +71,7 @@ bool is_changing(admin::Verb verb) {
     case admin::Verb::config_reload:
     case admin::Verb::uplink_adopt:
     case admin::Verb::dial_now:
+    case admin::Verb::service_withdraw:
       return true;
   }
   return true;
@@ -117,6 +121,9 @@ void Commands::dispatch(const admin::Command& command, Done done) {
     case admin::Verb::uplink_adopt: return done(uplink_adopt(engine, command));
     case admin::Verb::dial_list: return done(dial_list(engine, command));
     case admin::Verb::dial_now: return done(dial_now(engine, command));
+    case admin::Verb::service_list: return done(service_list(engine, command));
+    case admin::Verb::service_show: return done(service_show(engine, command));
+    case admin::Verb::service_withdraw: return done(service_withdraw(engine, command));
   }
   done(refuse(admin::Outcome::usage, "this sinkd does not know the verb",
               "compare: sinkctl --version, sinkd --version"));

@@ -75,6 +75,8 @@ void write_clients(MetricWriter& out, broker::Broker& broker, const HostFacts& f
   out.sample(facts.connections_unauthenticated, {{"state", "unauthenticated"}});
   out.single("sessions_parked", "gauge", "Version 1 sessions that wait for their client",
              uint64_t{broker.sessions().parked()});
+  out.single("services", "gauge", "Services whose lease runs",
+             uint64_t{core.state.services.size()});
   out.begin("clients", "gauge", "Known clients by state");
   const std::array<std::string_view, 4> names = {"disconnected", "connected", "quarantined",
                                                  "mismatch"};

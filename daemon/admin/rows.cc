@@ -95,6 +95,7 @@ admin::Status status_of(broker::Broker& broker, const HostFacts& facts,
   status.clients_quarantined = clients.in(admin::ClientState::quarantined);
   status.clients_mismatch = clients.in(admin::ClientState::mismatch);
   status.subscriptions = core.state.subscriptions.size();
+  status.services = core.state.services.size();
   status.events = event_counts(core.counters);
   for (const broker::Tracker& tracker : core.state.trackers) {
     status.backlog += tracker.unsettled();
@@ -252,6 +253,21 @@ bool add_record(broker::Broker& broker, std::string_view record, WithData with_d
   row.timestamp = event->timestamp;
   if (with_data == WithData::yes) row.event_data = std::string(event->event_data);
   return true;
+}
+
+admin::ServiceRow service_row(broker::Broker& broker, const broker::Service& service) {
+  broker::Core& core = broker.core();
+  admin::ServiceRow row;
+  row.name = to_text(service.name);
+  row.uuid = protocol::to_text(service.uuid);
+  const broker::Client* owner = core.state.clients.find(service.owner);
+  if (owner != nullptr) row.owner = owner->client_id;
+  row.owner_connected = owner != nullptr && peer_of(broker, *owner) != nullptr;
+  row.is_public = service.is_public;
+  row.ttl_ms = service.ttl_ms;
+  row.expires_in_ms = static_cast<uint32_t>(
+      service.expires_ms - std::min(service.expires_ms, core.now.monotonic_ms));
+  return row;
 }
 
 admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink) {

@@ -43,6 +43,8 @@ enum class WithData : bool { no, yes };
 [[nodiscard]] bool add_record(broker::Broker& broker, std::string_view record, WithData with_data,
                               admin::EventRow& row);
 
+// Without metadata.
+admin::ServiceRow service_row(broker::Broker& broker, const broker::Service& service);
 admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink);
 admin::DialRow dial_row(const broker::Dial& dial);
 

@@ -32,6 +32,9 @@ std::string_view name_of(admin::Verb verb) {
     case admin::Verb::uplink_adopt: return "uplink_adopt";
     case admin::Verb::dial_list: return "dial_list";
     case admin::Verb::dial_now: return "dial_now";
+    case admin::Verb::service_list: return "service_list";
+    case admin::Verb::service_show: return "service_show";
+    case admin::Verb::service_withdraw: return "service_withdraw";
   }
   return "unknown";
 }

@@ -57,6 +57,9 @@ admin::Reply uplink_adopt(const Engine& engine, const admin::Command& command);
 
 admin::Reply dial_list(const Engine& engine, const admin::Command& command);
 admin::Reply dial_now(const Engine& engine, const admin::Command& command);
+admin::Reply service_list(const Engine& engine, const admin::Command& command);
+admin::Reply service_show(const Engine& engine, const admin::Command& command);
+admin::Reply service_withdraw(const Engine& engine, const admin::Command& command);
 
 // ---- what the verbs share ----
 

@@ -36,6 +36,7 @@ std::vector<std::string> Broker::start(const std::vector<SubscriptionSpec>& spec
       core_.log.add_unsettled(position, 1);
   }
   catalog_.rebuild();
+  sessions_.services().start();
   tell_damage();
   if (core_.settings.commit_linger_ms > 0) core_.log.reserve_positions();
   return catalog_.apply(specs);
@@ -117,6 +118,7 @@ bool Broker::turn() {
   run_timers();
   sessions_.close_silent();
   sessions_.expire_sessions();
+  sessions_.services().run_due();
   uplinks_.run_due();
   intake_.write_due();
   intake_.acknowledge_again();
@@ -174,7 +176,7 @@ std::optional<uint64_t> Broker::deadline_ms() const {
   for (const auto& candidate :
        {core_.timers.next_ms(), sessions_.silence_deadline_ms(), sessions_.expiry_deadline_ms(),
         sessions_.cursors_deadline_ms(), sessions_.slowed_deadline_ms(),
-        uplinks_.deadline_ms(), dials_.deadline_ms(),
+        uplinks_.deadline_ms(), dials_.deadline_ms(), sessions_.services().deadline_ms(),
         intake_.deadline_ms(), delivery_.settlements_deadline_ms(),
         core_.log.deadline_ms(core_.log_time())})
     if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);

@@ -20,6 +20,9 @@ struct ClientPolicy {
   std::vector<std::string> keys = {"*"};
   uint32_t subscriptions_max = 0;  // of one client
   bool seek = false;               // may read the log from a place
+  // Globs of services' names without version: what they may expose, what they may look up.
+  std::vector<std::string> expose;
+  std::vector<std::string> lookup;
   Rate rate;                       // of what one client publishes
   bool operator==(const ClientPolicy&) const = default;
 };

@@ -67,7 +67,7 @@ std::string literal(std::string_view text) {
 }  // namespace
 
 ClientRequests::ClientRequests(Core& core, Catalog& catalog)
-    : core_(core), catalog_(catalog), cursors_(core) {
+    : core_(core), catalog_(catalog), cursors_(core), services_(core) {
   cursors_.on_done = [this](ConnectionId connection, uint16_t message_id,
                             const ControlOutcome& outcome) {
     // unreached: whoever has left is forgotten before its connection is
@@ -79,23 +79,39 @@ void ClientRequests::handle(Peer& peer, uint16_t message_id,
                             const protocol::ControlRequest& request) {
   if (const auto* place = std::get_if<protocol::Seek>(&request))
     return seek(peer, message_id, *place);
-  ControlOutcome outcome{ErrorCode::unknown_kind, "this server does not know that request"};
-  if (const auto* wanted = std::get_if<protocol::Subscribe>(&request))
-    outcome = subscribe(*peer.client, *wanted);
-  if (const auto* ended = std::get_if<protocol::Unsubscribe>(&request))
-    outcome = unsubscribe(*peer.client, *ended);
+  const Client& client = *peer.client;
+  // These two change nothing that the log keeps.
+  if (const auto* refreshed = std::get_if<protocol::Refresh>(&request))
+    return reply(peer, message_id, services_.refresh(client, policy_of(client), *refreshed));
+  if (const auto* wanted = std::get_if<protocol::Lookup>(&request))
+    return reply(peer, message_id, services_.lookup(client, policy_of(client), *wanted));
+  const ControlOutcome outcome = decide(client, request);
   if (outcome.code != ErrorCode::none || !core_.log.has_uncommitted())
     return reply(peer, message_id, outcome);
-  replies_.push_back({core_.log.uncommitted_sequence(), peer.id, message_id});
+  replies_.push_back({core_.log.uncommitted_sequence(), peer.id, message_id, outcome});
   ++peer.replies_due;
 }
 
+ControlOutcome ClientRequests::decide(const Client& client,
+                                      const protocol::ControlRequest& request) {
+  if (const auto* wanted = std::get_if<protocol::Subscribe>(&request))
+    return subscribe(client, *wanted);
+  if (const auto* ended = std::get_if<protocol::Unsubscribe>(&request))
+    return unsubscribe(client, *ended);
+  if (const auto* exposed = std::get_if<protocol::Expose>(&request))
+    return services_.expose(client, policy_of(client), *exposed);
+  if (const auto* withdrawn = std::get_if<protocol::Withdraw>(&request))
+    return services_.withdraw(client, *withdrawn);
+  return {ErrorCode::unknown_kind, "this server does not know that request"};
+}
+
 void ClientRequests::on_committed(storage::Sequence sequence) {
+  services_.on_committed(sequence);
   for (; !replies_.empty() && replies_.front().sequence <= sequence; replies_.pop_front()) {
     Peer* peer = core_.peers.find(replies_.front().connection);
     if (peer == nullptr || peer->closing) continue;
     --peer->replies_due;
-    reply(*peer, replies_.front().message_id, {});
+    reply(*peer, replies_.front().message_id, replies_.front().outcome);
   }
   cursors_.on_committed();
 }

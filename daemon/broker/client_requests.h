@@ -1,4 +1,5 @@
-// What clients ask of the broker in CONTROL frames: their own subscriptions, and pages of the log.
+// What clients ask of the broker in CONTROL frames: their own subscriptions, pages of the log, and
+// services (which decide for themselves: services.h).
 // Not responsible for goodbyes and broken frames (Sessions). Invariants: a client gets nothing that
 // its policy does not grant, and touches no subscription but its own, whose names are
 // "<client_id>/<name>"; what changes the log is answered when it is committed.
@@ -9,6 +10,7 @@
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/core.h"
 #include "daemon/broker/log_cursors.h"
+#include "daemon/broker/services.h"
 #include "protocol/control/control.h"
 
 namespace sink::broker {
@@ -26,6 +28,8 @@ class ClientRequests {
   std::optional<uint64_t> deadline_ms() const { return cursors_.deadline_ms(); }
   Rate rate_of(const Client& client) const;
   void forget(ConnectionId connection) { cursors_.forget(connection); }
+  Services& services() { return services_; }
+  const Services& services() const { return services_; }
 
  private:
   // Granted: answered when the records of it are committed.
@@ -33,8 +37,10 @@ class ClientRequests {
     storage::Sequence sequence = 0;
     ConnectionId connection = 0;
     uint16_t message_id = 0;
+    protocol::ControlOutcome outcome;
   };
 
+  protocol::ControlOutcome decide(const Client& client, const protocol::ControlRequest& request);
   protocol::ControlOutcome subscribe(const Client& client, const protocol::Subscribe& request);
   protocol::ControlOutcome unsubscribe(const Client& client, const protocol::Unsubscribe& request);
   void seek(Peer& peer, uint16_t message_id, const protocol::Seek& request);
@@ -46,6 +52,7 @@ class ClientRequests {
   Core& core_;
   Catalog& catalog_;
   LogCursors cursors_;
+  Services services_;
   std::deque<PendingReply> replies_;
 };
 

@@ -14,10 +14,12 @@
 #include "daemon/broker/client_policy.h"
 #include "daemon/broker/client_registry.h"
 #include "daemon/broker/counters.h"
+#include "daemon/broker/keyed_hash.h"
 #include "daemon/broker/latency_histogram.h"
 #include "daemon/broker/numbered.h"
 #include "daemon/broker/peers.h"
 #include "daemon/broker/router.h"
+#include "daemon/broker/service_registry.h"
 #include "daemon/broker/timers.h"
 #include "daemon/broker/uplink_spec.h"
 #include "daemon/broker/young_events.h"
@@ -99,6 +101,7 @@ struct State {
   SubscriptionId next_subscription = 1;
   std::map<std::string, UpstreamMemory> upstreams;    // by the uplink's name
   std::vector<Subscription*> routable;                // rebuilt from subscriptions
+  ServiceRegistry services;
 
   Tracker* tracker(TrackerId id) { return trackers.find(id); }
   Subscription* find_subscription(std::string_view name);
@@ -142,7 +145,9 @@ struct Core {
     if (observer) observer({severity, std::move(event), std::move(client_id), std::move(text)});
   }
   void alarm(const std::string& key, std::string text);
-  uint64_t random(uint64_t salt) const;
+  uint64_t random(uint64_t salt) const;  // whoever sees one whole can tell the seed: for no id
+  // For what peers are told and must not guess: the next is not told by any number of others.
+  uint64_t secret(uint64_t salt) const { return keyed_hash(seed, ~seed, salt); }
 };
 
 }  // namespace sink::broker

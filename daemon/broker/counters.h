@@ -38,6 +38,9 @@ namespace sink::broker {
   X(events_paged, "Events on those pages")                                             \
   X(calls_made, "Calls of clients that listen")                                        \
   X(calls_failed, "Calls that led to no connection")                                   \
+  X(services_exposed, "Services that clients began to expose")                         \
+  X(services_lapsed, "Services whose owner did not refresh their lease")               \
+  X(services_withdrawn, "Services withdrawn by their owner or an operator")            \
   X(rate_pauses, "Times that a client was faster than its policy, and not read")
 
 // Those that are one metric with a label: X(name, value of the label).

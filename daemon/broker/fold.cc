@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/broker/catalog.h"
+#include "daemon/broker/service_record.h"
 #include "protocol/frame.h"
 
 namespace sink::broker {
@@ -96,6 +97,8 @@ bool Fold::apply(RecordKind kind, std::string_view payload) {
   if (kind == kinds::tracker) return tracker(payload);
   if (kind == kinds::tracker_removed) return tracker_removed(payload);
   if (kind == kinds::upstream) return upstream(payload);
+  if (kind == kinds::service) return service(payload);
+  if (kind == kinds::service_ended) return service_ended(payload);
   if (kind == kinds::tracker_state) return tracker_state(payload);
   return false;
 }
@@ -107,7 +110,7 @@ bool Fold::client(std::string_view payload) {
   // Known by another number: that client was forgotten, and the record of it is lost.
   const Client* former = state_.clients.find(record->client_id);
   if (former != nullptr && former->number != record->number)
-    state_.clients.remove(former->number);
+    remove_client(former->number);
   Client* client = state_.clients.find(record->number);
   if (client == nullptr) client = &state_.clients.add(record->client_id, record->number);
   client->instance_id = record->instance_id;
@@ -118,9 +121,14 @@ bool Fold::client(std::string_view payload) {
 bool Fold::client_forgotten(std::string_view payload) {
   const auto record = decode_released(payload);
   if (!record || !plausible(record->tracker, state_.clients.next_number())) return false;
-  state_.clients.remove(record->tracker);
+  remove_client(record->tracker);
   state_.clients.use_up(record->tracker);
   return true;
+}
+
+void Fold::remove_client(ClientNumber number) {
+  state_.services.remove_of(number);
+  state_.clients.remove(number);
 }
 
 bool Fold::client_quarantine(std::string_view payload) {
@@ -286,6 +294,22 @@ bool Fold::upstream(std::string_view payload) {
   return true;
 }
 
+bool Fold::service(std::string_view payload) {
+  auto record = decode_service(payload);
+  auto name = record ? protocol::parse_service_name(record->name) : std::nullopt;
+  if (!name || state_.clients.find(record->owner) == nullptr) return false;
+  state_.services.add({record->uuid, record->owner, std::move(*name), record->ttl_ms,
+                       record->is_public, std::move(record->metadata), 0, 0});
+  return true;
+}
+
+bool Fold::service_ended(std::string_view payload) {
+  const auto record = decode_service_ended(payload);
+  if (!record) return false;
+  state_.services.remove(record->uuid);
+  return true;
+}
+
 namespace {
 
 void write_client(Client& client, storage::SnapshotWriter& writer) {
@@ -340,6 +364,9 @@ void write_fold(State& state, const std::function<std::vector<Position>(Tracker&
   if (last_client > 0 && state.clients.find(last_client) == nullptr)
     writer.add(kinds::client_forgotten, encode(ReleasedRecord{last_client, 0}));
   state.clients.for_each([&](Client& client) { write_client(client, writer); });
+  state.services.for_each([&](const Service& service) {
+    writer.add(kinds::service, encode(record_of(service)));
+  });
   if (state.next_subscription > 1 && state.subscriptions.count(state.next_subscription - 1) == 0)
     writer.add(kinds::subscription_removed, encode(ReleasedRecord{state.next_subscription - 1, 0}));
   for (const auto& [id, subscription] : state.subscriptions)

@@ -39,6 +39,9 @@ class Fold final : public storage::Replay {
   bool released(std::string_view payload);
   bool progress(std::string_view payload);
   bool upstream(std::string_view payload);
+  bool service(std::string_view payload);
+  bool service_ended(std::string_view payload);
+  void remove_client(ClientNumber number);
   bool apply(RecordKind kind, std::string_view payload);
 
   State& state_;

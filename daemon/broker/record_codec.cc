@@ -1,58 +1,12 @@
 #include "daemon/broker/record_codec.h"
 
-#include "protocol/bytes.h"
+#include "daemon/broker/record_fields.h"
 
 namespace sink::broker {
 namespace {
 
 using protocol::append_chunk;
 using protocol::append_varint;
-
-// Reads fields in order and remembers whether all went well, so that decoders read like layouts.
-class Fields {
- public:
-  explicit Fields(std::string_view bytes) : cursor_(bytes) {}
-
-  template <class T>
-  void number(T& value) {
-    uint64_t wide = 0;
-    good_ = good_ && cursor_.varint(wide) && static_cast<uint64_t>(static_cast<T>(wide)) == wide;
-    if (good_) value = static_cast<T>(wide);
-  }
-  void flag(bool& value) {
-    uint8_t byte = 0;
-    number(byte);
-    good_ = good_ && byte <= 1;
-    value = byte == 1;
-  }
-  void text(std::string& value) {
-    std::string_view bytes;
-    good_ = good_ && cursor_.chunk(bytes);
-    if (good_) value = bytes;
-  }
-  template <class Enum>
-  void choice(Enum& value, Enum last) {
-    uint8_t byte = 0;
-    number(byte);
-    good_ = good_ && byte <= static_cast<uint8_t>(last);
-    if (good_) value = static_cast<Enum>(byte);
-  }
-  template <class Each>
-  void list(Each each) {
-    uint64_t count = 0;
-    number(count);
-    good_ = good_ && count <= cursor_.remaining();
-    for (; good_ && count > 0; --count) each();
-  }
-  void require(bool condition) { good_ = good_ && condition; }
-  bool complete() const { return good_ && cursor_.at_end(); }
-
- private:
-  protocol::Cursor cursor_;
-  bool good_ = true;
-};
-
-void append_flag(std::string& out, bool value) { out.push_back(value ? 1 : 0); }
 
 void append_spec(std::string& out, const SubscriptionSpec& spec) {
   append_chunk(out, spec.name);
@@ -127,12 +81,6 @@ void read_spec(Fields& fields, SubscriptionSpec& spec) {
   if (fields.complete()) return fields.require(spec.ack != AckWhen::stored);
   fields.number(spec.priority);
   fields.require(spec.priority >= 1 && spec.priority <= kPriorityMax);
-}
-
-template <class T>
-std::optional<T> if_complete(const Fields& fields, T&& value) {
-  if (!fields.complete()) return std::nullopt;
-  return std::forward<T>(value);
 }
 
 }  // namespace

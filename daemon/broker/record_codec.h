@@ -28,6 +28,8 @@ inline constexpr auto quarantined = static_cast<RecordKind>(25);
 inline constexpr auto released = static_cast<RecordKind>(26);
 inline constexpr auto progress = static_cast<RecordKind>(27);
 inline constexpr auto upstream = static_cast<RecordKind>(28);
+inline constexpr auto service = static_cast<RecordKind>(29);        // service_record.h
+inline constexpr auto service_ended = static_cast<RecordKind>(30);
 // Only in snapshots.
 inline constexpr auto tracker_state = static_cast<RecordKind>(40);
 inline constexpr auto client_state = static_cast<RecordKind>(41);

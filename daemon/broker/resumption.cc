@@ -140,7 +140,7 @@ bool Resumption::follow(Client& client, Peer& fresh, const protocol::Welcome& we
 void Resumption::start_new(Peer& fresh) {
   fresh.resumable = std::make_unique<ResumableSession>();
   for (size_t i = 0; i < fresh.resumable->id.size(); i += 8) {
-    const uint64_t bits = core_.random(fresh.id * 2 + i / 8);
+    const uint64_t bits = core_.secret(fresh.id * 2 + i / 8);
     for (size_t byte = 0; byte < 8; ++byte)
       fresh.resumable->id[i + byte] = static_cast<uint8_t>(bits >> (8 * byte));
   }

@@ -43,6 +43,8 @@ class Sessions {
   // True: there is more to do at once.
   bool run_cursors() { return requests_.run_cursors(); }
   std::optional<uint64_t> cursors_deadline_ms() const { return requests_.deadline_ms(); }
+  Services& services() { return requests_.services(); }
+  const Services& services() const { return requests_.services(); }
   void expire_sessions() { resumption_.expire_due(); }
   std::optional<uint64_t> expiry_deadline_ms() const { return resumption_.deadline_ms(); }
 

@@ -165,6 +165,8 @@ void read_client_policy(const toml::table& table, const std::string& path, const
   reader.texts("keys", policy.keys);
   reader.count("subscriptions", policy.subscriptions_max, kPolicySubscriptions);
   reader.flag("seek", policy.seek);
+  reader.texts("expose", policy.expose);
+  reader.texts("lookup", policy.lookup);
   reader.count("events_per_second", policy.rate.events_per_second, kPolicyEvents);
   reader.size("bytes_per_second", policy.rate.bytes_per_second, kPolicyBytes);
   reader.report_unknown();

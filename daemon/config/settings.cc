@@ -106,6 +106,8 @@ void add_client_policy(TableSettings table, const broker::ClientPolicy& policy) 
   table.live("keys", toml_texts(policy.keys));
   table.live("subscriptions", std::to_string(policy.subscriptions_max));
   table.live("seek", policy.seek ? "true" : "false");
+  table.live("expose", toml_texts(policy.expose));
+  table.live("lookup", toml_texts(policy.lookup));
   table.live("events_per_second", std::to_string(policy.rate.events_per_second));
   table.live("bytes_per_second", size(policy.rate.bytes_per_second));
 }

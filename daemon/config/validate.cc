@@ -135,6 +135,17 @@ void check_subscriptions(const Config& config, RuleCheck& check) {
   }
 }
 
+// Globs that no name of a service without its version could match.
+void check_service_names(const std::vector<std::string>& names, const std::string& key,
+                         RuleCheck& check) {
+  for (const std::string& name : names) {
+    if (name.empty()) check.refuse(key, "has an empty pattern", "write [\"com.example.*\"]");
+    if (const size_t version = name.find('@'); version != std::string::npos)
+      check.refuse(key, "\"" + name + "\" has a version: names are matched without it",
+                   "write [\"" + name.substr(0, version) + "\"]");
+  }
+}
+
 void check_client_policies(const Config& config, RuleCheck& check) {
   for (size_t i = 0; i < config.client_policies.size(); ++i) {
     const broker::ClientPolicy& policy = config.client_policies[i];
@@ -148,6 +159,8 @@ void check_client_policies(const Config& config, RuleCheck& check) {
     if (policy.seek && policy.sources.empty())
       check.refuse(path + ".sources", "is missing or empty, so there is nothing to read",
                    "write whose events these clients may read, such as [\"meter-*\"]");
+    check_service_names(policy.expose, path + ".expose", check);
+    check_service_names(policy.lookup, path + ".lookup", check);
   }
 }
 

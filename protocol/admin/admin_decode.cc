@@ -41,6 +41,9 @@ bool known(Verb verb) {
     case Verb::uplink_adopt:
     case Verb::dial_list:
     case Verb::dial_now:
+    case Verb::service_list:
+    case Verb::service_show:
+    case Verb::service_withdraw:
       return true;
   }
   return false;
@@ -106,6 +109,7 @@ class Reader {
   UplinkServer row(const wire::UplinkServer& in);
   UplinkRow row(const wire::UplinkRow& in);
   DialRow row(const wire::DialRow& in);
+  ServiceRow row(const wire::ServiceRow& in);
 
   std::optional<CodecError> error() const { return error_; }
 
@@ -265,6 +269,19 @@ DialRow Reader::row(const wire::DialRow& in) {
   return dial;
 }
 
+ServiceRow Reader::row(const wire::ServiceRow& in) {
+  ServiceRow service;
+  service.name = text(in.name());
+  service.uuid = text(in.uuid());
+  service.owner = text(in.owner());
+  service.owner_connected = in.owner_connected();
+  service.is_public = in.is_public();
+  service.ttl_ms = in.ttl_ms();
+  service.expires_in_ms = in.expires_in_ms();
+  if (in.metadata() != nullptr) service.metadata = raw(in.metadata());
+  return service;
+}
+
 EventCounts event_counts(const wire::EventCounts& in) {
   EventCounts events;
   events.received = in.received();
@@ -315,6 +332,7 @@ Status status_of(Reader& reader, const wire::Status& in) {
   if (in.events() != nullptr) status.events = event_counts(*in.events());
   if (in.store() != nullptr) status.store = store_status(*in.store());
   status.alarms = reader.texts(in.alarms());
+  status.services = in.services();
   return status;
 }
 
@@ -362,6 +380,7 @@ tl::expected<Command, CodecError> decode_command(std::span<const uint8_t> payloa
   command.after = reader.text(in->after());
   command.limit = in->limit();
   command.uplink = reader.text(in->uplink());
+  command.service = reader.text(in->service());
   if (reader.error()) return tl::unexpected(*reader.error());
   return command;
 }
@@ -387,6 +406,7 @@ tl::expected<Reply, CodecError> decode_reply(std::span<const uint8_t> payload) {
   reply.certificates = reader.rows<CertificateRow>(in->certificates());
   reply.uplinks = reader.rows<UplinkRow>(in->uplinks());
   reply.dials = reader.rows<DialRow>(in->dials());
+  reply.services = reader.rows<ServiceRow>(in->services());
   if (reader.error()) return tl::unexpected(*reader.error());
   return reply;
 }

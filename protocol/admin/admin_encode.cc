@@ -112,6 +112,16 @@ flatbuffers::Offset<wire::CertificateRow> row(Builder& builder, const Certificat
                                     certificate.not_before_ms, certificate.not_after_ms);
 }
 
+flatbuffers::Offset<wire::ServiceRow> row(Builder& builder, const ServiceRow& service) {
+  const auto name = text(builder, service.name);
+  const auto uuid = text(builder, service.uuid);
+  const auto owner = text(builder, service.owner);
+  const auto metadata = raw(builder, service.metadata);
+  return wire::CreateServiceRow(builder, name, uuid, owner, service.owner_connected,
+                                service.is_public, service.ttl_ms, service.expires_in_ms,
+                                metadata);
+}
+
 flatbuffers::Offset<wire::UplinkServer> row(Builder& builder, const UplinkServer& server) {
   const auto address = text(builder, server.address);
   const auto stopped_because = text(builder, server.stopped_because);
@@ -163,7 +173,8 @@ flatbuffers::Offset<wire::Status> table(Builder& builder, const Status& status) 
                             status.ready, status.draining, status.connections,
                             status.connections_unauthenticated, status.clients,
                             status.clients_quarantined, status.clients_mismatch,
-                            status.subscriptions, status.backlog, events, store, alarms);
+                            status.subscriptions, status.backlog, events, store, alarms,
+                            status.services);
 }
 
 // What the strings of `command` need at least; the builder itself cannot refuse to grow, and it
@@ -171,7 +182,7 @@ flatbuffers::Offset<wire::Status> table(Builder& builder, const Status& status) 
 size_t text_bytes(const Command& command) {
   return command.client_id.size() + command.subscription.size() + command.consumer.size() +
          command.machine.size() + command.human.size() + command.toml.size() +
-         command.after.size() + command.uplink.size();
+         command.after.size() + command.uplink.size() + command.service.size();
 }
 
 size_t text_bytes(const Reply& reply) {
@@ -208,11 +219,12 @@ tl::expected<Frame, CodecError> encode(const Command& command) {
   const auto toml = text(builder, command.toml);
   const auto after = text(builder, command.after);
   const auto uplink = text(builder, command.uplink);
+  const auto service = text(builder, command.service);
   builder.Finish(
       wire::CreateCommand(builder, static_cast<uint16_t>(command.verb), client_id, subscription,
                           consumer, command.position, command.all, command.drop_backlog,
                           command.dry_run, static_cast<uint8_t>(command.backlog), machine, human,
-                          command.duration_ms, toml, after, command.limit, uplink),
+                          command.duration_ms, toml, after, command.limit, uplink, service),
       "SKAC");
   return framed(builder, kCommandBytesMax);
 }
@@ -233,9 +245,10 @@ tl::expected<Frame, CodecError> encode(const Reply& reply) {
   const auto certificates = rows<wire::CertificateRow>(builder, reply.certificates);
   const auto uplinks = rows<wire::UplinkRow>(builder, reply.uplinks);
   const auto dials = rows<wire::DialRow>(builder, reply.dials);
+  const auto services = rows<wire::ServiceRow>(builder, reply.services);
   builder.Finish(wire::CreateReply(builder, static_cast<uint8_t>(reply.outcome), message, hint,
                                    reply.affected, next, status, clients, events, subscriptions,
-                                   segments, config, certificates, uplinks, dials),
+                                   segments, config, certificates, uplinks, dials, services),
                  "SKAR");
   return framed(builder, kReplyBytesMax);
 }

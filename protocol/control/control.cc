@@ -1,5 +1,6 @@
 #include "protocol/control/control.h"
 
+#include "protocol/control/services_wire.h"
 #include "protocol/control/wire.h"
 
 namespace sink::protocol {
@@ -10,18 +11,12 @@ using Ranges = flatbuffers::Vector<const wire::EventTypeRange*>;
 
 tl::unexpected<DecodeError> bad_table() { return tl::unexpected(DecodeError::bad_table); }
 
-bool read_name(const flatbuffers::String* text, std::string& out) {
-  if (text == nullptr || text->size() == 0 || text->size() > kControlNameMax) return false;
-  out = text->str();
-  return true;
-}
-
 // Many entries may point at one long text: both their number and their length are bounded.
 bool read_patterns(const Patterns* patterns, std::vector<std::string>& out) {
   if (patterns == nullptr) return true;
   if (patterns->size() > kControlListMax) return false;
   for (const auto* pattern : *patterns)
-    if (!read_name(pattern, out.emplace_back())) return false;
+    if (!read_name(pattern, kControlNameMax, out.emplace_back())) return false;
   return true;
 }
 
@@ -51,7 +46,7 @@ bool read_filter(const Table& table, Request& out) {
 
 tl::expected<ControlRequest, DecodeError> decode(const wire::Subscribe& table) {
   Subscribe subscribe;
-  if (!read_name(table.name(), subscribe.name) || !read_filter(table, subscribe))
+  if (!read_name(table.name(), kControlNameMax, subscribe.name) || !read_filter(table, subscribe))
     return bad_table();
   subscribe.any_order = table.any_order();
   subscribe.in_flight = table.in_flight();
@@ -61,7 +56,7 @@ tl::expected<ControlRequest, DecodeError> decode(const wire::Subscribe& table) {
 
 tl::expected<ControlRequest, DecodeError> decode(const wire::Unsubscribe& table) {
   Unsubscribe unsubscribe;
-  if (!read_name(table.name(), unsubscribe.name)) return bad_table();
+  if (!read_name(table.name(), kControlNameMax, unsubscribe.name)) return bad_table();
   return unsubscribe;
 }
 
@@ -90,6 +85,21 @@ tl::expected<ControlOutcome, DecodeError> decode(const wire::Page& table) {
            static_cast<MissingReason>(number_in(*missing, 3 * i + 2) & 0xff)});
   }
   return ControlOutcome{ErrorCode::none, "", 0, std::move(page)};
+}
+
+// Of a request of services.h.
+template <class Table>
+tl::expected<ControlRequest, DecodeError> decode_service(const Table& table) {
+  const auto request = read(table);
+  if (!request) return bad_table();
+  return *request;
+}
+
+template <class Result>
+ControlOutcome with(std::optional<Result> ControlOutcome::* field, const Result& result) {
+  ControlOutcome outcome;
+  outcome.*field = result;
+  return outcome;
 }
 
 struct Encoder {
@@ -137,6 +147,21 @@ struct Encoder {
                                     seek.wait_ms)
                        .Union());
   }
+  std::string operator()(const Expose& expose) {
+    return control(wire::Request::Expose, write(builder, expose).Union());
+  }
+  std::string operator()(const Refresh& refresh) {
+    return control(wire::Request::Refresh, write(builder, refresh).Union());
+  }
+  std::string operator()(const Withdraw& withdraw) {
+    return control(wire::Request::Withdraw, write(builder, withdraw).Union());
+  }
+  std::string operator()(const Lookup& lookup) {
+    return control(wire::Request::Lookup, write(builder, lookup).Union());
+  }
+  std::string operator()(const ServiceEnded& ended) {
+    return control(wire::Request::ServiceEnded, write(builder, ended).Union());
+  }
   std::string operator()(const UnknownRequest&) { return control(wire::Request::NONE, 0); }
 };
 
@@ -172,19 +197,18 @@ std::string encode_control(const ControlRequest& request) {
 
 std::string encode_outcome(const ControlOutcome& outcome) {
   Builder builder;
-  if (outcome.page) {
-    const auto page = create_page(builder, *outcome.page);
-    return finish(builder,
-                  wire::CreateControlReply(builder, wire::Result::Page, page.Union()));
-  }
+  const auto reply = [&](wire::Result kind, flatbuffers::Offset<void> result) {
+    return finish(builder, wire::CreateControlReply(builder, kind, result));
+  };
+  if (outcome.page) return reply(wire::Result::Page, create_page(builder, *outcome.page).Union());
+  if (outcome.lease) return reply(wire::Result::Lease, write(builder, *outcome.lease).Union());
+  if (outcome.found) return reply(wire::Result::Services, write(builder, *outcome.found).Union());
   if (outcome.code == ErrorCode::none)
-    return finish(builder, wire::CreateControlReply(builder, wire::Result::Done,
-                                                    wire::CreateDone(builder).Union()));
+    return reply(wire::Result::Done, wire::CreateDone(builder).Union());
   const auto text = builder.CreateString(outcome.text);
   const auto failure = wire::CreateFailure(builder, static_cast<wire::ErrorCode>(outcome.code),
                                            text, outcome.earliest);
-  return finish(builder,
-                wire::CreateControlReply(builder, wire::Result::Failure, failure.Union()));
+  return reply(wire::Result::Failure, failure.Union());
 }
 
 tl::expected<ControlRequest, DecodeError> decode_control(Bytes body) {
@@ -200,6 +224,11 @@ tl::expected<ControlRequest, DecodeError> decode_control(Bytes body) {
       const auto* goodbye = control->request_as_Goodbye();
       return Goodbye{static_cast<GoodbyeReason>(goodbye->reason()), bytes_of(goodbye->human())};
     }
+    case wire::Request::Expose: return decode_service(*control->request_as_Expose());
+    case wire::Request::Refresh: return decode_service(*control->request_as_Refresh());
+    case wire::Request::Withdraw: return decode_service(*control->request_as_Withdraw());
+    case wire::Request::Lookup: return decode_service(*control->request_as_Lookup());
+    case wire::Request::ServiceEnded: return decode_service(*control->request_as_ServiceEnded());
     case wire::Request::NONE: break;
   }
   return UnknownRequest{};
@@ -211,6 +240,16 @@ tl::expected<ControlOutcome, DecodeError> decode_outcome(Bytes body) {
   if (reply == nullptr) return bad_table();
   if (reply->result_as_Done() != nullptr) return ControlOutcome{};
   if (const auto* page = reply->result_as_Page()) return decode(*page);
+  if (const auto* table = reply->result_as_Lease()) {
+    const auto lease = read(*table);
+    if (!lease) return bad_table();
+    return with(&ControlOutcome::lease, *lease);
+  }
+  if (const auto* table = reply->result_as_Services()) {
+    const auto found = read(*table);
+    if (!found) return bad_table();
+    return with(&ControlOutcome::found, *found);
+  }
   const auto* failure = reply->result_as_Failure();
   if (failure == nullptr || failure->code() == wire::ErrorCode::none) return bad_table();
   return ControlOutcome{static_cast<ErrorCode>(failure->code()), text_of(failure->text()),

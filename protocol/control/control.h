@@ -13,6 +13,7 @@
 
 #include "protocol/bytes.h"
 #include "protocol/control/log_page.h"
+#include "protocol/control/services.h"
 
 namespace sink::protocol {
 
@@ -60,7 +61,8 @@ struct Goodbye {
 struct UnknownRequest {
   bool operator==(const UnknownRequest&) const = default;
 };
-using ControlRequest = std::variant<Subscribe, Unsubscribe, Goodbye, Seek, UnknownRequest>;
+using ControlRequest = std::variant<Subscribe, Unsubscribe, Goodbye, Seek, Expose, Refresh,
+                                    Withdraw, Lookup, ServiceEnded, UnknownRequest>;
 
 enum class ErrorCode : uint8_t {
   none = 0,  // done
@@ -78,7 +80,10 @@ struct ControlOutcome {
   ErrorCode code = ErrorCode::none;
   std::string text;           // a sentence for a person; empty where it is done
   uint64_t earliest = 0;      // trimmed: the first position that is retained
-  std::optional<LogPage> page{};  // of a Seek that is done
+  // Of a request that is done, whatever belongs to its kind:
+  std::optional<LogPage> page{};         // Seek
+  std::optional<Lease> lease{};          // Expose, Refresh
+  std::optional<FoundServices> found{};  // Lookup
   bool operator==(const ControlOutcome&) const = default;
 };
 

@@ -30,7 +30,7 @@ class Verified {
 
  private:
   static constexpr unsigned kDepthMax = 8;
-  static constexpr unsigned kTablesMax = 64;
+  static constexpr unsigned kTablesMax = 96;  // a reply with kServicesFoundMax of them, and room
   std::unique_ptr<uint64_t[]> words_;
   const Table* root_ = nullptr;
 };
@@ -44,6 +44,12 @@ inline std::string bytes_of(const ByteVector* bytes) {
 }
 inline flatbuffers::Offset<ByteVector> vector_of(Builder& builder, Bytes bytes) {
   return builder.CreateVector(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+}
+// False: absent, empty, or longer than `bytes_max`.
+inline bool read_name(const flatbuffers::String* text, size_t bytes_max, std::string& out) {
+  if (text == nullptr || text->size() == 0 || text->size() > bytes_max) return false;
+  out = text->str();
+  return true;
 }
 template <class Table>
 std::string finish(Builder& builder, flatbuffers::Offset<Table> root) {

@@ -123,6 +123,7 @@ class End {
     if (!done.resumed) unanswered_.clear();
   }
   void on(const client::GoodbyeSaid&) {}
+  void on(const client::ServiceEnded&) {}  // it exposes none
   void on(const client::ReplyReceived&) { FUZZ_CHECK(false); }  // it asks for nothing
   void on(const client::LinkRefused&) { FUZZ_CHECK(tampered_); }
   void on(const client::LinkFailed& failed) {

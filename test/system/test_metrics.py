@@ -23,7 +23,8 @@ class Metrics(SystemTest):
         return {name: float(value) for name, value in rows}
 
     def test_the_document_names_exactly_what_is_there(self):
-        daemon = self.daemon(subscriptions=[subscription()], uplinks=[uplink("127.0.0.1:1")])
+        daemon = self.daemon(subscriptions=[subscription()], uplinks=[uplink("127.0.0.1:1")],
+                             dials=[{"client": "panel", "address": "127.0.0.1:1"}])
         documented = re.findall(r"`((?:sinkd|process)_[a-z_]+)`", DOCUMENT.read_text())
         printed = re.findall(r"^# TYPE (\S+) ", self.text(daemon), re.M)
         self.assertEqual(sorted(documented), sorted(printed))

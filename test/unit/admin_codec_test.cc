@@ -33,6 +33,7 @@ Command full_command() {
   command.after = "17/readings";
   command.limit = UINT32_MAX;
   command.uplink = "cloud";
+  command.service = "a.b@1.0.0";
   return command;
 }
 
@@ -54,6 +55,7 @@ Status full_status() {
   status.events = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21};
   status.store = {30, 31, 32, 33, 34, 35, 36, 37, true, true};
   status.alarms = {"one", "", "three"};
+  status.services = 22;
   return status;
 }
 
@@ -92,14 +94,16 @@ Reply full_reply() {
                              {UplinkServer{"eu:1", 0, true, "wiped"}, UplinkServer{}}},
                    UplinkRow{}};
   reply.dials = {DialRow{"c", "h:1", DialState::stopped, "e", 1, 2, 3}, DialRow{}};
+  reply.services = {ServiceRow{"a.b@1.0.0", "uuid", "o", true, true, 1, 2, kRaw},
+                    ServiceRow{.metadata = std::string()}, ServiceRow{}};
   return reply;
 }
 
 // Every member of the aggregate as a tuple of references, so that a field added to admin.h without
 // its wire makes these lines stop compiling.
 auto fields(const Command& c) {
-  const auto& [a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q] = c;
-  return std::tie(a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q);
+  const auto& [a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r] = c;
+  return std::tie(a, b, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r);
 }
 auto fields(const EventCounts& c) {
   const auto& [a, b, d, e, f, g, h, i, j, k, l, m] = c;
@@ -133,16 +137,20 @@ auto fields(const DialRow& c) {
   const auto& [a, b, d, e, f, g, h] = c;
   return std::tie(a, b, d, e, f, g, h);
 }
+auto fields(const ServiceRow& c) {
+  const auto& [a, b, d, e, f, g, h, i] = c;
+  return std::tie(a, b, d, e, f, g, h, i);
+}
 auto fields(const CertificateRow& c) {
   const auto& [a, b, d, e, f, g, h, i] = c;
   return std::tie(a, b, d, e, f, g, h, i);
 }
 
 void check_equal(const Status& x, const Status& y) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, events, store, alarms] = x;
-  const auto& [A, B, C, D, E, F, G, H, I, J, K, L, M, events2, store2, alarms2] = y;
-  CHECK(std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, alarms) ==
-        std::tie(A, B, C, D, E, F, G, H, I, J, K, L, M, alarms2));
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, events, store, alarms, n] = x;
+  const auto& [A, B, C, D, E, F, G, H, I, J, K, L, M, events2, store2, alarms2, N] = y;
+  CHECK(std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, alarms, n) ==
+        std::tie(A, B, C, D, E, F, G, H, I, J, K, L, M, alarms2, N));
   CHECK(fields(events) == fields(events2));
   CHECK(fields(store) == fields(store2));
 }
@@ -186,6 +194,7 @@ void check_equal(const Reply& x, const Reply& y) {
   check_equal(x.segments, y.segments);
   check_equal(x.config, y.config);
   check_equal(x.certificates, y.certificates);
+  check_equal(x.services, y.services);
   REQUIRE(x.uplinks.size() == y.uplinks.size());
   for (size_t n = 0; n < x.uplinks.size(); ++n) check_equal(x.uplinks[n], y.uplinks[n]);
   check_equal(x.dials, y.dials);

@@ -86,8 +86,21 @@ struct Heard {
         word += "[missing " + std::to_string(reply->page->missing[i].first) + "-" +
                 std::to_string(reply->page->missing[i].end) + " " +
                 std::to_string(reply->page->missing[i].reason) + "]";
+      for (size_t i = 0; reply->found != nullptr && i < reply->found->count; ++i) {
+        const sink_found_service& service = reply->found->services[i];
+        word += "[" + text(service.name) + " " + std::to_string(service.uuid.bytes[15]) + " " +
+                text(service.owner) + " " + text(service.metadata) + " " +
+                std::to_string(service.is_public) + " " + std::to_string(service.expires_in_ms) +
+                "]";
+      }
+      if (reply->found != nullptr) word += " and " + std::to_string(reply->found->left_out);
       if (reply->page != nullptr) word += " up to " + std::to_string(reply->page->position);
       self(user)->add(word);
+    };
+    callbacks.on_service = [](void* user, const sink_service_notice* notice) {
+      self(user)->add("service " + text(notice->name) + " " + std::to_string(notice->change) + " " +
+                      (notice->uuid != nullptr ? std::to_string(notice->uuid->bytes[0]) : "-") +
+                      " " + std::to_string(notice->code) + " " + text(notice->text));
     };
     callbacks.on_room = [](void* user) { self(user)->add("room"); };
     callbacks.on_closed = [](void* user) { self(user)->add("over"); };
@@ -549,4 +562,57 @@ TEST_CASE("c: asks for a subscription, its end, and a page of the log") {
   stage.until([&] { return stage.heard.has("over"); });
   CHECK(stage.heard.has("reply 6: 256 "));
   CHECK(sink_unsubscribe(stage.connection, "alarms", 7) == SINK_CLOSED);
+}
+
+TEST_CASE("c: services are offered, looked up by name and by uuid, and withdrawn") {
+  using namespace sink::protocol;
+  Loop stage;
+  sink::test::FakeSession session(*stage.server);
+  constexpr Uuid kUuid = {7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
+  stage.server->on_request =
+      [&](const ControlRequest& request) -> std::optional<ControlOutcome> {
+    ControlOutcome outcome;
+    if (const auto* offer = std::get_if<Expose>(&request)) {
+      if (offer->name != "a.chat@1.0.0") return ControlOutcome{ErrorCode::exists, "taken"};
+      outcome.lease = Lease{kUuid, 60'000};
+    }
+    if (std::holds_alternative<Lookup>(request))
+      outcome.found = FoundServices{{{"a.chat@1.0.0", kUuid, "server-1", "meta", true, 4'000}}, 3};
+    return outcome;
+  };
+  sink_options options = options_for(stage.address.c_str());
+  options.protocol_version = 1;
+  stage.make(options);
+  sink_service service;
+  sink_service_init(&service);
+  service.name = "a.chat@1.0.0";
+  service.ttl_ms = 30'000;
+  service.metadata = {"meta", 4};
+  service.is_public = 1;
+  CHECK(sink_expose(stage.connection, &service) == SINK_OK);  // from the first connection on
+  service.name = "a.other@1.0.0";
+  CHECK(sink_expose(stage.connection, &service) == SINK_OK);
+  sink_start(stage.connection);
+  stage.until([&] { return stage.heard.has("service a.chat@1.0.0 0 7 0 "); });
+  stage.until([&] { return stage.heard.has("service a.other@1.0.0 2 - 5 taken"); });
+  CHECK(stage.server->requests.at(0) ==
+        ControlRequest(Expose{"a.chat@1.0.0", 30'000, "meta", true}));
+
+  CHECK(sink_lookup(stage.connection, "a.chat@1", 1) == SINK_OK);
+  sink_uuid uuid{};
+  uuid.bytes[0] = 7;
+  uuid.bytes[15] = 9;
+  CHECK(sink_lookup_uuid(stage.connection, &uuid, 2) == SINK_OK);
+  for (const char* reply : {"reply 1: 0 [a.chat@1.0.0 9 server-1 meta 1 4000] and 3",
+                            "reply 2: 0 [a.chat@1.0.0 9 server-1 meta 1 4000] and 3"})
+    stage.until([&] { return stage.heard.has(reply); });
+  CHECK(stage.server->requests.at(2) == ControlRequest(Lookup{"a.chat@1", {}}));
+  CHECK(stage.server->requests.at(3) == ControlRequest(Lookup{{}, kUuid}));
+
+  CHECK(sink_withdraw(stage.connection, "a.unknown@1.0.0") == SINK_NOT_TAKEN);
+  CHECK(sink_withdraw(stage.connection, "a.chat@1.0.0") == SINK_OK);
+  stage.until([&] { return stage.heard.has("service a.chat@1.0.0 3 7 0 "); });
+  sink_close(stage.connection);
+  stage.until([&] { return stage.heard.has("over"); });
+  CHECK(sink_expose(stage.connection, &service) == SINK_NOT_TAKEN);
 }

@@ -275,6 +275,8 @@ sources = ["meter-*"]
 event_types = [1, "10-19"]
 subscriptions = 4
 seek = true
+expose = ["com.example.*"]
+lookup = ["com.example.chat", "org.*"]
 events_per_second = 100
 bytes_per_second = "64KiB"
 [[client_policy]]
@@ -289,11 +291,18 @@ bytes_per_second = "64KiB"
   CHECK(policy.keys == std::vector<std::string>{"*"});
   CHECK(policy.subscriptions_max == 4);
   CHECK(policy.seek);
+  CHECK(policy.expose == std::vector<std::string>{"com.example.*"});
+  CHECK(policy.lookup == std::vector<std::string>{"com.example.chat", "org.*"});
   CHECK(policy.rate == sink::broker::Rate{100, 65'536});
   CHECK(config.client_policies[1] == sink::broker::ClientPolicy{});
   expect_error("[[client_policy]]\nclients = \"\"\n", 2, "client_policy[0].clients", "panel-*");
   expect_error("[[client_policy]]\nsubscriptions = 1\n", 1, "client_policy[0].sources", "meter-*");
   expect_error("[[client_policy]]\nseek = true\n", 1, "client_policy[0].sources", "meter-*");
+  expect_error("[[client_policy]]\nexpose = [\"a.b\", \"\"]\n", 2, "client_policy[0].expose",
+               "com.example");
+  expect_error("[[client_policy]]\nlookup = [\"a.b@1\"]\n", 2, "client_policy[0].lookup",
+               "[\"a.b\"]");
+  expect_error("[[client_policy]]\nlookup = \"a.b\"\n", 2, "client_policy[0].lookup", "");
   expect_error("[[client_policy]]\nevents_per_second = -1\n", 2,
                "client_policy[0].events_per_second", "10000000");
 }

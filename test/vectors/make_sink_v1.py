@@ -60,8 +60,7 @@ def later_schema():
                      ("  retry_after_ms:uint;\n", "  retry_after_ms:uint;\n  later:[ulong];\n"),
                      ("table Unsubscribe { name:string; }",
                       "table Unsubscribe { name:string; later:Done; }\ntable Later { position:ulong; name:string; }"),
-                     ("union Request { Subscribe, Unsubscribe, Goodbye, Seek }",
-                      "union Request { Subscribe, Unsubscribe, Goodbye, Seek, Later }")):
+                     ("Lookup, ServiceEnded\n}", "Lookup, ServiceEnded, Later\n}")):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
@@ -147,6 +146,11 @@ SEEK = {"from": 2, "position": 300, "time_ms": 1_700_000_000_000,
         "event_types": [{"first": 1, "last": 9}, {"first": 20, "last": 2**64 - 1}],
         "sources": ["pump-*"], "keys": ["a", "b"], "bytes_max": 1000, "wait_ms": 5000}
 
+EXPOSE = {"name": "com.example.chat@1.0.0", "ttl_ms": 30000, "metadata": Raw(b"\0rooms=2\xff"), "is_public": True}
+SERVICE = {"name": "com.example.chat@1.0.0", "uuid": S, "owner": "pump-1", "metadata": Raw(b"\0rooms=2\xff"),
+           "is_public": True, "expires_in_ms": 29999}
+FOUND = {"services": [SERVICE, {"name": "a.b@0.1.0", "uuid": ZEROS, "owner": "x"}], "left_out": 3}
+
 
 def union(member, table):
     return {"request_type": member, "request": table}
@@ -190,6 +194,16 @@ def honest():
                 ("seek_everything", 11, union("Seek", SEEK), None),
                 ("seek_by_default", 12, union("Seek", {}), None),
                 ("seek_place_of_a_later_version", 13, union("Seek", {"from": 77}), None),
+                ("expose", 14, union("Expose", EXPOSE), None),
+                ("expose_name_only", 15, union("Expose", {"name": "a.b@1.0.0"}), None),
+                ("refresh", 16, union("Refresh", {"uuid": S}), None),
+                ("withdraw", 17, union("Withdraw", {"uuid": S}), None),
+                ("lookup_by_name", 18, union("Lookup", {"name": "com.example.chat@1"}), None),
+                ("lookup_by_uuid", 19, union("Lookup", {"uuid": S}), None),
+                ("service_ended", 0, union("ServiceEnded", {"uuid": S, "name": "com.example.chat@1.0.0",
+                                                            "reason": 2}), None),
+                ("service_ended_reason_of_a_later_version", 0,
+                 union("ServiceEnded", {"uuid": S, "name": "a.b@1.0.0", "reason": 77}), None),
                 ("control_kind_of_a_later_version", 9, union("Later", {"position": 5, "name": "x"}), later),
                 ("control_without_request", 10, {}, None))
     for name, message_id, table, schema in controls:
@@ -203,7 +217,11 @@ def honest():
                ("reply_failure_of_a_later_version", 4095, outcome("Failure", {"code": 99, "text": "later"})),
                ("reply_trimmed", 11, outcome("Failure", {"code": 7, "text": "gone", "earliest": 4711})),
                ("reply_page", 11, outcome("Page", PAGE)),
-               ("reply_page_empty", 11, outcome("Page", {"position": 2**64 - 2, "end": 2**64 - 1})))
+               ("reply_page_empty", 11, outcome("Page", {"position": 2**64 - 2, "end": 2**64 - 1})),
+               ("reply_lease", 14, outcome("Lease", {"uuid": S, "ttl_ms": 86400000})),
+               ("reply_services", 18, outcome("Services", FOUND)),
+               ("reply_services_none", 18, outcome("Services", {})),
+               ("reply_services_64", 18, outcome("Services", {"services": [SERVICE] * 64})))
     for name, message_id, table in replies:
         yield {"name": name, "type": "control_reply", "message_id": message_id,
                "hex": frame(REPLY, message_id, flatc("ControlReply", table)), "kind": table["result_type"],
@@ -318,7 +336,16 @@ def hostile():
                 ("seek_65_keys", union("Seek", {"keys": ["k"] * 65})),
                 ("seek_65_event_types", union("Seek", {"event_types": wide})),
                 ("unsubscribe_name_of_256", union("Unsubscribe", {"name": "n" * 256})),
-                ("unsubscribe_name_absent", union("Unsubscribe", {})))
+                ("unsubscribe_name_absent", union("Unsubscribe", {})),
+                ("expose_name_of_256", union("Expose", {"name": "n" * 256})),
+                ("expose_name_absent", union("Expose", {"ttl_ms": 1})),
+                ("refresh_uuid_of_15", union("Refresh", {"uuid": Raw(S[:15])})),
+                ("withdraw_uuid_absent", union("Withdraw", {})),
+                ("lookup_of_nothing", union("Lookup", {})),
+                ("lookup_of_both", union("Lookup", {"name": "a.b", "uuid": S})),
+                ("lookup_uuid_of_17", union("Lookup", {"uuid": Raw(S + b"x")})),
+                ("service_ended_uuid_absent", union("ServiceEnded", {"name": "a.b@1.0.0"})),
+                ("service_ended_name_absent", union("ServiceEnded", {"uuid": S})))
     for name, table in controls:
         yield "control_" + name, frame(CONTROL, 1, flatc("Control", table))
     subscribe = flatc("Control", union("Unsubscribe", {"name": "my-alarms"}))
@@ -335,6 +362,12 @@ def hostile():
     for name, table in (("cut", {"events": Raw(PAGED[:-1])}), ("back", {"events": Raw(back)}),
                         ("65_missing", {"missing": [{"first": 1, "end": 2, "reason": 0}] * 65})):
         yield "reply_page_" + name, frame(REPLY, 1, flatc("ControlReply", outcome("Page", table)))
+    yield "reply_lease_uuid_of_15", frame(REPLY, 1, flatc("ControlReply", outcome("Lease", {"uuid": Raw(S[:15])})))
+    for name, row in (("65", [SERVICE] * 65), ("without_name", [{"uuid": S, "owner": "x"}]),
+                      ("without_owner", [{"uuid": S, "name": "a.b@1.0.0"}]),
+                      ("without_uuid", [{"owner": "x", "name": "a.b@1.0.0"}]),
+                      ("with_much_metadata", [{**SERVICE, "metadata": Raw(bytes(4097))}])):
+        yield "reply_services_" + name, frame(REPLY, 1, flatc("ControlReply", outcome("Services", {"services": row})))
     payload = event_bytes(EVENT)
     whole = deliver(1, b"alarms", b"pump-1", 3, payload)
     for cut in (1, 2, 3, 9, 15, 16, 17, len(whole) - 1):

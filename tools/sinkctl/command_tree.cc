@@ -109,6 +109,7 @@ std::unique_ptr<CLI::App> command_tree(Context& context) {
   register_certificate(*root, context);
   register_uplink(*root, context);
   register_dial(*root, context);
+  register_service(*root, context);
   register_pki(*root, context);
   register_pub(*root, context);
   register_tap(*root, context);

@@ -41,6 +41,7 @@ void register_config(CLI::App& root, Context& context);
 void register_certificate(CLI::App& root, Context& context);  // cert
 void register_uplink(CLI::App& root, Context& context);
 void register_dial(CLI::App& root, Context& context);
+void register_service(CLI::App& root, Context& context);
 void register_pki(CLI::App& root, Context& context);
 void register_pub(CLI::App& root, Context& context);
 void register_tap(CLI::App& root, Context& context);

@@ -131,6 +131,7 @@ Json to_json(const admin::Status& status) {
       {"events", to_json(status.events)},
       {"store", to_json(status.store)},
       {"alarms", status.alarms},
+      {"services", status.services},
   };
 }
 
@@ -276,6 +277,23 @@ Json to_json(const admin::DialRow& dial) {
       {"calls", dial.calls},
       {"failures", dial.failures},
   };
+}
+
+Json to_json(const admin::ServiceRow& service) {
+  Json row = {
+      {"service", service.name},
+      {"uuid", service.uuid},
+      {"owner", service.owner},
+      {"owner_connected", service.owner_connected},
+      {"public", service.is_public},
+      {"ttl_seconds", static_cast<double>(service.ttl_ms) / 1'000},
+      {"expires_in_seconds", static_cast<double>(service.expires_in_ms) / 1'000},
+  };
+  if (service.metadata) {
+    row["metadata"] = *service.metadata;
+    row["metadata_hex"] = to_hex(*service.metadata);
+  }
+  return row;
 }
 
 void print_line(std::ostream& out, const Json& value) {

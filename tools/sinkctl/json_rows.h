@@ -28,6 +28,7 @@ Json to_json(const admin::ConfigRow& config);
 Json to_json(const admin::CertificateRow& certificate);
 Json to_json(const admin::UplinkRow& uplink);
 Json to_json(const admin::DialRow& dial);
+Json to_json(const admin::ServiceRow& service);
 
 enum class DataEncoding { base64, hex };
 // `event_data` and `event_data_encoding` are there only where the row brings the data.

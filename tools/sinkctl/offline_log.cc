@@ -42,6 +42,9 @@ constexpr KindName kKindNames[] = {
     {broker::kinds::quarantined, "quarantined"},
     {broker::kinds::released, "released"},
     {broker::kinds::progress, "progress"},
+    {broker::kinds::upstream, "upstream"},
+    {broker::kinds::service, "service"},
+    {broker::kinds::service_ended, "service-ended"},
 };
 
 std::string name_of(RecordKind kind) {

@@ -59,6 +59,7 @@ void print_status(Context& context, const admin::Status& status) {
                                 counted(status.clients_mismatch, "with an instance id mismatch"));
   properties.add("Subscriptions", format_count(status.subscriptions) + ", " +
                                       counted(status.backlog, "deliveries to settle"));
+  if (status.services > 0) properties.add("Services", format_count(status.services));
   properties.add("Events in",
                  counted(events.received, "received, ") + counted(events.accepted, "accepted, ") +
                      counted(events.duplicate, "duplicate, ") +

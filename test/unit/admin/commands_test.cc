@@ -379,6 +379,58 @@ TEST_CASE("dials: who is called, in pages, and calling one now") {
   CHECK(caller.called.back() == "b");
 }
 
+TEST_CASE("services: who exposes what, and withdrawing it") {
+  World world;
+  world.connect("server-1", 1);
+  const sink::broker::Client& owner = *world.broker->core().state.clients.find("server-1");
+  sink::broker::ClientPolicy policy;
+  policy.expose = {"*"};
+  auto& services = world.broker->sessions().services();
+  std::string uuid;
+  for (const char* version : {"1.0.0", "1.2.0", "2.0.0"}) {
+    const auto outcome =
+        services.expose(owner, &policy, {std::string("a.b@") + version, 9'000, "m", true});
+    REQUIRE(outcome.lease);
+    uuid = sink::protocol::to_text(outcome.lease->uuid);
+  }
+  world.run();
+  world.advance(1'000);
+  auto page = world.ask({.verb = Verb::service_list, .limit = 2});
+  REQUIRE(page.services.size() == 2);
+  CHECK(page.next == "a.b@1.2.0");
+  const auto row = page.services[0];
+  CHECK(row.name == "a.b@1.0.0");
+  CHECK(row.owner == "server-1");
+  CHECK(row.owner_connected);
+  CHECK(row.is_public);
+  CHECK(row.ttl_ms == 9'000);
+  CHECK(row.expires_in_ms == 8'000);
+  CHECK_FALSE(row.metadata);
+  page = world.ask({.verb = Verb::service_list, .after = page.next, .limit = 2});
+  REQUIRE(page.services.size() == 1);
+  CHECK(page.next == "");
+  CHECK(page.services[0].uuid == uuid);
+  CHECK(world.ask({.verb = Verb::service_list, .after = "nowhere"}).outcome == Outcome::invalid);
+  CHECK(world.ask({.verb = Verb::status}).status->services == 3);
+
+  CHECK(world.ask({.verb = Verb::service_show, .service = uuid}).services.at(0).metadata == "m");
+  CHECK(world.ask({.verb = Verb::service_show, .service = "a.b@2.0.0"}).services.at(0).uuid == uuid);
+  for (const char* unknown : {"a.b@3.0.0", "a.b", "00112233-4455-4677-8899-aabbccddeeff"})
+    CHECK(world.ask({.verb = Verb::service_show, .service = unknown}).outcome ==
+          Outcome::not_found);
+  CHECK(world.ask({.verb = Verb::service_show}).outcome == Outcome::usage);
+  CHECK(world.ask({.verb = Verb::service_withdraw}).outcome == Outcome::usage);
+
+  const auto rehearsal =
+      world.ask({.verb = Verb::service_withdraw, .dry_run = true, .service = uuid});
+  CHECK(rehearsal.message == "would withdraw a.b@2.0.0 of server-1");
+  CHECK(world.ask({.verb = Verb::status}).status->services == 3);
+  CHECK(world.ask({.verb = Verb::service_withdraw, .service = uuid}).outcome == Outcome::ok);
+  CHECK(world.host.audited.back().target == "service " + uuid);
+  CHECK(world.ask({.verb = Verb::status}).status->services == 2);
+  CHECK(world.ask({.verb = Verb::service_withdraw, .service = uuid}).outcome == Outcome::not_found);
+}
+
 TEST_CASE("config and certificates: the host's rows, in pages; a refused reload keeps its rows") {
   World world;
   for (int n = 0; n < 3; ++n) {

@@ -46,6 +46,11 @@ std::string fold_text(Broker& broker, FoldPart part) {
         << client.instance_id.value_or(0) << ' ' << hex(progress) << ' '
         << (client.quarantine ? client.quarantine->human : "-") << '\n';
   });
+  state.services.for_each([&](const Service& service) {
+    out << "service " << protocol::to_text(service.uuid) << ' ' << service.owner << ' '
+        << to_text(service.name) << ' ' << service.ttl_ms << service.is_public << ' '
+        << hex(service.metadata) << '\n';
+  });
   for (const auto& [id, subscription] : state.subscriptions)
     if (all || !subscription->retiring)
       out << "subscription " << id << ' ' << subscription->spec.name << ' '

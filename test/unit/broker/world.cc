@@ -59,6 +59,7 @@ void Device::begin_connect() {
   labels.clear();
   welcome.reset();
   goodbye.reset();
+  services_ended.clear();
   news_.clear();
   response.reset();
   closed.reset();
@@ -224,7 +225,10 @@ void Device::on_message(const protocol::Message& message) {
   } else if (const auto* reply = std::get_if<protocol::ControlReply>(&message)) {
     outcome = protocol::decode_outcome(reply->body).value();
   } else if (const auto* control = std::get_if<protocol::Control>(&message)) {
-    goodbye = std::get<protocol::Goodbye>(protocol::decode_control(control->body).value());
+    auto told = protocol::decode_control(control->body).value();
+    if (const auto* last_word = std::get_if<protocol::Goodbye>(&told)) goodbye = *last_word;
+    if (const auto* ended = std::get_if<protocol::ServiceEnded>(&told))
+      services_ended.push_back(*ended);
   } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
     REQUIRE(published_.count(ack->message_id) == 1);
     answers_.push_back(published_[ack->message_id].event + "+");

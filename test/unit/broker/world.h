@@ -76,6 +76,7 @@ class Device {
   std::vector<std::string> labels;        // version 1, of each delivery: "subscription source attempt"
   std::optional<protocol::ControlOutcome> outcome;   // of the last control request
   std::optional<protocol::Goodbye> goodbye;
+  std::vector<protocol::ServiceEnded> services_ended;  // on this connection
   // Called for each delivery and for each answer to a PUBLISH (true: ACK).
   std::function<void(uint16_t id, const protocol::EventView&)> on_delivery;
   std::function<void(const std::string& event, bool ack)> on_answer;

@@ -35,6 +35,14 @@ static Seek seek_everything() {
   return seek;
 }
 
+static constexpr Uuid kUuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255};
+
+static ControlOutcome finding(FoundServices found) {
+  ControlOutcome outcome;
+  outcome.found = std::move(found);
+  return outcome;
+}
+
 static std::string encoded_event(const std::string& key, uint64_t offset) {
   std::string bytes;
   append_event(bytes, {1, 0, key, offset, 0, "data"});
@@ -48,7 +56,11 @@ TEST_CASE("control: every request survives") {
        {ControlRequest(everything()), ControlRequest(only_name), ControlRequest(Unsubscribe{"x"}),
         ControlRequest(Goodbye{GoodbyeReason::another_server, "nearer to you"}),
         ControlRequest(Goodbye{}), ControlRequest(UnknownRequest{}), ControlRequest(Seek{}),
-        ControlRequest(seek_everything())})
+        ControlRequest(seek_everything()), ControlRequest(Expose{"a.b@1.0.0", 0, "", false}),
+        ControlRequest(Expose{"a.b@1.0.0", 5, std::string(60'000, '\0'), true}),
+        ControlRequest(Refresh{kUuid}), ControlRequest(Withdraw{kUuid}),
+        ControlRequest(Lookup{"a.b", {}}), ControlRequest(Lookup{{}, kUuid}),
+        ControlRequest(ServiceEnded{kUuid, "a.b@1.0.0", ServiceEndReason::by_operator})})
     CHECK(decode_control(encode_control(request)) == request);
 }
 
@@ -76,6 +88,41 @@ TEST_CASE("control: every outcome survives") {
   CHECK((*events)[1] == PagedEvent{77, 0, "", second});
   outcome.page = LogPage{};
   CHECK(decode_outcome(encode_outcome(outcome)) == outcome);
+  ControlOutcome leased;
+  leased.lease = Lease{kUuid, 30'000};
+  CHECK(decode_outcome(encode_outcome(leased)) == leased);
+  const FoundService most{"a.b@1.0.0", kUuid, "pump", std::string(kServiceMetadataMax, 'm'), true,
+                          UINT32_MAX};
+  const auto all = finding({std::vector<FoundService>(kServicesFoundMax, most), 7});
+  CHECK(decode_outcome(encode_outcome(all)) == all);
+  CHECK(decode_outcome(encode_outcome(finding({}))) == finding({}));
+}
+
+TEST_CASE("control: services are bounded: how many, their names, owners and metadata") {
+  const FoundService one{"a.b@1.0.0", kUuid, "pump", {}, false, 0};
+  const auto refused = [](const FoundServices& found) {
+    return !decode_outcome(encode_outcome(finding(found)));
+  };
+  CHECK_FALSE(refused({{one}, 0}));
+  CHECK(refused({std::vector<FoundService>(kServicesFoundMax + 1, one), 0}));
+  FoundService broken = one;
+  broken.metadata = std::string(kServiceMetadataMax + 1, 'm');
+  CHECK(refused({{broken}, 0}));
+  broken = one;
+  broken.name = std::string(kServiceNameMax + 1, 'n');
+  CHECK(refused({{broken}, 0}));
+  broken = one;
+  broken.owner.clear();
+  CHECK(refused({{broken}, 0}));
+  CHECK(!decode_control(encode_control(Expose{std::string(kServiceNameMax + 1, 'n'), 0, {}, {}})));
+  CHECK(!decode_control(encode_control(Lookup{"", {}})));
+}
+
+TEST_CASE("control: every reason of a service's end has words of its own") {
+  std::set<std::string> words;
+  for (int reason = 0; reason <= 3; ++reason)
+    words.insert(to_string(static_cast<ServiceEndReason>(reason)));
+  CHECK(words.size() == 4);
 }
 
 TEST_CASE("control: a page whose entries do not decode, or go back, is no page") {

@@ -119,6 +119,28 @@ Welcome welcome_of(const json& table) {
   return welcome;
 }
 
+Uuid uuid_of(const json& table) {
+  const std::string given = bytes(table, "uuid");
+  Uuid uuid{};
+  REQUIRE(given.size() == uuid.size());
+  std::copy(given.begin(), given.end(), uuid.begin());
+  return uuid;
+}
+
+ControlRequest service_request_of(const std::string& kind, const json& table) {
+  if (kind == "Expose")
+    return Expose{text(table, "name"), number<uint32_t>(table, "ttl_ms"), bytes(table, "metadata"),
+                  number<bool>(table, "is_public")};
+  if (kind == "Refresh") return Refresh{uuid_of(table)};
+  if (kind == "Withdraw") return Withdraw{uuid_of(table)};
+  if (kind == "Lookup" && table.contains("uuid")) return Lookup{{}, uuid_of(table)};
+  if (kind == "Lookup") return Lookup{text(table, "name"), {}};
+  if (kind == "ServiceEnded")
+    return ServiceEnded{uuid_of(table), text(table, "name"),
+                        static_cast<ServiceEndReason>(number<uint8_t>(table, "reason"))};
+  return UnknownRequest{};
+}
+
 ControlRequest request_of(const std::string& kind, const json& table) {
   if (kind == "Subscribe") {
     Subscribe subscribe;
@@ -149,12 +171,24 @@ ControlRequest request_of(const std::string& kind, const json& table) {
     seek.wait_ms = number<uint32_t>(table, "wait_ms");
     return seek;
   }
-  return UnknownRequest{};
+  return service_request_of(kind, table);
+}
+
+FoundService service_of(const json& table) {
+  return {text(table, "name"),         uuid_of(table),
+          text(table, "owner"),        bytes(table, "metadata"),
+          number<bool>(table, "is_public"), number<uint32_t>(table, "expires_in_ms")};
 }
 
 ControlOutcome outcome_of(const std::string& kind, const json& table) {
   ControlOutcome outcome{static_cast<ErrorCode>(number<uint8_t>(table, "code")),
                          text(table, "text"), number<uint64_t>(table, "earliest")};
+  if (kind == "Lease") outcome.lease = Lease{uuid_of(table), number<uint32_t>(table, "ttl_ms")};
+  if (kind == "Services") {
+    outcome.found.emplace().left_out = number<uint32_t>(table, "left_out");
+    for (const json& one : table.value("services", json::array()))
+      outcome.found->services.push_back(service_of(one));
+  }
   if (kind != "Page") return outcome;
   outcome.page.emplace();
   outcome.page->events = bytes(table, "events");
@@ -232,7 +266,7 @@ TEST_CASE("vectors v1: every CONNECTION RESPONSE decodes to its fields, and ours
 
 TEST_CASE("vectors v1: every CONTROL decodes to its request, and ours says the same") {
   std::map<std::string, size_t> kinds;
-  for_each_of("control", 13, [&kinds](const json& vector) {
+  for_each_of("control", 21, [&kinds](const json& vector) {
     const std::string frame = hex_field(vector, "hex");
     const auto control = std::get<Control>(decoded(frame));
     const auto message_id = vector.at("message_id").get<uint16_t>();
@@ -245,12 +279,13 @@ TEST_CASE("vectors v1: every CONTROL decodes to its request, and ours says the s
     CHECK(decode_control(ours) == expected);
     CHECK(header_of(Control{message_id, ours}, 2) == header_of(vector, 2));
   });
-  for (const char* kind : {"Subscribe", "Unsubscribe", "Goodbye", "Seek", "Later", "none"})
+  for (const char* kind : {"Subscribe", "Unsubscribe", "Goodbye", "Seek", "Expose", "Refresh",
+                           "Withdraw", "Lookup", "ServiceEnded", "Later", "none"})
     CHECK(kinds[kind] >= 1);
 }
 
 TEST_CASE("vectors v1: every CONTROL REPLY decodes to its outcome, and ours says the same") {
-  for_each_of("control_reply", 7, [](const json& vector) {
+  for_each_of("control_reply", 11, [](const json& vector) {
     const std::string frame = hex_field(vector, "hex");
     const auto reply = std::get<ControlReply>(decoded(frame));
     const auto message_id = vector.at("message_id").get<uint16_t>();
@@ -292,7 +327,7 @@ TEST_CASE("vectors v1: every BATCH decodes to its events and is written byte for
 }
 
 TEST_CASE("vectors v1: every hostile frame is refused") {
-  REQUIRE(vectors_v1().at("hostile").size() >= 80);
+  REQUIRE(vectors_v1().at("hostile").size() >= 100);
   for (const json& vector : vectors_v1().at("hostile")) {
     CAPTURE(vector.at("name").get<std::string>());
     CHECK(refused(hex_field(vector, "hex")));

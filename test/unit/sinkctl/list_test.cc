@@ -83,6 +83,44 @@ TEST_CASE("sinkctl: the clients that are called, and calling one now") {
   CHECK(shell.run({"dial", "now"}) == 64);
 }
 
+TEST_CASE("sinkctl: a service's row, its metadata, and withdrawing it") {
+  Shell shell;
+  admin::Reply page;
+  page.services = {{.name = "com.example.chat@1.0.0",
+                    .uuid = "00112233-4455-4677-8899-aabbccddeeff",
+                    .owner = "server-1",
+                    .is_public = true,
+                    .ttl_ms = 60'000,
+                    .expires_in_ms = 45'500}};
+  admin::Reply whole = page;
+  whole.services[0].metadata = std::string("rooms=2\0", 8);
+  shell.answers = {page, page, whole, whole};
+  CHECK(shell.run({"service", "ls", "--json"}) == 0);
+  const auto row = shell.lines().at(0);
+  CHECK(names_of(row) == std::set<std::string>{"service", "uuid", "owner", "owner_connected",
+                                               "public", "ttl_seconds", "expires_in_seconds"});
+  CHECK(row["service"] == "com.example.chat@1.0.0");
+  CHECK(row["public"] == true);
+  CHECK(row["expires_in_seconds"] == 45.5);
+  CHECK(shell.run({"service", "ls"}) == 0);
+  CHECK(contains(shell.out, "server-1"));
+  CHECK(contains(shell.out, "45s"));
+  CHECK(shell.run({"service", "show", "com.example.chat@1.0.0", "--json"}) == 0);
+  CHECK(shell.asked.back().verb == admin::Verb::service_show);
+  CHECK(shell.asked.back().service == "com.example.chat@1.0.0");
+  CHECK(shell.lines().at(0)["metadata_hex"] == "726f6f6d733d3200");
+  CHECK(shell.run({"service", "show", "com.example.chat@1.0.0"}) == 0);
+  CHECK(contains(shell.out, "rooms=2"));
+  CHECK(contains(shell.out, "45s left of 1m"));
+  shell.answers = {admin::Reply{}, admin::Reply{}};
+  CHECK(shell.run({"service", "withdraw", "com.example.chat@1.0.0", "--yes"}) == 0);
+  CHECK(shell.asked.back().verb == admin::Verb::service_withdraw);
+  CHECK(shell.asked.back().service == "com.example.chat@1.0.0");
+  CHECK(shell.run({"service", "ls"}) == 0);
+  CHECK(contains(shell.err, "no services"));
+  CHECK(shell.run({"service", "withdraw"}) == 64);
+}
+
 TEST_CASE("sinkctl: lists are paged through, and a page that repeats is an error") {
   Shell shell;
   shell.answers = {events_reply({event_at(1)}, "1/readings/backend"), events_reply({event_at(2)})};

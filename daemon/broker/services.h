@@ -1,0 +1,61 @@
+// Services and their leases: who may expose, refresh, withdraw and look up, and what ends one. Not
+// responsible for frames and replies (ClientRequests). Invariants: a client touches no service but
+// its own; a full name has one owner at a time; nobody but its owner finds a service before it is
+// durable. A lease is time on the monotonic clock, so after a restart each runs anew.
+//
+//   expose --> leased --refresh, expose--> leased
+//              leased --withdraw, an operator, its owner forgotten, the lease over--> ended
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "daemon/broker/core.h"
+#include "protocol/control/control.h"
+
+namespace sink::broker {
+
+class Services {
+ public:
+  static constexpr uint32_t kServicesOfClientMax = 32;
+  static constexpr size_t kServicesMax = 10'000;       // of all clients
+  static constexpr size_t kFoundBytesMax = 60'000;     // of one answer: a frame holds it
+
+  explicit Services(Core& core) : core_(core) {}
+
+  // ---- what clients ask for; `policy` is theirs, nullptr: none ----
+  protocol::ControlOutcome expose(const Client& client, const ClientPolicy* policy,
+                                  const protocol::Expose& request);
+  protocol::ControlOutcome refresh(const Client& client, const ClientPolicy* policy,
+                                   const protocol::Refresh& request);
+  protocol::ControlOutcome withdraw(const Client& client, const protocol::Withdraw& request);
+  protocol::ControlOutcome lookup(const Client& client, const ClientPolicy* policy,
+                                  const protocol::Lookup& request) const;
+
+  // By an operator; its owner is told.
+  void withdraw(Service& service);
+  // Its owner is forgotten: all of its services end.
+  void forget(const Client& owner);
+
+  // After recovery: every lease begins now.
+  void start();
+  void on_committed(storage::Sequence sequence) { committed_ = sequence; }
+  void run_due();
+  std::optional<uint64_t> deadline_ms() const;
+
+ private:
+  protocol::ControlOutcome renew(Service& service, const protocol::Expose& request);
+  void lease(Service& service);
+  void end(Service& service);
+  void tell_owner(const Service& service, protocol::ServiceEndReason reason);
+  bool is_shown(const Service& service, const Client& client) const;
+  protocol::FoundService describe(const Service& service) const;
+  protocol::Uuid make_uuid();
+  std::string owner_of(const Service& service) const;
+
+  Core& core_;
+  storage::Sequence committed_ = 0;
+  uint64_t uuids_made_ = 0;
+};
+
+}  // namespace sink::broker
