@@ -429,6 +429,36 @@ TEST_CASE("channels: so many to one client's services, and of all") {
   CHECK(world.user().outcome->text.find("4000") != std::string::npos);
 }
 
+TEST_CASE("channels: a store that is full opens none, and closes those that there are") {
+  ChannelWorld world;
+  world.options.bytes_max = 1 << 20;
+  world.subscribe("all", "backend");
+  world.begin().open();
+  auto& meter = world.device("meter").connect();
+  for (uint64_t i = 1; i < 5'000 && !world.log().full(); ++i)
+    meter.publish("k", i, 1, std::string(2'000, 'x'));
+  REQUIRE(world.log().full());
+  CHECK(world.asks(world.user(), OpenChannel{"com.example.chat", {}, ""}) ==
+        ErrorCode::unavailable);
+  CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
+}
+
+TEST_CASE("channels: an owner of version 0 gets messages, and is told nothing") {
+  ChannelWorld world;
+  world.begin();
+  world.server().version = 0;
+  world.reconnect(world.server());
+  world.open();
+  CHECK(world.server().channels_opened.empty());
+  world.send(world.user(), 1);
+  CHECK(world.got(world.server()) == "1");
+  world.server().ack_all();
+  CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
+  world.advance(3'000);
+  CHECK(world.channels() == 0);
+  CHECK(world.server().connected());
+}
+
 TEST_CASE("channels: a message that is refused again and again is neither lost nor passed over") {
   ChannelWorld world;
   world.begin().open();
