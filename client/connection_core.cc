@@ -218,6 +218,10 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
   } else if (const auto* ended = std::get_if<ServiceEnded>(&event)) {
     offers_.on_ended(*ended, [this](const ServiceNotice& notice) { report_service(notice); });
     run_offers();
+  } else if (const auto* opened = std::get_if<ChannelOpened>(&event)) {
+    if (listener_ != nullptr) listener_->on_channel_opened(opened->channel);
+  } else if (const auto* over = std::get_if<ChannelClosed>(&event)) {
+    if (listener_ != nullptr) listener_->on_channel_closed(*over);
   } else if (const auto* refusal = std::get_if<LinkRefused>(&event)) {
     refused(*refusal);
   } else if (const auto* failure = std::get_if<LinkFailed>(&event)) {

@@ -188,6 +188,8 @@ std::optional<LinkEvent> Link::on_control(const protocol::Control& control) {
   if (const auto* goodbye = std::get_if<protocol::Goodbye>(&*request))
     return GoodbyeSaid{goodbye->reason, goodbye->human};
   if (const auto* ended = std::get_if<ServiceEnded>(&*request)) return *ended;
+  if (const auto* opened = std::get_if<ChannelOpened>(&*request)) return *opened;
+  if (const auto* closed = std::get_if<ChannelClosed>(&*request)) return *closed;
   return std::nullopt;  // of a later version: nothing that a server says needs an answer
 }
 

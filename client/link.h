@@ -77,6 +77,8 @@ struct GoodbyeSaid {
   protocol::GoodbyeReason reason = protocol::GoodbyeReason::none;
   std::string human;
 };
+using protocol::ChannelClosed;
+using protocol::ChannelOpened;
 using protocol::ServiceEnded;
 struct ReplyReceived {
   uint64_t tag = 0;  // as given to request()
@@ -87,7 +89,8 @@ struct LinkFailed {
 };
 using LinkEvent =
     std::variant<HelloNewClient, HandshakeDone, LinkRefused, PublishAnswered, EventDelivered,
-                 GoodbyeSaid, ReplyReceived, ServiceEnded, LinkFailed>;
+                 GoodbyeSaid, ReplyReceived, ServiceEnded, ChannelOpened, ChannelClosed,
+                 LinkFailed>;
 
 class Link {
  public:

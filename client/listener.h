@@ -178,6 +178,10 @@ class Listener {
   virtual void on_reply(const Reply&) {}
   // Of a service that expose() was called for.
   virtual void on_service(const ServiceNotice&) {}
+  // Another client has opened a channel to a service of ours; a channel is over, with every
+  // message. Both are told to who is connected then: after a reconnect ask with ListChannels.
+  virtual void on_channel_opened(const protocol::ChannelInfo&) {}
+  virtual void on_channel_closed(const protocol::ChannelClosed&) {}
   // publish() answered queue_full, and now there is room again.
   virtual void on_room() {}
   // After close(): all is over, nothing will be called any more.

@@ -93,6 +93,12 @@ class ThreadedConnection final : private Listener {
   }
   void on_reply(const Reply& reply) override { listener_.on_reply(reply); }
   void on_service(const ServiceNotice& notice) override { listener_.on_service(notice); }
+  void on_channel_opened(const protocol::ChannelInfo& channel) override {
+    listener_.on_channel_opened(channel);
+  }
+  void on_channel_closed(const protocol::ChannelClosed& closed) override {
+    listener_.on_channel_closed(closed);
+  }
   void on_room() override { uv_async_send(&wake_); }
   void on_closed() override;
 

@@ -20,6 +20,8 @@ broker::Settings broker_settings(const config::Config& config) {
   settings.keys_per_client = config.limits.keys_per_client;
   settings.session_ttl_ms = config.limits.session_ttl_ms;
   settings.batch_events = config.limits.batch_events;
+  settings.channel_events = config.limits.channel_events;
+  settings.channel_bytes = config.limits.channel_bytes;
   settings.client_policies = config.client_policies;
   settings.cache_bytes = static_cast<size_t>(config.limits.cache_bytes);
   return settings;

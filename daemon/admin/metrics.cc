@@ -77,6 +77,8 @@ void write_clients(MetricWriter& out, broker::Broker& broker, const HostFacts& f
              uint64_t{broker.sessions().parked()});
   out.single("services", "gauge", "Services whose lease runs",
              uint64_t{core.state.services.size()});
+  out.single("channels", "gauge", "Channels between clients",
+             uint64_t{core.state.channels.size()});
   out.begin("clients", "gauge", "Known clients by state");
   const std::array<std::string_view, 4> names = {"disconnected", "connected", "quarantined",
                                                  "mismatch"};
@@ -155,6 +157,8 @@ double mean_event_bytes(const storage::EventLog& log) {
 Sums sums_of(broker::Broker& broker) {
   Sums sums;
   for (const auto& [id, subscription] : broker.core().state.subscriptions) {
+    // A channel's id is a peer's doing, and no label.
+    if (subscription->origin == broker::SubscriptionOrigin::channel) continue;
     SubscriptionSums& sum = sums[subscription->spec.name];
     sum.paused = subscription->paused;
     for (broker::Tracker* tracker : subscription->trackers) {

@@ -1,6 +1,7 @@
 // service_list, service_show, service_withdraw.
 #include "daemon/admin/rows.h"
 #include "daemon/admin/verbs.h"
+#include "daemon/broker/channel_gate.h"
 
 namespace sink::admin_server {
 namespace {
@@ -27,6 +28,22 @@ broker::Service* find_service(const Engine& engine, const admin::Command& comman
                            "give a full name such as com.example.chat@1.0.0, or a uuid; see which "
                            "there are with: sinkctl service ls");
   return service;
+}
+
+std::vector<admin::ServiceChannel> channels_to(broker::Core& core,
+                                               const broker::Service& service) {
+  std::vector<admin::ServiceChannel> rows;
+  core.state.channels.for_each([&](const broker::Channel& channel) {
+    if (channel.service_uuid != service.uuid) return;
+    admin::ServiceChannel& row = rows.emplace_back();
+    row.id = protocol::channel_key(channel.id);
+    if (const broker::Client* opener = core.state.clients.find(channel.opener()))
+      row.opener = opener->client_id;
+    row.closing = channel.closing.has_value();
+    row.to_owner = broker::waiting_in(core, channel.from_opener);
+    row.to_opener = broker::waiting_in(core, channel.from_owner);
+  });
+  return rows;
 }
 
 }  // namespace
@@ -56,6 +73,7 @@ admin::Reply service_show(const Engine& engine, const admin::Command& command) {
   if (service == nullptr) return reply;
   reply.services.push_back(service_row(engine.broker, *service));
   reply.services.back().metadata = service->metadata;
+  reply.services.back().channels = channels_to(engine.core(), *service);
   return reply;
 }
 

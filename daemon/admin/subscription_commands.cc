@@ -166,6 +166,11 @@ admin::Reply subscription_remove(const Engine& engine, const admin::Command& com
   admin::Reply reply;
   Subscription* subscription = find_subscription(engine, command, reply);
   if (subscription == nullptr) return reply;
+  if (subscription->origin == broker::SubscriptionOrigin::channel)
+    return refuse(admin::Outcome::invalid,
+                  "subscription " + subscription->spec.name + " is one way of a channel",
+                  "it goes when an end closes the channel, or with the channel's service: sinkctl "
+                  "service withdraw");
   const uint64_t backlog = backlog_of(*subscription);
   std::string text = told(command, "remove subscription " + command.subscription,
                           "removed subscription " + command.subscription);

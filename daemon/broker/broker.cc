@@ -37,6 +37,7 @@ std::vector<std::string> Broker::start(const std::vector<SubscriptionSpec>& spec
   }
   catalog_.rebuild();
   sessions_.services().start();
+  sessions_.channels().start();
   tell_damage();
   if (core_.settings.commit_linger_ms > 0) core_.log.reserve_positions();
   return catalog_.apply(specs);
@@ -163,6 +164,7 @@ void Broker::tell_damage() {
 void Broker::tidy() {
   next_tidy_ms_ = core_.now.monotonic_ms + kTidyMs;
   catalog_.sweep();
+  sessions_.channels().run();
   const uint64_t delivered = core_.counters.events_delivered + core_.counters.events_redelivered;
   if (delivered == delivered_at_tidy_) core_.cache.clear();
   delivered_at_tidy_ = delivered;
@@ -180,7 +182,7 @@ std::optional<uint64_t> Broker::deadline_ms() const {
         intake_.deadline_ms(), delivery_.settlements_deadline_ms(),
         core_.log.deadline_ms(core_.log_time())})
     if (candidate) deadline = std::min(deadline.value_or(UINT64_MAX), *candidate);
-  if (core_.cache.bytes() > 0)
+  if (core_.cache.bytes() > 0 || sessions_.channels().something_closes())
     deadline = std::min(deadline.value_or(UINT64_MAX), next_tidy_ms_);
   return deadline;
 }

@@ -54,20 +54,12 @@ std::string full_name(const Client& client, const std::string& name) {
   return client.client_id + "/" + name;
 }
 
-// A client_id is a name, not a pattern.
-std::string literal(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '*' || c == '?' || c == '[' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
 }  // namespace
 
 ClientRequests::ClientRequests(Core& core, Catalog& catalog)
-    : core_(core), catalog_(catalog), cursors_(core), services_(core) {
+    : core_(core), catalog_(catalog), cursors_(core), services_(core),
+      channels_(core, catalog, services_) {
+  services_.on_ended = [this](const Service& service) { channels_.on_service_ended(service); };
   cursors_.on_done = [this](ConnectionId connection, uint16_t message_id,
                             const ControlOutcome& outcome) {
     // unreached: whoever has left is forgotten before its connection is
@@ -80,11 +72,13 @@ void ClientRequests::handle(Peer& peer, uint16_t message_id,
   if (const auto* place = std::get_if<protocol::Seek>(&request))
     return seek(peer, message_id, *place);
   const Client& client = *peer.client;
-  // These two change nothing that the log keeps.
+  // These change nothing that the log keeps.
   if (const auto* refreshed = std::get_if<protocol::Refresh>(&request))
     return reply(peer, message_id, services_.refresh(client, policy_of(client), *refreshed));
   if (const auto* wanted = std::get_if<protocol::Lookup>(&request))
     return reply(peer, message_id, services_.lookup(client, policy_of(client), *wanted));
+  if (const auto* wanted = std::get_if<protocol::ListChannels>(&request))
+    return reply(peer, message_id, channels_.list(client, *wanted));
   const ControlOutcome outcome = decide(client, request);
   if (outcome.code != ErrorCode::none || !core_.log.has_uncommitted())
     return reply(peer, message_id, outcome);
@@ -102,6 +96,10 @@ ControlOutcome ClientRequests::decide(const Client& client,
     return services_.expose(client, policy_of(client), *exposed);
   if (const auto* withdrawn = std::get_if<protocol::Withdraw>(&request))
     return services_.withdraw(client, *withdrawn);
+  if (const auto* opened = std::get_if<protocol::OpenChannel>(&request))
+    return channels_.open(client, policy_of(client), *opened);
+  if (const auto* closed = std::get_if<protocol::CloseChannel>(&request))
+    return channels_.close(client, *closed);
   return {ErrorCode::unknown_kind, "this server does not know that request"};
 }
 
@@ -113,7 +111,13 @@ void ClientRequests::on_committed(storage::Sequence sequence) {
     --peer->replies_due;
     reply(*peer, replies_.front().message_id, replies_.front().outcome);
   }
+  channels_.on_committed(sequence);
   cursors_.on_committed();
+}
+
+void ClientRequests::forget(const Client& client) {
+  services_.forget(client);
+  channels_.forget(client);
 }
 
 void ClientRequests::reply(Peer& peer, uint16_t message_id, const ControlOutcome& outcome) {
@@ -136,7 +140,7 @@ Rate ClientRequests::rate_of(const Client& client) const {
 // By its consumer, not by its name: one client_id may be the front of another.
 bool ClientRequests::owns(const Client& client, const Subscription& subscription) {
   return subscription.origin == SubscriptionOrigin::client && !subscription.retiring &&
-         subscription.spec.consumer == literal(client.client_id);
+         subscription.spec.consumer == glob_literal(client.client_id);
 }
 
 size_t ClientRequests::count_subscriptions(const Client& client) const {
@@ -155,7 +159,7 @@ ControlOutcome ClientRequests::subscribe(const Client& client, const protocol::S
     return {ErrorCode::invalid, "in_flight is at most 4095"};
   SubscriptionSpec spec;
   spec.name = full_name(client, request.name);
-  spec.consumer = literal(client.client_id);
+  spec.consumer = glob_literal(client.client_id);
   auto filter = granted_filter(*policy, request);
   if (!filter) return filter.error();
   spec.sources = std::move(filter->sources);

@@ -1,5 +1,5 @@
-// What clients ask of the broker in CONTROL frames: their own subscriptions, pages of the log, and
-// services (which decide for themselves: services.h).
+// What clients ask of the broker in CONTROL frames: their own subscriptions, pages of the log,
+// services and channels (which decide for themselves: services.h, channels.h).
 // Not responsible for goodbyes and broken frames (Sessions). Invariants: a client gets nothing that
 // its policy does not grant, and touches no subscription but its own, whose names are
 // "<client_id>/<name>"; what changes the log is answered when it is committed.
@@ -8,6 +8,7 @@
 #include <deque>
 
 #include "daemon/broker/catalog.h"
+#include "daemon/broker/channels.h"
 #include "daemon/broker/core.h"
 #include "daemon/broker/log_cursors.h"
 #include "daemon/broker/services.h"
@@ -30,6 +31,10 @@ class ClientRequests {
   void forget(ConnectionId connection) { cursors_.forget(connection); }
   Services& services() { return services_; }
   const Services& services() const { return services_; }
+  Channels& channels() { return channels_; }
+  const Channels& channels() const { return channels_; }
+  // The client is forgotten: what it exposes ends, and its channels close.
+  void forget(const Client& client);
 
  private:
   // Granted: answered when the records of it are committed.
@@ -53,6 +58,7 @@ class ClientRequests {
   Catalog& catalog_;
   LogCursors cursors_;
   Services services_;
+  Channels channels_;
   std::deque<PendingReply> replies_;
 };
 

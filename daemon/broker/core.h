@@ -11,6 +11,7 @@
 
 #include "daemon/broker/application_versions.h"
 #include "daemon/broker/block_cache.h"
+#include "daemon/broker/channel_registry.h"
 #include "daemon/broker/client_policy.h"
 #include "daemon/broker/client_registry.h"
 #include "daemon/broker/counters.h"
@@ -44,6 +45,8 @@ struct Settings {
   uint64_t session_ttl_ms = 30'000;  // a broken session of version 1 may be resumed; 0: never
   uint32_t batch_events = 4'096;     // of one BATCH; 0: none are taken
   std::vector<ClientPolicy> client_policies;
+  uint64_t channel_events = 1'000;     // of a channel, each way, that wait for the other end
+  uint64_t channel_bytes = 16 << 20;   // the same; one message is always taken
 };
 
 // Why a connection ended, for the log and the counters.
@@ -102,6 +105,7 @@ struct State {
   std::map<std::string, UpstreamMemory> upstreams;    // by the uplink's name
   std::vector<Subscription*> routable;                // rebuilt from subscriptions
   ServiceRegistry services;
+  ChannelRegistry channels;
 
   Tracker* tracker(TrackerId id) { return trackers.find(id); }
   Subscription* find_subscription(std::string_view name);
@@ -132,6 +136,7 @@ struct Core {
   bool draining = false;
   // Since it was last looked at (Dials), a tracker had something for a client that is not here.
   bool absent_client_has_events = false;
+  uint64_t uuids_made = 0;
   std::map<std::string, std::pair<std::string, uint64_t>> alarms;  // key -> text, monotonic ms
 
   storage::LogTime log_time() const { return {now.monotonic_ms, now.wall_ms}; }

@@ -41,6 +41,8 @@ namespace sink::broker {
   X(services_exposed, "Services that clients began to expose")                         \
   X(services_lapsed, "Services whose owner did not refresh their lease")               \
   X(services_withdrawn, "Services withdrawn by their owner or an operator")            \
+  X(channels_opened, "Channels opened")                                                 \
+  X(channels_closed, "Channels that are over, with every message delivered")           \
   X(rate_pauses, "Times that a client was faster than its policy, and not read")
 
 // Those that are one metric with a label: X(name, value of the label).
@@ -56,7 +58,9 @@ namespace sink::broker {
   X(events_refused_storage_full, "storage_full")         \
   X(events_refused_offset, "offset_regressed")           \
   X(refused_unrouted, "unrouted")                        \
-  X(refused_too_large, "too_large")
+  X(refused_too_large, "too_large")                      \
+  X(refused_no_such_channel, "no_such_channel")          \
+  X(refused_channel_overflow, "channel_overflow")
 
 #define SINKD_DROPS(X)                                   \
   X(dropped_by_policy, "nack_policy")                    \

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/broker/catalog.h"
+#include "daemon/broker/channel_record.h"
 #include "daemon/broker/service_record.h"
 #include "protocol/frame.h"
 
@@ -67,13 +68,16 @@ void Fold::on_event(Position position, std::string_view payload) {
     ++tracker->counts.matched;
     tracker->pending.push_back(position);
   }
+  const bool is_channel = event->event_type_id == protocol::kChannelEventType;
+  if (is_channel)
+    state_.channels.note(record->source, event->key, event->offset, event->event_data.size());
   Client* source = state_.clients.find(record->source);
   if (source == nullptr) {  // likewise: the next client must not pass for this one
     if (plausible(record->source, state_.clients.next_number()))
       state_.clients.use_up(record->source);
     return;
   }
-  if (!is_uplink(source->client_id))
+  if (!is_uplink(source->client_id) && !is_channel)
     source->progress.record(event->event_type_id, event->key, event->offset,
                             ProducerProgress::kKeysMax);
   auto& newest = source->freshness[event->event_type_id];
@@ -99,6 +103,8 @@ bool Fold::apply(RecordKind kind, std::string_view payload) {
   if (kind == kinds::upstream) return upstream(payload);
   if (kind == kinds::service) return service(payload);
   if (kind == kinds::service_ended) return service_ended(payload);
+  if (kind == kinds::channel) return channel(payload);
+  if (kind == kinds::channel_ended) return channel_ended(payload);
   if (kind == kinds::tracker_state) return tracker_state(payload);
   return false;
 }
@@ -310,6 +316,20 @@ bool Fold::service_ended(std::string_view payload) {
   return true;
 }
 
+bool Fold::channel(std::string_view payload) {
+  const auto record = decode_channel(payload);
+  if (!record || record->opener == record->owner) return false;
+  state_.channels.add(channel_of(*record));
+  return true;
+}
+
+bool Fold::channel_ended(std::string_view payload) {
+  const auto record = decode_channel_ended(payload);
+  if (!record) return false;
+  state_.channels.remove(record->id);
+  return true;
+}
+
 namespace {
 
 void write_client(Client& client, storage::SnapshotWriter& writer) {
@@ -374,6 +394,9 @@ void write_fold(State& state, const std::function<std::vector<Position>(Tracker&
                encode(SubscriptionRecord{id, subscription->origin, subscription->retiring,
                                          subscription->paused, subscription->pause_reason,
                                          subscription->spec}));
+  state.channels.for_each([&](const Channel& channel) {
+    writer.add(kinds::channel, encode(record_of(channel)));
+  });
   const TrackerId last_tracker = state.trackers.next() - 1;
   if (last_tracker > 0 && state.tracker(last_tracker) == nullptr)
     writer.add(kinds::tracker_removed, encode(ReleasedRecord{last_tracker, 0}));

@@ -41,6 +41,8 @@ class Fold final : public storage::Replay {
   bool upstream(std::string_view payload);
   bool service(std::string_view payload);
   bool service_ended(std::string_view payload);
+  bool channel(std::string_view payload);
+  bool channel_ended(std::string_view payload);
   void remove_client(ClientNumber number);
   bool apply(RecordKind kind, std::string_view payload);
 

@@ -95,4 +95,13 @@ bool glob_is_literal(std::string_view pattern) noexcept {
   return pattern.find_first_of("*?[\\") == kNone;
 }
 
+std::string glob_literal(std::string_view text) {
+  std::string pattern;
+  for (const char c : text) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
+}
+
 }  // namespace sink::broker

@@ -25,4 +25,7 @@ namespace sink::broker {
 // pattern may be looked up in a hash table instead of being matched.
 [[nodiscard]] bool glob_is_literal(std::string_view pattern) noexcept;
 
+// The pattern that matches just `text`: a client_id is a name, not a pattern.
+[[nodiscard]] std::string glob_literal(std::string_view text);
+
 }  // namespace sink::broker

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/broker/channel_gate.h"
 #include "protocol/batch.h"
 #include "protocol/batch_refusals.h"
 
@@ -20,6 +21,8 @@ void count(Counters& counters, Refusal refusal) {
     case Refusal::offset_regressed: ++counters.events_refused_offset; break;
     case Refusal::unrouted: ++counters.refused_unrouted; break;
     case Refusal::too_large: ++counters.refused_too_large; break;
+    case Refusal::no_such_channel: ++counters.refused_no_such_channel; break;
+    case Refusal::channel_overflow: ++counters.refused_channel_overflow; break;
   }
 }
 
@@ -32,6 +35,9 @@ const char* text_of(Refusal refusal) {
       return "offset went backwards for this key; a wiped device needs a new instance id";
     case Refusal::unrouted: return "matched no subscription";
     case Refusal::too_large: return "event too large for the store";
+    case Refusal::no_such_channel: return "no open channel of this client; list them, or open one";
+    case Refusal::channel_overflow:
+      return "the channel's queue is full, or an earlier message was refused; send that one first";
   }
   return "refused";
 }
@@ -78,6 +84,13 @@ bool Intake::on_batch(Peer& peer, const protocol::BatchFrame& frame) {
   return true;
 }
 
+tl::expected<OffsetVerdict, Refusal> Intake::judge(const Client& client,
+                                                   const protocol::EventView& event) const {
+  if (event.event_type_id == protocol::kChannelEventType)
+    return judge_channel_message(core_, client, event);
+  return client.progress.check(event.event_type_id, event.key, event.offset);
+}
+
 void Intake::take(Peer& peer, const protocol::EventView& event, protocol::Bytes payload,
                   const AckTarget& target) {
   Client& client = *peer.client;
@@ -85,7 +98,9 @@ void Intake::take(Peer& peer, const protocol::EventView& event, protocol::Bytes 
   client.pace.take(peer.rate, payload.size(), core_.now.monotonic_ms);
   if (core_.log.failed()) return;  // no answer: unknown, the publisher sends it again (P3, P6)
   if (!protocol::event_fits(payload.size())) return refuse(peer, target, Refusal::too_large);
-  switch (client.progress.check(event.event_type_id, event.key, event.offset)) {
+  const auto verdict = judge(client, event);
+  if (!verdict) return refuse(peer, target, verdict.error());
+  switch (*verdict) {
     case OffsetVerdict::duplicate:
       ++core_.counters.events_duplicate;
       return ack_again(client, event, target);
@@ -150,10 +165,14 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
     acks_.push_back({core_.log.open_sequence(), target, position});
   }
   // Behind an upstream stand many sources, whose keys and offsets may meet: nothing is remembered.
-  if (peer.uplink == nullptr)
+  if (peer.uplink == nullptr && event.event_type_id != protocol::kChannelEventType)
     client.progress.record(event.event_type_id, event.key, event.offset,
                            core_.settings.keys_per_client);
   ++core_.counters.events_accepted;
+  if (event.event_type_id == protocol::kChannelEventType) {  // its offset must be in the log
+    core_.state.channels.note(client.number, event.key, event.offset, event.event_data.size());
+    delivery_.ensure_written(position);
+  }
   for (Tracker* tracker : matched) delivery_.add(*tracker, position);
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <tl/expected.hpp>
 #include <vector>
 
 #include "daemon/broker/ack_waits.h"
@@ -20,6 +21,8 @@ enum class Refusal : uint8_t {
   offset_regressed = 2,
   unrouted = 3,
   too_large = 4,
+  no_such_channel = 5,   // it is closing, or never was one of this client's
+  channel_overflow = 6,  // send it again later, before any later message of the channel
 };
 const char* text_of(Refusal refusal);  // for people
 
@@ -65,6 +68,8 @@ class Intake {
 
   void take(Peer& peer, const protocol::EventView& event, protocol::Bytes payload,
             const AckTarget& target);
+  tl::expected<OffsetVerdict, Refusal> judge(const Client& client,
+                                             const protocol::EventView& event) const;
   void refuse(Peer& peer, const AckTarget& target, Refusal refusal);
   void finish_one(Peer& peer, uint16_t message_id);
   void answer_ack(Peer& peer, uint16_t message_id);

@@ -4,6 +4,7 @@
 
 #include "daemon/broker/glob.h"
 #include "daemon/broker/record_codec.h"
+#include "protocol/control/channels.h"
 
 namespace sink::broker {
 namespace {
@@ -25,6 +26,7 @@ ControlOutcome trimmed(Position earliest) {
 }  // namespace
 
 bool EventFilter::matches(std::string_view source, const protocol::EventView& event) const {
+  if (event.event_type_id == protocol::kChannelEventType) return false;  // between its two ends
   return contains(event_types, event.event_type_id) && glob_match_any(sources, source) &&
          glob_match_any(keys, event.key);
 }

@@ -178,7 +178,7 @@ std::optional<SubscriptionRecord> decode_subscription(std::string_view bytes) {
   Fields fields(bytes);
   SubscriptionRecord record;
   fields.number(record.id);
-  fields.choice(record.origin, SubscriptionOrigin::client);
+  fields.choice(record.origin, SubscriptionOrigin::channel);
   fields.flag(record.retiring);
   fields.flag(record.paused);
   fields.text(record.pause_reason);

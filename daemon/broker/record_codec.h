@@ -30,6 +30,8 @@ inline constexpr auto progress = static_cast<RecordKind>(27);
 inline constexpr auto upstream = static_cast<RecordKind>(28);
 inline constexpr auto service = static_cast<RecordKind>(29);        // service_record.h
 inline constexpr auto service_ended = static_cast<RecordKind>(30);
+inline constexpr auto channel = static_cast<RecordKind>(31);        // channel_record.h
+inline constexpr auto channel_ended = static_cast<RecordKind>(32);
 // Only in snapshots.
 inline constexpr auto tracker_state = static_cast<RecordKind>(40);
 inline constexpr auto client_state = static_cast<RecordKind>(41);

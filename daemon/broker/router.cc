@@ -4,6 +4,7 @@
 
 #include "daemon/broker/glob.h"
 #include "daemon/broker/uplink_spec.h"
+#include "protocol/control/channels.h"
 
 namespace sink::broker {
 namespace {
@@ -12,6 +13,8 @@ constexpr std::string_view kConsumer = "{consumer}";
 
 bool matches(const Subscription& subscription, const Client& source, uint64_t event_type_id) {
   const SubscriptionSpec& spec = subscription.spec;
+  const bool is_channel = subscription.origin == SubscriptionOrigin::channel;
+  if (is_channel != (event_type_id == protocol::kChannelEventType)) return false;
   // What an upstream has sent does not go back to it.
   if (is_uplink(source.client_id) && spec.consumer == source.client_id) return false;
   return contains(spec.event_types, event_type_id) &&

@@ -5,6 +5,7 @@
 #include "daemon/broker/glob.h"
 #include "daemon/broker/record_codec.h"
 #include "daemon/broker/service_record.h"
+#include "daemon/broker/uuids.h"
 
 namespace sink::broker {
 namespace {
@@ -13,7 +14,6 @@ using protocol::ControlOutcome;
 using protocol::ErrorCode;
 using protocol::ServiceEndReason;
 
-constexpr uint64_t kUuidSalt = 0x7365727669636573;
 constexpr size_t kRowBytes = 96;  // of one found service, besides its texts
 
 bool may_expose(const ClientPolicy* policy, std::string_view name) {
@@ -63,7 +63,7 @@ ControlOutcome Services::expose(const Client& client, const ClientPolicy* policy
                                      std::to_string(kServicesOfClientMax) + " services"};
   if (core_.state.services.size() >= kServicesMax)
     return {ErrorCode::too_many, "this server has no room for another service"};
-  Service& service = core_.state.services.add({make_uuid(), client.number, *name,
+  Service& service = core_.state.services.add({make_uuid(core_), client.number, *name,
                                                granted_ttl(request.ttl_ms), request.is_public,
                                                request.metadata, 0, 0});
   core_.log.append(kinds::service, encode(record_of(service)));
@@ -129,38 +129,48 @@ bool Services::is_shown(const Service& service, const Client& client) const {
   return service.owner == client.number || service.known_from <= committed_;
 }
 
-ControlOutcome Services::lookup(const Client& client, const ClientPolicy* policy,
-                                const protocol::Lookup& request) const {
-  ControlOutcome outcome;
-  outcome.found.emplace();
+tl::expected<std::vector<const Service*>, ControlOutcome> Services::find(
+    const Client& client, const ClientPolicy* policy, const protocol::Lookup& request) const {
   if (request.uuid) {
     const Service* service = core_.state.services.find(*request.uuid);
     if (service == nullptr || !is_shown(*service, client))
-      return {ErrorCode::not_found, "there is no service with that uuid"};
-    outcome.found->services.push_back(describe(*service));
-    return outcome;
+      return tl::unexpected(
+          ControlOutcome{ErrorCode::not_found, "there is no service with that uuid"});
+    return std::vector<const Service*>{service};
   }
   const auto asked = protocol::parse_asked_service(request.name);
   if (!asked)
-    return {ErrorCode::invalid, "a service is looked up as com.example.chat, or with its version "
-                                "or the beginning of it: com.example.chat@1.2"};
+    return tl::unexpected(ControlOutcome{
+        ErrorCode::invalid, "a service is looked up as com.example.chat, or with its version or "
+                            "the beginning of it: com.example.chat@1.2"});
   const bool granted = may_look_up(policy, asked->name);
-  size_t bytes = 0;
+  std::vector<const Service*> found;
   for (const Service* service : core_.state.services.versions_of(asked->name)) {
     const bool own = service->owner == client.number;
     if (!own && !(granted && service->is_public)) continue;
-    if (!is_shown(*service, client) || !is_compatible(*asked, service->name.version)) continue;
+    if (is_shown(*service, client) && is_compatible(*asked, service->name.version))
+      found.push_back(service);
+  }
+  if (!granted && found.empty())
+    return tl::unexpected(ControlOutcome{
+        ErrorCode::not_allowed, "the client policy does not grant to look up " + asked->name});
+  return found;
+}
+
+ControlOutcome Services::lookup(const Client& client, const ClientPolicy* policy,
+                                const protocol::Lookup& request) const {
+  const auto found = find(client, policy, request);
+  if (!found) return found.error();
+  ControlOutcome outcome;
+  protocol::FoundServices& answer = outcome.found.emplace();
+  size_t bytes = 0;
+  for (const Service* service : *found) {
     protocol::FoundService row = describe(*service);
     bytes += kRowBytes + row.name.size() + row.owner.size() + row.metadata.size();
-    if (outcome.found->left_out > 0 || bytes > kFoundBytesMax ||
-        outcome.found->services.size() == protocol::kServicesFoundMax) {
-      ++outcome.found->left_out;
-      continue;
-    }
-    outcome.found->services.push_back(std::move(row));
+    if (bytes > kFoundBytesMax || answer.services.size() == protocol::kServicesFoundMax) break;
+    answer.services.push_back(std::move(row));
   }
-  if (!granted && outcome.found->services.empty())
-    return {ErrorCode::not_allowed, "the client policy does not grant to look up " + asked->name};
+  answer.left_out = static_cast<uint32_t>(found->size() - answer.services.size());
   return outcome;
 }
 
@@ -206,6 +216,7 @@ void Services::run_due() {
 }
 
 void Services::end(Service& service) {
+  if (on_ended) on_ended(service);
   core_.log.append(kinds::service_ended, encode(ServiceEndedRecord{service.uuid}));
   core_.state.services.remove(protocol::Uuid(service.uuid));
 }
@@ -218,23 +229,6 @@ void Services::tell_owner(const Service& service, ServiceEndReason reason) {
   const protocol::ServiceEnded ended{service.uuid, to_text(service.name), reason};
   protocol::append_control(peer->output.tail(), 0, protocol::encode_control(ended));
   core_.announce(*peer);
-}
-
-// Version 4 of RFC 9562 in form. Drawn from a draw of the wall clock, so that no other number that
-// clients are told comes from the same salt, in this life of the server or in another.
-protocol::Uuid Services::make_uuid() {
-  protocol::Uuid uuid{};
-  do {
-    const uint64_t salt = core_.secret(core_.now.wall_ms ^ kUuidSalt) + 2 * uuids_made_++;
-    for (size_t i = 0; i < uuid.size(); i += 8) {
-      const uint64_t bits = core_.secret(salt + i / 8);
-      for (size_t byte = 0; byte < 8; ++byte)
-        uuid[i + byte] = static_cast<uint8_t>(bits >> (8 * byte));
-    }
-    uuid[6] = static_cast<uint8_t>((uuid[6] & 0x0f) | 0x40);
-    uuid[8] = static_cast<uint8_t>((uuid[8] & 0x3f) | 0x80);
-  } while (core_.state.services.find(uuid) != nullptr);
-  return uuid;
 }
 
 }  // namespace sink::broker

@@ -7,8 +7,10 @@
 //              leased --withdraw, an operator, its owner forgotten, the lease over--> ended
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/broker/core.h"
 #include "protocol/control/control.h"
@@ -32,6 +34,13 @@ class Services {
   protocol::ControlOutcome lookup(const Client& client, const ClientPolicy* policy,
                                   const protocol::Lookup& request) const;
 
+  // What a Lookup finds, newest version first; error: the refusal. Valid until a service ends.
+  tl::expected<std::vector<const Service*>, protocol::ControlOutcome> find(
+      const Client& client, const ClientPolicy* policy, const protocol::Lookup& request) const;
+
+  // Called for every service that ends, while it is still there.
+  std::function<void(const Service&)> on_ended;
+
   // By an operator; its owner is told.
   void withdraw(Service& service);
   // Its owner is forgotten: all of its services end.
@@ -50,12 +59,10 @@ class Services {
   void tell_owner(const Service& service, protocol::ServiceEndReason reason);
   bool is_shown(const Service& service, const Client& client) const;
   protocol::FoundService describe(const Service& service) const;
-  protocol::Uuid make_uuid();
   std::string owner_of(const Service& service) const;
 
   Core& core_;
   storage::Sequence committed_ = 0;
-  uint64_t uuids_made_ = 0;
 };
 
 }  // namespace sink::broker

@@ -582,7 +582,7 @@ bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped, Posit
 uint64_t Sessions::forget(Client& client) {
   if (Peer* peer = core_.peers.find(client.connection)) close(*peer, CloseReason::forgotten);
   resumption_.end(client);
-  services().forget(client);
+  requests_.forget(client);
   const uint64_t dropped = catalog_.forget_consumer(client);
   core_.log.append(kinds::client_forgotten, encode(ReleasedRecord{client.number, 0}));
   core_.notice(Severity::notice, "client_forgotten", client.client_id, "is unknown from now on");

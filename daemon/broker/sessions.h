@@ -45,6 +45,8 @@ class Sessions {
   std::optional<uint64_t> cursors_deadline_ms() const { return requests_.deadline_ms(); }
   Services& services() { return requests_.services(); }
   const Services& services() const { return requests_.services(); }
+  Channels& channels() { return requests_.channels(); }
+  const Channels& channels() const { return requests_.channels(); }
   void expire_sessions() { resumption_.expire_due(); }
   std::optional<uint64_t> expiry_deadline_ms() const { return resumption_.deadline_ms(); }
 

@@ -30,7 +30,8 @@ namespace sink::broker {
 using TrackerId = uint32_t;
 using SubscriptionId = uint32_t;
 
-enum class SubscriptionOrigin : uint8_t { file = 0, operator_added = 1, client = 2 };  // persisted
+// Persisted: never renumber.
+enum class SubscriptionOrigin : uint8_t { file = 0, operator_added = 1, client = 2, channel = 3 };
 
 struct Subscription {
   SubscriptionId id = 0;

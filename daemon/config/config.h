@@ -60,6 +60,8 @@ struct Limits {
   uint64_t cache_bytes = 32ULL << 20;          // events kept in memory for delivery
   uint64_t session_ttl_ms = 30'000;  // a broken version 1 session may be resumed; 0: never
   uint32_t batch_events = 4'096;     // of one BATCH; 0: none are taken
+  uint32_t channel_events = 1'000;   // of a channel, each way, that wait for the other end
+  uint64_t channel_bytes = 16 << 20;
 };
 
 struct Log {

@@ -31,6 +31,8 @@ constexpr Range<uint64_t> kOutputBuffers{128 * kKiB,
 constexpr Range<uint64_t> kBuffers{kMiB, kTiB};
 constexpr Range<uint64_t> kSessionTtls{0, kDay};
 constexpr Range<uint32_t> kBatchEvents{0, 16'384};  // whose refusals fit one NACK
+constexpr Range<uint32_t> kChannelEvents{1, 1'000'000};
+constexpr Range<uint64_t> kChannelBytes{kKiB, 1'024 * kMiB};
 constexpr Range<uint32_t> kClients{1, 100'000'000};
 
 void read_server(TableReader reader, Server& server) {
@@ -92,6 +94,8 @@ void read_limits(TableReader reader, Limits& limits) {
   reader.size("cache", limits.cache_bytes, kBuffers);
   reader.duration("session_ttl", limits.session_ttl_ms, kSessionTtls);
   reader.count("batch_events", limits.batch_events, kBatchEvents);
+  reader.count("channel_events", limits.channel_events, kChannelEvents);
+  reader.size("channel_bytes", limits.channel_bytes, kChannelBytes);
   reader.report_unknown();
 }
 

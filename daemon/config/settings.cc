@@ -79,6 +79,8 @@ void add_limits(TableSettings table, const Limits& limits) {
   table.live("cache", size(limits.cache_bytes));
   table.live("session_ttl", duration(limits.session_ttl_ms));
   table.live("batch_events", std::to_string(limits.batch_events));
+  table.live("channel_events", std::to_string(limits.channel_events));
+  table.live("channel_bytes", size(limits.channel_bytes));
 }
 
 void add_listener(TableSettings table, const Listener& listener) {

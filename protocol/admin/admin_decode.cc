@@ -109,6 +109,7 @@ class Reader {
   UplinkServer row(const wire::UplinkServer& in);
   UplinkRow row(const wire::UplinkRow& in);
   DialRow row(const wire::DialRow& in);
+  ServiceChannel row(const wire::ServiceChannel& in);
   ServiceRow row(const wire::ServiceRow& in);
 
   std::optional<CodecError> error() const { return error_; }
@@ -269,6 +270,10 @@ DialRow Reader::row(const wire::DialRow& in) {
   return dial;
 }
 
+ServiceChannel Reader::row(const wire::ServiceChannel& in) {
+  return {text(in.id()), text(in.opener()), in.closing(), in.to_owner(), in.to_opener()};
+}
+
 ServiceRow Reader::row(const wire::ServiceRow& in) {
   ServiceRow service;
   service.name = text(in.name());
@@ -279,6 +284,7 @@ ServiceRow Reader::row(const wire::ServiceRow& in) {
   service.ttl_ms = in.ttl_ms();
   service.expires_in_ms = in.expires_in_ms();
   if (in.metadata() != nullptr) service.metadata = raw(in.metadata());
+  service.channels = rows<ServiceChannel>(in.channels());
   return service;
 }
 

@@ -112,14 +112,22 @@ flatbuffers::Offset<wire::CertificateRow> row(Builder& builder, const Certificat
                                     certificate.not_before_ms, certificate.not_after_ms);
 }
 
+flatbuffers::Offset<wire::ServiceChannel> row(Builder& builder, const ServiceChannel& channel) {
+  const auto id = text(builder, channel.id);
+  const auto opener = text(builder, channel.opener);
+  return wire::CreateServiceChannel(builder, id, opener, channel.closing, channel.to_owner,
+                                    channel.to_opener);
+}
+
 flatbuffers::Offset<wire::ServiceRow> row(Builder& builder, const ServiceRow& service) {
   const auto name = text(builder, service.name);
   const auto uuid = text(builder, service.uuid);
   const auto owner = text(builder, service.owner);
   const auto metadata = raw(builder, service.metadata);
+  const auto channels = rows<wire::ServiceChannel>(builder, service.channels);
   return wire::CreateServiceRow(builder, name, uuid, owner, service.owner_connected,
                                 service.is_public, service.ttl_ms, service.expires_in_ms,
-                                metadata);
+                                metadata, channels);
 }
 
 flatbuffers::Offset<wire::UplinkServer> row(Builder& builder, const UplinkServer& server) {

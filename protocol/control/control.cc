@@ -1,5 +1,6 @@
 #include "protocol/control/control.h"
 
+#include "protocol/control/channels_wire.h"
 #include "protocol/control/services_wire.h"
 #include "protocol/control/wire.h"
 
@@ -87,18 +88,21 @@ tl::expected<ControlOutcome, DecodeError> decode(const wire::Page& table) {
   return ControlOutcome{ErrorCode::none, "", 0, std::move(page)};
 }
 
-// Of a request of services.h.
+// Of a request of services.h or channels.h.
 template <class Table>
-tl::expected<ControlRequest, DecodeError> decode_service(const Table& table) {
+tl::expected<ControlRequest, DecodeError> decode_read(const Table& table) {
   const auto request = read(table);
   if (!request) return bad_table();
   return *request;
 }
 
+// What was read of a result, in its place; nullopt: it is malformed.
 template <class Result>
-ControlOutcome with(std::optional<Result> ControlOutcome::* field, const Result& result) {
+tl::expected<ControlOutcome, DecodeError> with(std::optional<Result> ControlOutcome::* field,
+                                               std::optional<Result> result) {
+  if (!result) return bad_table();
   ControlOutcome outcome;
-  outcome.*field = result;
+  outcome.*field = std::move(result);
   return outcome;
 }
 
@@ -162,6 +166,21 @@ struct Encoder {
   std::string operator()(const ServiceEnded& ended) {
     return control(wire::Request::ServiceEnded, write(builder, ended).Union());
   }
+  std::string operator()(const OpenChannel& open) {
+    return control(wire::Request::OpenChannel, write(builder, open).Union());
+  }
+  std::string operator()(const CloseChannel& close) {
+    return control(wire::Request::CloseChannel, write(builder, close).Union());
+  }
+  std::string operator()(const ListChannels& list) {
+    return control(wire::Request::ListChannels, write(builder, list).Union());
+  }
+  std::string operator()(const ChannelOpened& opened) {
+    return control(wire::Request::ChannelOpened, write(builder, opened).Union());
+  }
+  std::string operator()(const ChannelClosed& closed) {
+    return control(wire::Request::ChannelClosed, write(builder, closed).Union());
+  }
   std::string operator()(const UnknownRequest&) { return control(wire::Request::NONE, 0); }
 };
 
@@ -203,6 +222,8 @@ std::string encode_outcome(const ControlOutcome& outcome) {
   if (outcome.page) return reply(wire::Result::Page, create_page(builder, *outcome.page).Union());
   if (outcome.lease) return reply(wire::Result::Lease, write(builder, *outcome.lease).Union());
   if (outcome.found) return reply(wire::Result::Services, write(builder, *outcome.found).Union());
+  if (outcome.channels)
+    return reply(wire::Result::Channels, write(builder, *outcome.channels).Union());
   if (outcome.code == ErrorCode::none)
     return reply(wire::Result::Done, wire::CreateDone(builder).Union());
   const auto text = builder.CreateString(outcome.text);
@@ -224,11 +245,16 @@ tl::expected<ControlRequest, DecodeError> decode_control(Bytes body) {
       const auto* goodbye = control->request_as_Goodbye();
       return Goodbye{static_cast<GoodbyeReason>(goodbye->reason()), bytes_of(goodbye->human())};
     }
-    case wire::Request::Expose: return decode_service(*control->request_as_Expose());
-    case wire::Request::Refresh: return decode_service(*control->request_as_Refresh());
-    case wire::Request::Withdraw: return decode_service(*control->request_as_Withdraw());
-    case wire::Request::Lookup: return decode_service(*control->request_as_Lookup());
-    case wire::Request::ServiceEnded: return decode_service(*control->request_as_ServiceEnded());
+    case wire::Request::Expose: return decode_read(*control->request_as_Expose());
+    case wire::Request::Refresh: return decode_read(*control->request_as_Refresh());
+    case wire::Request::Withdraw: return decode_read(*control->request_as_Withdraw());
+    case wire::Request::Lookup: return decode_read(*control->request_as_Lookup());
+    case wire::Request::ServiceEnded: return decode_read(*control->request_as_ServiceEnded());
+    case wire::Request::OpenChannel: return decode_read(*control->request_as_OpenChannel());
+    case wire::Request::CloseChannel: return decode_read(*control->request_as_CloseChannel());
+    case wire::Request::ListChannels: return decode_read(*control->request_as_ListChannels());
+    case wire::Request::ChannelOpened: return decode_read(*control->request_as_ChannelOpened());
+    case wire::Request::ChannelClosed: return decode_read(*control->request_as_ChannelClosed());
     case wire::Request::NONE: break;
   }
   return UnknownRequest{};
@@ -240,16 +266,12 @@ tl::expected<ControlOutcome, DecodeError> decode_outcome(Bytes body) {
   if (reply == nullptr) return bad_table();
   if (reply->result_as_Done() != nullptr) return ControlOutcome{};
   if (const auto* page = reply->result_as_Page()) return decode(*page);
-  if (const auto* table = reply->result_as_Lease()) {
-    const auto lease = read(*table);
-    if (!lease) return bad_table();
-    return with(&ControlOutcome::lease, *lease);
-  }
-  if (const auto* table = reply->result_as_Services()) {
-    const auto found = read(*table);
-    if (!found) return bad_table();
-    return with(&ControlOutcome::found, *found);
-  }
+  if (const auto* table = reply->result_as_Lease())
+    return with(&ControlOutcome::lease, read(*table));
+  if (const auto* table = reply->result_as_Services())
+    return with(&ControlOutcome::found, read(*table));
+  if (const auto* table = reply->result_as_Channels())
+    return with(&ControlOutcome::channels, read(*table));
   const auto* failure = reply->result_as_Failure();
   if (failure == nullptr || failure->code() == wire::ErrorCode::none) return bad_table();
   return ControlOutcome{static_cast<ErrorCode>(failure->code()), text_of(failure->text()),

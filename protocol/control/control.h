@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "protocol/bytes.h"
+#include "protocol/control/channels.h"
 #include "protocol/control/log_page.h"
 #include "protocol/control/services.h"
 
@@ -62,7 +63,8 @@ struct UnknownRequest {
   bool operator==(const UnknownRequest&) const = default;
 };
 using ControlRequest = std::variant<Subscribe, Unsubscribe, Goodbye, Seek, Expose, Refresh,
-                                    Withdraw, Lookup, ServiceEnded, UnknownRequest>;
+                                    Withdraw, Lookup, ServiceEnded, OpenChannel, CloseChannel,
+                                    ListChannels, ChannelOpened, ChannelClosed, UnknownRequest>;
 
 enum class ErrorCode : uint8_t {
   none = 0,  // done
@@ -84,6 +86,7 @@ struct ControlOutcome {
   std::optional<LogPage> page{};         // Seek
   std::optional<Lease> lease{};          // Expose, Refresh
   std::optional<FoundServices> found{};  // Lookup
+  std::optional<ChannelPage> channels{};  // OpenChannel, ListChannels
   bool operator==(const ControlOutcome&) const = default;
 };
 

@@ -1,21 +1,9 @@
 #include "protocol/control/services_wire.h"
 
-#include <algorithm>
-
 #include "protocol/control/control.h"
 
 namespace sink::protocol {
 namespace {
-
-bool read_uuid(const ByteVector* bytes, Uuid& out) {
-  if (bytes == nullptr || bytes->size() != out.size()) return false;
-  std::copy_n(bytes->data(), out.size(), out.begin());
-  return true;
-}
-
-flatbuffers::Offset<ByteVector> vector_of(Builder& builder, const Uuid& uuid) {
-  return builder.CreateVector(uuid.data(), uuid.size());
-}
 
 // A request or an answer that holds a uuid and nothing else that could be wrong.
 template <class Value, class Table>
@@ -41,7 +29,7 @@ flatbuffers::Offset<wire::Service> write(Builder& builder, const FoundService& s
   const auto name = builder.CreateString(service.name);
   const auto uuid = vector_of(builder, service.uuid);
   const auto owner = builder.CreateString(service.owner);
-  const auto metadata = sink::protocol::vector_of(builder, service.metadata);
+  const auto metadata = vector_of(builder, service.metadata);
   return wire::CreateService(builder, name, uuid, owner, metadata, service.is_public,
                              service.expires_in_ms);
 }
@@ -105,7 +93,7 @@ std::optional<FoundServices> read(const wire::Services& table) {
 
 flatbuffers::Offset<wire::Expose> write(Builder& builder, const Expose& expose) {
   const auto name = builder.CreateString(expose.name);
-  const auto metadata = sink::protocol::vector_of(builder, expose.metadata);
+  const auto metadata = vector_of(builder, expose.metadata);
   return wire::CreateExpose(builder, name, expose.ttl_ms, metadata, expose.is_public);
 }
 

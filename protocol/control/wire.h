@@ -4,12 +4,14 @@
 
 #include <flatbuffers/flatbuffers.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
 
 #include "protocol/bytes.h"
 #include "protocol/control/sink_generated.h"
+#include "protocol/control/uuid.h"
 
 namespace sink::protocol {
 
@@ -41,6 +43,14 @@ inline std::string text_of(const flatbuffers::String* text) {
 inline std::string bytes_of(const ByteVector* bytes) {
   if (bytes == nullptr) return {};
   return {reinterpret_cast<const char*>(bytes->data()), bytes->size()};
+}
+inline flatbuffers::Offset<ByteVector> vector_of(Builder& builder, const Uuid& uuid) {
+  return builder.CreateVector(uuid.data(), uuid.size());
+}
+inline bool read_uuid(const ByteVector* bytes, Uuid& out) {
+  if (bytes == nullptr || bytes->size() != out.size()) return false;
+  std::copy_n(bytes->data(), out.size(), out.begin());
+  return true;
 }
 inline flatbuffers::Offset<ByteVector> vector_of(Builder& builder, Bytes bytes) {
   return builder.CreateVector(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());

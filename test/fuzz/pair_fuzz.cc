@@ -123,7 +123,9 @@ class End {
     if (!done.resumed) unanswered_.clear();
   }
   void on(const client::GoodbyeSaid&) {}
-  void on(const client::ServiceEnded&) {}  // it exposes none
+  void on(const client::ServiceEnded&) {}  // it exposes none, and opens none
+  void on(const client::ChannelOpened&) {}
+  void on(const client::ChannelClosed&) {}
   void on(const client::ReplyReceived&) { FUZZ_CHECK(false); }  // it asks for nothing
   void on(const client::LinkRefused&) { FUZZ_CHECK(tampered_); }
   void on(const client::LinkFailed& failed) {

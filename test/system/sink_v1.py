@@ -1,19 +1,23 @@
-"""A client of protocol version 1 that asks for services: frames and FlatBuffers by docs/protocol.md.
+"""A client of protocol version 1 for services and channels: frames and FlatBuffers by docs/protocol.md.
 
-Responsible for greeting, requests and what the server says by itself; not for events. No code is
+Responsible for greeting, requests, channels' messages and what the server says by itself. No code is
 shared with the broker, and FlatBuffers are read and written here, by their published layout: a table
 is a signed offset back to its vtable (sizes, then where each field stands) and its fields; offsets
 to strings, vectors and tables point forward.
 """
 
+import io
 import struct
 import uuid
 
+import sink_v0
 from sink_peer import RawConnection, fresh_identity, wait_until
 
-REQUEST, RESPONSE, PING, PONG, CONTROL, REPLY = 0, 1, 5, 6, 8, 9
+REQUEST, RESPONSE, ACK, PUBLISH, PING, PONG, NACK, CONTROL, REPLY, DELIVER = 0, 1, 3, 4, 5, 6, 7, 8, 9, 11
 EXPOSE, REFRESH, WITHDRAW, LOOKUP, SERVICE_ENDED = 5, 6, 7, 8, 9
-DONE, FAILURE, PAGE, LEASE, SERVICES = 1, 2, 3, 4, 5
+OPEN_CHANNEL, CLOSE_CHANNEL, LIST_CHANNELS, CHANNEL_OPENED, CHANNEL_CLOSED = 10, 11, 12, 13, 14
+DONE, FAILURE, PAGE, LEASE, SERVICES, CHANNELS = 1, 2, 3, 4, 5, 6
+CHANNEL_EVENT_TYPE = int.from_bytes(b"channels", "big")
 NOT_ALLOWED, INVALID, NOT_FOUND, EXISTS = 2, 3, 4, 5
 
 
@@ -91,6 +95,20 @@ class Table:
         return [Table(self.data, p + struct.unpack_from("<I", self.data, p)[0]) for p in places]
 
 
+def _varint(source):
+    value = shift = 0
+    while True:
+        byte = source.read(1)[0]
+        value |= (byte & 0x7f) << shift
+        shift += 7
+        if byte < 0x80:
+            return value
+
+
+def _chunk(source):
+    return source.read(_varint(source))
+
+
 # ---- the client ------------------------------------------------------------------------------
 
 class ServiceClient:
@@ -100,7 +118,12 @@ class ServiceClient:
         self.identity = identity or fresh_identity()
         self.raw = RawConnection(address, tls)
         self.ended = []  # (uuid, name, reason)
+        self.opened = []  # ids of channels, in hex
+        self.closed = []  # (id, reason)
+        self.messages = []  # (id of the channel, offset, data); each is ACKed
+        self.answers = {}  # of published messages, by message id: None for an ACK, else the NACK's machine message
         self._last_id = 0
+        self._next_message = 0
         greeting = {1: self.identity.client_instance_id, 4: {0: 4095}}
         if self.identity.server_instance_id is not None:
             greeting[2] = self.identity.server_instance_id
@@ -124,7 +147,27 @@ class ServiceClient:
                 ended = control.table(1)
                 self.ended.append((uuid.UUID(bytes=ended.raw(0)), ended.raw(1).decode(),
                                    ended.number(2, "<B")))
+            if control.number(0, "<B") == CHANNEL_OPENED:
+                self.opened.append(control.table(1).table(0).raw(0).hex())
+            if control.number(0, "<B") == CHANNEL_CLOSED:
+                self.closed.append((control.table(1).raw(0).hex(), control.table(1).number(1, "<B")))
+        message_id = struct.unpack_from(">H", frame)[0] & 0xfff
+        if kind == DELIVER:
+            fields = io.BytesIO(frame[2:])
+            _chunk(fields), _chunk(fields), _varint(fields)  # subscription, source, attempt
+            self._on_message(message_id, fields)
+        if kind == ACK:
+            self.answers[message_id] = None
+        if kind == NACK:
+            self.answers[message_id] = _chunk(io.BytesIO(frame[2:]))
         return kind == REPLY
+
+    def _on_message(self, message_id, fields):
+        event_type, _, key, offset, _ = (_varint(fields), _varint(fields), _chunk(fields), _varint(fields),
+                                         _varint(fields))
+        if event_type == CHANNEL_EVENT_TYPE:
+            self.messages.append((key.decode(), offset, _chunk(fields)))
+        self.raw.send_frame(struct.pack(">H", ACK << 12 | message_id))
 
     def ask(self, kind, fields):
         """(kind of the result, its table)."""
@@ -140,11 +183,7 @@ class ServiceClient:
                 return reply.number(0, "<B"), reply.table(1)
 
     def wait_ended(self, count):
-        while len(self.ended) < count:
-            frame = self.raw.receive_frame()
-            if frame is None:
-                raise AssertionError("the server closed instead of telling")
-            self._take(frame)
+        self.wait(lambda: len(self.ended) >= count)
 
     # ---- services; a refusal is its code ----
 
@@ -173,6 +212,41 @@ class ServiceClient:
         return self._answer(LOOKUP, fields, SERVICES, lambda table: [
             (row.raw(0).decode(), uuid.UUID(bytes=row.raw(1)), row.raw(2).decode(), row.raw(3))
             for row in table.tables(0)])
+
+    # ---- channels ----
+
+    def open_channel(self, service, metadata=b""):
+        """The new channel's id, in hex."""
+        return self._answer(OPEN_CHANNEL, {0: service.encode(), 2: metadata}, CHANNELS,
+                            lambda table: table.tables(0)[0].raw(0).hex())
+
+    def close_channel(self, channel):
+        return self._answer(CLOSE_CHANNEL, {0: bytes.fromhex(channel)}, DONE, lambda _: None)
+
+    def list_channels(self):
+        """[(id, peer, closing, published)]"""
+        return self._answer(LIST_CHANNELS, {}, CHANNELS, lambda table: [
+            (row.raw(0).hex(), row.raw(3).decode(), bool(row.number(6, "<B")), row.number(7, "<Q"))
+            for row in table.tables(0)])
+
+    def send(self, channel, offset, data):
+        """The answer: None for an ACK, else the NACK's machine message."""
+        self._next_message = (self._next_message + 1) % 4096
+        message_id = self._next_message
+        key = channel.encode()
+        payload = sink_v0.encode_event(sink_v0.Event(event_type_id=CHANNEL_EVENT_TYPE, key=key,
+                                                     offset=offset, event_data=data))
+        self.answers.pop(message_id, None)
+        self.raw.send_frame(struct.pack(">H", PUBLISH << 12 | message_id) + payload)
+        self.wait(lambda: message_id in self.answers)
+        return self.answers[message_id]
+
+    def wait(self, condition):
+        while not condition():
+            frame = self.raw.receive_frame()
+            if frame is None:
+                raise AssertionError("the server closed")
+            self._take(frame)
 
     @staticmethod
     def _lease(table):

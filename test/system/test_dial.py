@@ -30,6 +30,11 @@ class Listener:
                                         stderr=subprocess.DEVNULL)
         self.reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
         self.reader.start()
+        wait_until(self._listens, "the device listens")
+
+    def _listens(self):
+        with socket.socket() as caller:
+            return caller.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _read(self, output):
         for line in output:

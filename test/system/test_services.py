@@ -87,5 +87,55 @@ class Services(SystemTest):
         self.assertEqual(panel.lookup(uuid.UUID(int=7)), sink_v1.NOT_FOUND)
 
 
+class Channels(SystemTest):
+    def peer(self, daemon, name, identity=None):
+        peer = sink_v1.connect_when_ready(daemon.address, Pki.shared().client(name), identity)
+        self.addCleanup(peer.close)
+        return peer
+
+    def test_messages_wait_through_kills_and_come_once_and_in_order(self):
+        daemon = self.daemon(policies=POLICIES)
+        server, panel = self.peer(daemon, "server-1"), self.peer(daemon, "panel")
+        server.expose(CHAT, LONG)
+        channel = panel.open_channel("com.example.chat", b"hello")
+        server.wait(lambda: server.opened == [channel])
+        self.assertIsNone(server.send(channel, 1, b"welcome"))
+        panel.wait(lambda: panel.messages == [(channel, 1, b"welcome")])
+        server.close()
+        for offset in range(1, 21):
+            self.assertIsNone(panel.send(channel, offset, b"%d" % offset))
+        daemon.crash_and_restart()
+        panel = self.peer(daemon, "panel", panel.identity)
+        self.assertEqual(panel.list_channels(), [(channel, "server-1", False, 20)])
+        self.assertEqual(panel.send(channel, 22, b"too soon"), b"\x06")
+        self.assertIsNone(panel.send(channel, 21, b"21"))
+        row = daemon.ctl_object("service", "show", CHAT)["channels"][0]
+        self.assertEqual((row["id"], row["opener"], row["to_owner"]), (channel, "panel", 21))
+        server = self.peer(daemon, "server-1", server.identity)
+        server.wait(lambda: len(server.messages) >= 21)
+        self.assertEqual([offset for _, offset, _ in server.messages], list(range(1, 22)))
+        self.assertIsNone(server.close_channel(channel))
+        panel.wait(lambda: panel.closed == [(channel, 0)])
+        server.wait(lambda: server.closed == [(channel, 0)])
+        self.assertEqual(panel.send(channel, 22, b"too late"), b"\x05")
+        self.assertEqual(panel.list_channels(), [])
+        self.assertEqual(daemon.ctl_rows("sub", "ls"), [])
+
+    def test_a_flood_while_the_owner_is_away_is_refused_and_nobody_else_gets_in(self):
+        daemon = self.daemon(policies=POLICIES, limits={"channel_events": 3})
+        server, panel = self.peer(daemon, "server-1"), self.peer(daemon, "panel")
+        server.expose(CHAT, LONG)
+        channel = panel.open_channel("com.example.chat")
+        server.close()
+        answers = [panel.send(channel, offset, b"x") for offset in range(1, 7)]
+        self.assertEqual(answers, [None] * 3 + [b"\x06"] * 3)
+        stranger = self.peer(daemon, "server-2")
+        self.assertEqual(stranger.send(channel, 4, b"x"), b"\x05")
+        self.assertEqual(stranger.close_channel(channel), sink_v1.NOT_FOUND)
+        server = self.peer(daemon, "server-1", server.identity)
+        server.wait(lambda: len(server.messages) == 3)
+        wait_until(lambda: panel.send(channel, 4, b"x") is None, "room again")
+
+
 if __name__ == "__main__":
     unittest.main()

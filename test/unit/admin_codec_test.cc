@@ -94,7 +94,8 @@ Reply full_reply() {
                              {UplinkServer{"eu:1", 0, true, "wiped"}, UplinkServer{}}},
                    UplinkRow{}};
   reply.dials = {DialRow{"c", "h:1", DialState::stopped, "e", 1, 2, 3}, DialRow{}};
-  reply.services = {ServiceRow{"a.b@1.0.0", "uuid", "o", true, true, 1, 2, kRaw},
+  reply.services = {ServiceRow{"a.b@1.0.0", "uuid", "o", true, true, 1, 2, kRaw,
+                               {ServiceChannel{"id", "p", true, 3, 4}, ServiceChannel{}}},
                     ServiceRow{.metadata = std::string()}, ServiceRow{}};
   return reply;
 }
@@ -137,9 +138,9 @@ auto fields(const DialRow& c) {
   const auto& [a, b, d, e, f, g, h] = c;
   return std::tie(a, b, d, e, f, g, h);
 }
-auto fields(const ServiceRow& c) {
-  const auto& [a, b, d, e, f, g, h, i] = c;
-  return std::tie(a, b, d, e, f, g, h, i);
+auto fields(const ServiceChannel& c) {
+  const auto& [a, b, d, e, f] = c;
+  return std::tie(a, b, d, e, f);
 }
 auto fields(const CertificateRow& c) {
   const auto& [a, b, d, e, f, g, h, i] = c;
@@ -176,6 +177,14 @@ void check_equal(const UplinkRow& x, const UplinkRow& y) {
   for (size_t n = 0; n < servers.size(); ++n) CHECK(fields(servers[n]) == fields(servers2[n]));
 }
 
+void check_equal(const ServiceRow& x, const ServiceRow& y) {
+  const auto& [a, b, c, d, e, f, g, h, channels] = x;
+  const auto& [A, B, C, D, E, F, G, H, channels2] = y;
+  CHECK(std::tie(a, b, c, d, e, f, g, h) == std::tie(A, B, C, D, E, F, G, H));
+  REQUIRE(channels.size() == channels2.size());
+  for (size_t n = 0; n < channels.size(); ++n) CHECK(fields(channels[n]) == fields(channels2[n]));
+}
+
 template <typename Row>
 void check_equal(const std::vector<Row>& x, const std::vector<Row>& y) {
   REQUIRE(x.size() == y.size());
@@ -194,7 +203,8 @@ void check_equal(const Reply& x, const Reply& y) {
   check_equal(x.segments, y.segments);
   check_equal(x.config, y.config);
   check_equal(x.certificates, y.certificates);
-  check_equal(x.services, y.services);
+  REQUIRE(x.services.size() == y.services.size());
+  for (size_t n = 0; n < x.services.size(); ++n) check_equal(x.services[n], y.services[n]);
   REQUIRE(x.uplinks.size() == y.uplinks.size());
   for (size_t n = 0; n < x.uplinks.size(); ++n) check_equal(x.uplinks[n], y.uplinks[n]);
   check_equal(x.dials, y.dials);

@@ -40,6 +40,12 @@ struct Notes : client::Listener, Watched {
   void on_reply(const client::Reply& reply) override {
     note([&] { replies.push_back(reply.tag); });
   }
+  void on_channel_opened(const protocol::ChannelInfo& channel) override {
+    note([&] { told.push_back("channel of " + channel.peer); });
+  }
+  void on_channel_closed(const protocol::ChannelClosed& over) override {
+    note([&] { told.push_back(std::string("channel ") + to_string(over.reason)); });
+  }
   void on_closed() override {
     note([&] { closed = true; });
   }
@@ -160,6 +166,56 @@ TEST_CASE("client services: a callback may withdraw, expose, and free the connec
   world.turns(5);
   CHECK(busy.told.front() == "a.chat@1.0.0 exposed");
   CHECK(busy.told.back() == "a.other@1.0.0 exposed");
+}
+
+namespace {
+
+// What a server says of channels by itself.
+std::string channel_words() {
+  protocol::ChannelInfo info;
+  info.id = info.service_uuid = kUuid;
+  info.service = "a.chat@1.0.0";
+  info.peer = "panel";
+  std::string frames;
+  protocol::append_control(frames, 0, protocol::encode_control(protocol::ChannelOpened{info}));
+  const protocol::ChannelClosed closed{kUuid, protocol::ChannelEndReason::closed};
+  protocol::append_control(frames, 0, protocol::encode_control(closed));
+  return frames;
+}
+
+const Words kChannelWords = {"channel of panel", "channel closed by one of its ends"};
+
+}  // namespace
+
+TEST_CASE("client services: a channel that another client opens, and its end, are told") {
+  Offering world;
+  world.start();
+  world.server->send(*world.server->peer, channel_words());
+  world.until([&] { return world.notes.told.size() == 2; });
+  CHECK(world.notes.told == kChannelWords);
+}
+
+TEST_CASE("client services: channels are told on a thread, too") {
+  std::optional<FakeSession> session;
+  ServerThread server([&](FakeServer& fake) {
+    session.emplace(fake);
+    fake.on_request = [&fake](const protocol::ControlRequest&) {
+      fake.send(*fake.peer, channel_words());
+      return std::optional<ControlOutcome>();
+    };
+  });
+  Notes notes;
+  client::Options options;
+  options.server = protocol::parse_endpoint(server.address).value();
+  client::ThreadedConnection connection(options, std::make_shared<client::MemoryPersistence>(),
+                                        notes);
+  REQUIRE(connection.start().has_value());
+  notes.wait([&] { return notes.state == client::ConnectionState::connected; });
+  CHECK(connection.request(protocol::ListChannels{}, 1));
+  notes.wait([&] { return notes.told.size() == 2; });
+  CHECK(notes.told == kChannelWords);
+  connection.close();
+  notes.wait([&] { return notes.closed; });
 }
 
 TEST_CASE("client services: from another thread") {

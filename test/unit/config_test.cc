@@ -269,6 +269,8 @@ TEST_CASE("config: client policies grant what they name and nothing else") {
 [limits]
 session_ttl = "5s"
 batch_events = 100
+channel_events = 7
+channel_bytes = "2KiB"
 [[client_policy]]
 clients = "panel-*"
 sources = ["meter-*"]
@@ -283,6 +285,8 @@ bytes_per_second = "64KiB"
 )");
   CHECK(config.limits.session_ttl_ms == 5'000);
   CHECK(config.limits.batch_events == 100);
+  CHECK(config.limits.channel_events == 7);
+  CHECK(config.limits.channel_bytes == 2'048);
   REQUIRE(config.client_policies.size() == 2);
   const sink::broker::ClientPolicy& policy = config.client_policies[0];
   CHECK(policy.clients == "panel-*");

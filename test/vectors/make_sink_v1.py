@@ -60,7 +60,7 @@ def later_schema():
                      ("  retry_after_ms:uint;\n", "  retry_after_ms:uint;\n  later:[ulong];\n"),
                      ("table Unsubscribe { name:string; }",
                       "table Unsubscribe { name:string; later:Done; }\ntable Later { position:ulong; name:string; }"),
-                     ("Lookup, ServiceEnded\n}", "Lookup, ServiceEnded, Later\n}")):
+                     ("ChannelOpened, ChannelClosed\n}", "ChannelOpened, ChannelClosed, Later\n}")):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
@@ -151,6 +151,10 @@ SERVICE = {"name": "com.example.chat@1.0.0", "uuid": S, "owner": "pump-1", "meta
            "is_public": True, "expires_in_ms": 29999}
 FOUND = {"services": [SERVICE, {"name": "a.b@0.1.0", "uuid": ZEROS, "owner": "x"}], "left_out": 3}
 
+CHANNEL = {"id": S, "service": "com.example.chat@1.0.0", "service_uuid": ZEROS, "peer": "pump-1",
+           "metadata": Raw(b"\0hello\xff"), "is_owner": True, "closing": True, "published": 2**64 - 1}
+LEAST_CHANNEL = {"id": ZEROS, "service": "a.b@1.0.0", "service_uuid": S}
+
 
 def union(member, table):
     return {"request_type": member, "request": table}
@@ -204,6 +208,16 @@ def honest():
                                                             "reason": 2}), None),
                 ("service_ended_reason_of_a_later_version", 0,
                  union("ServiceEnded", {"uuid": S, "name": "a.b@1.0.0", "reason": 77}), None),
+                ("open_channel_by_name", 20, union("OpenChannel", {"service": "com.example.chat@1",
+                                                                   "metadata": Raw(b"\0hello\xff")}), None),
+                ("open_channel_by_uuid", 21, union("OpenChannel", {"uuid": S}), None),
+                ("close_channel", 22, union("CloseChannel", {"id": S}), None),
+                ("list_channels", 23, union("ListChannels", {}), None),
+                ("list_channels_after", 24, union("ListChannels", {"after": S}), None),
+                ("channel_opened", 0, union("ChannelOpened", {"channel": CHANNEL}), None),
+                ("channel_closed", 0, union("ChannelClosed", {"id": S, "reason": 1}), None),
+                ("channel_closed_reason_of_a_later_version", 0,
+                 union("ChannelClosed", {"id": S, "reason": 77}), None),
                 ("control_kind_of_a_later_version", 9, union("Later", {"position": 5, "name": "x"}), later),
                 ("control_without_request", 10, {}, None))
     for name, message_id, table, schema in controls:
@@ -221,6 +235,9 @@ def honest():
                ("reply_lease", 14, outcome("Lease", {"uuid": S, "ttl_ms": 86400000})),
                ("reply_services", 18, outcome("Services", FOUND)),
                ("reply_services_none", 18, outcome("Services", {})),
+               ("reply_channels", 23, outcome("Channels", {"channels": [CHANNEL, LEAST_CHANNEL], "more": True})),
+               ("reply_channels_none", 23, outcome("Channels", {})),
+               ("reply_channels_64", 23, outcome("Channels", {"channels": [CHANNEL] * 64})),
                ("reply_services_64", 18, outcome("Services", {"services": [SERVICE] * 64})))
     for name, message_id, table in replies:
         yield {"name": name, "type": "control_reply", "message_id": message_id,
@@ -345,7 +362,16 @@ def hostile():
                 ("lookup_of_both", union("Lookup", {"name": "a.b", "uuid": S})),
                 ("lookup_uuid_of_17", union("Lookup", {"uuid": Raw(S + b"x")})),
                 ("service_ended_uuid_absent", union("ServiceEnded", {"name": "a.b@1.0.0"})),
-                ("service_ended_name_absent", union("ServiceEnded", {"uuid": S})))
+                ("service_ended_name_absent", union("ServiceEnded", {"uuid": S})),
+                ("open_channel_to_nothing", union("OpenChannel", {"metadata": Raw(b"x")})),
+                ("open_channel_to_both", union("OpenChannel", {"service": "a.b", "uuid": S})),
+                ("open_channel_service_of_256", union("OpenChannel", {"service": "n" * 256})),
+                ("open_channel_uuid_of_15", union("OpenChannel", {"uuid": Raw(S[:15])})),
+                ("close_channel_id_absent", union("CloseChannel", {})),
+                ("list_channels_after_17", union("ListChannels", {"after": Raw(S + b"x")})),
+                ("channel_opened_of_nothing", union("ChannelOpened", {})),
+                ("channel_opened_without_service", union("ChannelOpened", {"channel": {"id": S, "service_uuid": S}})),
+                ("channel_closed_id_absent", union("ChannelClosed", {"reason": 1})))
     for name, table in controls:
         yield "control_" + name, frame(CONTROL, 1, flatc("Control", table))
     subscribe = flatc("Control", union("Unsubscribe", {"name": "my-alarms"}))
@@ -368,6 +394,11 @@ def hostile():
                       ("without_uuid", [{"owner": "x", "name": "a.b@1.0.0"}]),
                       ("with_much_metadata", [{**SERVICE, "metadata": Raw(bytes(4097))}])):
         yield "reply_services_" + name, frame(REPLY, 1, flatc("ControlReply", outcome("Services", {"services": row})))
+    for name, row in (("65", [CHANNEL] * 65), ("without_id", [{"service": "a.b@1.0.0", "service_uuid": S}]),
+                      ("without_service_uuid", [{"id": S, "service": "a.b@1.0.0"}]),
+                      ("with_much_metadata", [{**CHANNEL, "metadata": Raw(bytes(4097))}]),
+                      ("with_a_long_peer", [{**CHANNEL, "peer": "p" * 256}])):
+        yield "reply_channels_" + name, frame(REPLY, 1, flatc("ControlReply", outcome("Channels", {"channels": row})))
     payload = event_bytes(EVENT)
     whole = deliver(1, b"alarms", b"pump-1", 3, payload)
     for cut in (1, 2, 3, 9, 15, 16, 17, len(whole) - 1):

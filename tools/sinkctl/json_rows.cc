@@ -292,6 +292,13 @@ Json to_json(const admin::ServiceRow& service) {
   if (service.metadata) {
     row["metadata"] = *service.metadata;
     row["metadata_hex"] = to_hex(*service.metadata);
+    row["channels"] = Json::array();
+    for (const admin::ServiceChannel& channel : service.channels)
+      row["channels"].push_back({{"id", channel.id},
+                                 {"opener", channel.opener},
+                                 {"closing", channel.closing},
+                                 {"to_owner", channel.to_owner},
+                                 {"to_opener", channel.to_opener}});
   }
   return row;
 }

@@ -45,6 +45,8 @@ constexpr KindName kKindNames[] = {
     {broker::kinds::upstream, "upstream"},
     {broker::kinds::service, "service"},
     {broker::kinds::service_ended, "service-ended"},
+    {broker::kinds::channel, "channel"},
+    {broker::kinds::channel_ended, "channel-ended"},
 };
 
 std::string name_of(RecordKind kind) {

@@ -51,6 +51,18 @@ void print_service(Context& context, const admin::ServiceRow& service) {
   properties.add("Lease", span(service.expires_in_ms) + " left of " + span(service.ttl_ms));
   properties.add("Metadata", service.metadata.value_or(""));
   properties.print(context);
+  if (service.channels.empty()) return;
+  Table table({{"CHANNEL"},
+               {"OPENED BY"},
+               {"TO OWNER", Align::right},
+               {"TO OPENER", Align::right},
+               {"REMARK"}});
+  for (const admin::ServiceChannel& channel : service.channels)
+    table.add({channel.id, channel.opener, format_count(channel.to_owner),
+               format_count(channel.to_opener),
+               std::string(channel.closing ? "closing: what waits is still delivered" : "")});
+  context.out << '\n';
+  table.print(context);
 }
 
 ExitStatus show(Context& context, const std::string& service) {

@@ -431,6 +431,36 @@ TEST_CASE("services: who exposes what, and withdrawing it") {
   CHECK(world.ask({.verb = Verb::service_withdraw, .service = uuid}).outcome == Outcome::not_found);
 }
 
+TEST_CASE("services: who has opened channels to one, what waits in them; they are nobody's to remove") {
+  using namespace sink::broker;
+  World world;
+  world.connect("server-1", 1);
+  world.connect("panel", 2);
+  Core& core = world.broker->core();
+  ClientPolicy policy;
+  policy.expose = policy.lookup = {"*"};
+  auto& services = world.broker->sessions().services();
+  REQUIRE(services.expose(*core.state.clients.find("server-1"), &policy,
+                          {"a.b@1.0.0", 9'000, "m", true}).lease);
+  world.run();
+  const Client& panel = *core.state.clients.find("panel");
+  REQUIRE(world.broker->sessions().channels().open(panel, &policy, {"a.b", {}, ""}).channels);
+  world.run();
+  const auto row = world.ask({.verb = Verb::service_show, .service = "a.b@1.0.0"}).services.at(0);
+  REQUIRE(row.channels.size() == 1);
+  CHECK(row.channels[0].opener == "panel");
+  CHECK_FALSE(row.channels[0].closing);
+  CHECK(row.channels[0].to_owner == 0);
+  const std::string name = "channel/" + row.channels[0].id + "/a";
+  const auto refused = world.ask({.verb = Verb::subscription_remove, .subscription = name});
+  CHECK(refused.outcome == Outcome::invalid);
+  CHECK(refused.hint.find("service withdraw") != std::string::npos);
+  CHECK(world.ask({.verb = Verb::service_withdraw, .service = "a.b@1.0.0"}).outcome == Outcome::ok);
+  world.advance(2'000);
+  world.run();
+  CHECK(core.state.channels.size() == 0);
+}
+
 TEST_CASE("config and certificates: the host's rows, in pages; a refused reload keeps its rows") {
   World world;
   for (int n = 0; n < 3; ++n) {

@@ -51,6 +51,12 @@ std::string fold_text(Broker& broker, FoldPart part) {
         << to_text(service.name) << ' ' << service.ttl_ms << service.is_public << ' '
         << hex(service.metadata) << '\n';
   });
+  state.channels.for_each([&](const Channel& channel) {
+    out << "channel " << protocol::channel_key(channel.id) << ' ' << channel.service << ' '
+        << channel.opener() << ' ' << channel.from_opener.published << ' ' << channel.owner()
+        << ' ' << channel.from_owner.published << ' ' << channel.closing.has_value() << ' '
+        << hex(channel.metadata) << '\n';
+  });
   for (const auto& [id, subscription] : state.subscriptions)
     if (all || !subscription->retiring)
       out << "subscription " << id << ' ' << subscription->spec.name << ' '

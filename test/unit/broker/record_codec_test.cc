@@ -1,4 +1,5 @@
 #include "daemon/broker/record_codec.h"
+#include "daemon/broker/channel_record.h"
 #include "daemon/broker/service_record.h"
 
 #include <doctest/doctest.h>
@@ -95,6 +96,11 @@ TEST_CASE("record codec: every record survives the round trip and no other bytes
   check_codec(encode(ServiceRecord{kUuid, 7, "a.b@1.0.0", UINT32_MAX, true, std::string("\0x", 2)}),
               decode_service);
   check_codec(encode(ServiceEndedRecord{kUuid}), decode_service_ended);
+  check_codec(encode(ChannelRecord{kUuid, kUuid, "a.b@1.0.0", 1, 2, 3, 4, 5, UINT64_MAX, true,
+                                   sink::protocol::ChannelEndReason::peer_forgotten,
+                                   std::string("\0m", 2)}),
+              decode_channel);
+  check_codec(encode(ChannelEndedRecord{kUuid}), decode_channel_ended);
   check_codec(encode(TrackerStateRecord{5, {1, 2, 3, 4, 5, 6, 7}, "runs"}), decode_tracker_state);
   check_codec(encode(ClientStateRecord{5, "1.2.3", "10.0.0.1:9", 42, {{1, 2}, {3, 4}}, "progress"}),
               decode_client_state);

@@ -60,6 +60,8 @@ void Device::begin_connect() {
   welcome.reset();
   goodbye.reset();
   services_ended.clear();
+  channels_opened.clear();
+  channels_closed.clear();
   news_.clear();
   response.reset();
   closed.reset();
@@ -229,6 +231,10 @@ void Device::on_message(const protocol::Message& message) {
     if (const auto* last_word = std::get_if<protocol::Goodbye>(&told)) goodbye = *last_word;
     if (const auto* ended = std::get_if<protocol::ServiceEnded>(&told))
       services_ended.push_back(*ended);
+    if (const auto* opened = std::get_if<protocol::ChannelOpened>(&told))
+      channels_opened.push_back(opened->channel);
+    if (const auto* over = std::get_if<protocol::ChannelClosed>(&told))
+      channels_closed.push_back(*over);
   } else if (const auto* ack = std::get_if<protocol::Ack>(&message)) {
     REQUIRE(published_.count(ack->message_id) == 1);
     answers_.push_back(published_[ack->message_id].event + "+");

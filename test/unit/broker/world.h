@@ -76,7 +76,9 @@ class Device {
   std::vector<std::string> labels;        // version 1, of each delivery: "subscription source attempt"
   std::optional<protocol::ControlOutcome> outcome;   // of the last control request
   std::optional<protocol::Goodbye> goodbye;
-  std::vector<protocol::ServiceEnded> services_ended;  // on this connection
+  std::vector<protocol::ServiceEnded> services_ended;  // on this connection, like the next two
+  std::vector<protocol::ChannelInfo> channels_opened;
+  std::vector<protocol::ChannelClosed> channels_closed;
   // Called for each delivery and for each answer to a PUBLISH (true: ACK).
   std::function<void(uint16_t id, const protocol::EventView&)> on_delivery;
   std::function<void(const std::string& event, bool ack)> on_answer;

@@ -37,6 +37,14 @@ static Seek seek_everything() {
 
 static constexpr Uuid kUuid = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 255};
 
+static const ChannelInfo kChannel = {kUuid, "a.b@1.0.0", kUuid, "pump", "m", true, true, 9};
+
+static ControlOutcome listing(ChannelPage page) {
+  ControlOutcome outcome;
+  outcome.channels = std::move(page);
+  return outcome;
+}
+
 static ControlOutcome finding(FoundServices found) {
   ControlOutcome outcome;
   outcome.found = std::move(found);
@@ -60,6 +68,10 @@ TEST_CASE("control: every request survives") {
         ControlRequest(Expose{"a.b@1.0.0", 5, std::string(60'000, '\0'), true}),
         ControlRequest(Refresh{kUuid}), ControlRequest(Withdraw{kUuid}),
         ControlRequest(Lookup{"a.b", {}}), ControlRequest(Lookup{{}, kUuid}),
+        ControlRequest(OpenChannel{"a.b", {}, "m"}), ControlRequest(OpenChannel{{}, kUuid, {}}),
+        ControlRequest(CloseChannel{kUuid}), ControlRequest(ListChannels{}),
+        ControlRequest(ListChannels{kUuid}), ControlRequest(ChannelOpened{kChannel}),
+        ControlRequest(ChannelClosed{kUuid, ChannelEndReason::peer_forgotten}),
         ControlRequest(ServiceEnded{kUuid, "a.b@1.0.0", ServiceEndReason::by_operator})})
     CHECK(decode_control(encode_control(request)) == request);
 }
@@ -116,6 +128,40 @@ TEST_CASE("control: services are bounded: how many, their names, owners and meta
   CHECK(refused({{broken}, 0}));
   CHECK(!decode_control(encode_control(Expose{std::string(kServiceNameMax + 1, 'n'), 0, {}, {}})));
   CHECK(!decode_control(encode_control(Lookup{"", {}})));
+}
+
+TEST_CASE("control: channels are bounded: how many, their peers and metadata") {
+  const auto refused = [](const ChannelPage& page) {
+    return !decode_outcome(encode_outcome(listing(page)));
+  };
+  const auto all = listing({std::vector<ChannelInfo>(kChannelsListedMax, kChannel), true});
+  CHECK(decode_outcome(encode_outcome(all)) == all);
+  CHECK(decode_outcome(encode_outcome(listing({}))) == listing({}));
+  CHECK(refused({std::vector<ChannelInfo>(kChannelsListedMax + 1, kChannel), false}));
+  ChannelInfo broken = kChannel;
+  broken.metadata = std::string(kChannelMetadataMax + 1, 'm');
+  CHECK(refused({{broken}, false}));
+  broken = kChannel;
+  broken.peer = std::string(kControlNameMax + 1, 'p');
+  CHECK(refused({{broken}, false}));
+  broken.peer.clear();  // forgotten
+  CHECK_FALSE(refused({{broken}, false}));
+}
+
+TEST_CASE("control: the key of a channel's messages is its id, and nothing else is") {
+  const std::string key = channel_key(kUuid);
+  CHECK(key == "000102030405060708090a0b0c0d0eff");
+  CHECK(parse_channel_key(key) == kUuid);
+  CHECK_FALSE(parse_channel_key(to_text(kUuid)));
+  CHECK_FALSE(parse_channel_key("000102030405060708090A0B0C0D0EFF"));
+  CHECK_FALSE(parse_channel_key(""));
+}
+
+TEST_CASE("control: every reason of a channel's end has words of its own") {
+  std::set<std::string> words;
+  for (int reason = 0; reason <= 3; ++reason)
+    words.insert(to_string(static_cast<ChannelEndReason>(reason)));
+  CHECK(words.size() == 4);
 }
 
 TEST_CASE("control: every reason of a service's end has words of its own") {

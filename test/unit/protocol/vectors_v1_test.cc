@@ -119,26 +119,53 @@ Welcome welcome_of(const json& table) {
   return welcome;
 }
 
-Uuid uuid_of(const json& table) {
-  const std::string given = bytes(table, "uuid");
+Uuid uuid_at(const json& table, const char* name) {
+  const std::string given = bytes(table, name);
   Uuid uuid{};
   REQUIRE(given.size() == uuid.size());
   std::copy(given.begin(), given.end(), uuid.begin());
   return uuid;
 }
 
+ChannelInfo channel_of(const json& table) {
+  return {uuid_at(table, "id"),
+          text(table, "service"),
+          uuid_at(table, "service_uuid"),
+          text(table, "peer"),
+          bytes(table, "metadata"),
+          number<bool>(table, "is_owner"),
+          number<bool>(table, "closing"),
+          number<uint64_t>(table, "published")};
+}
+
+ControlRequest channel_request_of(const std::string& kind, const json& table) {
+  if (kind == "OpenChannel" && table.contains("uuid"))
+    return OpenChannel{{}, uuid_at(table, "uuid"), bytes(table, "metadata")};
+  if (kind == "OpenChannel")
+    return OpenChannel{text(table, "service"), {}, bytes(table, "metadata")};
+  if (kind == "CloseChannel") return CloseChannel{uuid_at(table, "id")};
+  if (kind == "ListChannels" && table.contains("after"))
+    return ListChannels{uuid_at(table, "after")};
+  if (kind == "ListChannels") return ListChannels{};
+  if (kind == "ChannelOpened") return ChannelOpened{channel_of(table.at("channel"))};
+  if (kind == "ChannelClosed")
+    return ChannelClosed{uuid_at(table, "id"),
+                         static_cast<ChannelEndReason>(number<uint8_t>(table, "reason"))};
+  return UnknownRequest{};
+}
+
 ControlRequest service_request_of(const std::string& kind, const json& table) {
   if (kind == "Expose")
     return Expose{text(table, "name"), number<uint32_t>(table, "ttl_ms"), bytes(table, "metadata"),
                   number<bool>(table, "is_public")};
-  if (kind == "Refresh") return Refresh{uuid_of(table)};
-  if (kind == "Withdraw") return Withdraw{uuid_of(table)};
-  if (kind == "Lookup" && table.contains("uuid")) return Lookup{{}, uuid_of(table)};
+  if (kind == "Refresh") return Refresh{uuid_at(table, "uuid")};
+  if (kind == "Withdraw") return Withdraw{uuid_at(table, "uuid")};
+  if (kind == "Lookup" && table.contains("uuid")) return Lookup{{}, uuid_at(table, "uuid")};
   if (kind == "Lookup") return Lookup{text(table, "name"), {}};
   if (kind == "ServiceEnded")
-    return ServiceEnded{uuid_of(table), text(table, "name"),
+    return ServiceEnded{uuid_at(table, "uuid"), text(table, "name"),
                         static_cast<ServiceEndReason>(number<uint8_t>(table, "reason"))};
-  return UnknownRequest{};
+  return channel_request_of(kind, table);
 }
 
 ControlRequest request_of(const std::string& kind, const json& table) {
@@ -175,7 +202,7 @@ ControlRequest request_of(const std::string& kind, const json& table) {
 }
 
 FoundService service_of(const json& table) {
-  return {text(table, "name"),         uuid_of(table),
+  return {text(table, "name"),         uuid_at(table, "uuid"),
           text(table, "owner"),        bytes(table, "metadata"),
           number<bool>(table, "is_public"), number<uint32_t>(table, "expires_in_ms")};
 }
@@ -183,11 +210,16 @@ FoundService service_of(const json& table) {
 ControlOutcome outcome_of(const std::string& kind, const json& table) {
   ControlOutcome outcome{static_cast<ErrorCode>(number<uint8_t>(table, "code")),
                          text(table, "text"), number<uint64_t>(table, "earliest")};
-  if (kind == "Lease") outcome.lease = Lease{uuid_of(table), number<uint32_t>(table, "ttl_ms")};
+  if (kind == "Lease") outcome.lease = Lease{uuid_at(table, "uuid"), number<uint32_t>(table, "ttl_ms")};
   if (kind == "Services") {
     outcome.found.emplace().left_out = number<uint32_t>(table, "left_out");
     for (const json& one : table.value("services", json::array()))
       outcome.found->services.push_back(service_of(one));
+  }
+  if (kind == "Channels") {
+    outcome.channels.emplace().more = number<bool>(table, "more");
+    for (const json& one : table.value("channels", json::array()))
+      outcome.channels->channels.push_back(channel_of(one));
   }
   if (kind != "Page") return outcome;
   outcome.page.emplace();
@@ -266,7 +298,7 @@ TEST_CASE("vectors v1: every CONNECTION RESPONSE decodes to its fields, and ours
 
 TEST_CASE("vectors v1: every CONTROL decodes to its request, and ours says the same") {
   std::map<std::string, size_t> kinds;
-  for_each_of("control", 21, [&kinds](const json& vector) {
+  for_each_of("control", 29, [&kinds](const json& vector) {
     const std::string frame = hex_field(vector, "hex");
     const auto control = std::get<Control>(decoded(frame));
     const auto message_id = vector.at("message_id").get<uint16_t>();
@@ -280,12 +312,13 @@ TEST_CASE("vectors v1: every CONTROL decodes to its request, and ours says the s
     CHECK(header_of(Control{message_id, ours}, 2) == header_of(vector, 2));
   });
   for (const char* kind : {"Subscribe", "Unsubscribe", "Goodbye", "Seek", "Expose", "Refresh",
-                           "Withdraw", "Lookup", "ServiceEnded", "Later", "none"})
+                           "Withdraw", "Lookup", "ServiceEnded", "OpenChannel", "CloseChannel",
+                           "ListChannels", "ChannelOpened", "ChannelClosed", "Later", "none"})
     CHECK(kinds[kind] >= 1);
 }
 
 TEST_CASE("vectors v1: every CONTROL REPLY decodes to its outcome, and ours says the same") {
-  for_each_of("control_reply", 11, [](const json& vector) {
+  for_each_of("control_reply", 14, [](const json& vector) {
     const std::string frame = hex_field(vector, "hex");
     const auto reply = std::get<ControlReply>(decoded(frame));
     const auto message_id = vector.at("message_id").get<uint16_t>();

@@ -94,6 +94,7 @@ TEST_CASE("sinkctl: a service's row, its metadata, and withdrawing it") {
                     .expires_in_ms = 45'500}};
   admin::Reply whole = page;
   whole.services[0].metadata = std::string("rooms=2\0", 8);
+  whole.services[0].channels = {{"0011", "panel-1", true, 1'234, 5}};
   shell.answers = {page, page, whole, whole};
   CHECK(shell.run({"service", "ls", "--json"}) == 0);
   const auto row = shell.lines().at(0);
@@ -109,8 +110,11 @@ TEST_CASE("sinkctl: a service's row, its metadata, and withdrawing it") {
   CHECK(shell.asked.back().verb == admin::Verb::service_show);
   CHECK(shell.asked.back().service == "com.example.chat@1.0.0");
   CHECK(shell.lines().at(0)["metadata_hex"] == "726f6f6d733d3200");
+  CHECK(shell.lines().at(0)["channels"][0]["to_owner"] == 1'234);
   CHECK(shell.run({"service", "show", "com.example.chat@1.0.0"}) == 0);
   CHECK(contains(shell.out, "rooms=2"));
+  CHECK(contains(shell.out, "panel-1"));
+  CHECK(contains(shell.out, "1,234"));
   CHECK(contains(shell.out, "45s left of 1m"));
   shell.answers = {admin::Reply{}, admin::Reply{}};
   CHECK(shell.run({"service", "withdraw", "com.example.chat@1.0.0", "--yes"}) == 0);

@@ -1,0 +1,110 @@
+#include "client/channel.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/frame.h"
+
+namespace sink::client {
+
+Channel::Channel(const protocol::ChannelInfo& info, const ChannelOptions& options)
+    : info_(info),
+      options_(options),
+      key_(protocol::channel_key(info.id)),
+      taken_(info.published),
+      closing_(info.closing) {}
+
+ChannelSend Channel::send(protocol::Bytes message) {
+  if (over_ || closing_) return ChannelSend::closed;
+  const protocol::EventView longest{protocol::kChannelEventType, 0, key_, UINT64_MAX, 0, message};
+  if (!protocol::event_fits(protocol::event_bytes(longest))) return ChannelSend::too_large;
+  const bool room = messages_.empty() || (messages_.size() < options_.queue_messages &&
+                                          bytes_ + message.size() <= options_.queue_bytes);
+  if (!room) return ChannelSend::queue_full;
+  messages_.emplace_back(message);
+  bytes_ += message.size();
+  was_high_ = was_high_ || bytes_ > options_.low_bytes;
+  return ChannelSend::queued;
+}
+
+void Channel::run(uint64_t now_ms, const std::function<bool(const protocol::EventView&)>& publish) {
+  if (over_ || closing_) return;
+  if (resting_) {
+    if (unanswered_ > 0 || now_ms < resume_ms_) return;
+    resting_ = false;
+    sent_ = 0;
+  }
+  while (sent_ < messages_.size() && unanswered_ < options_.window) {
+    if (!publish({protocol::kChannelEventType, 0, key_, taken_ + sent_ + 1, 0, messages_[sent_]}))
+      return;
+    ++sent_;
+    ++unanswered_;
+  }
+}
+
+std::optional<uint64_t> Channel::deadline_ms() const {
+  if (over_ || closing_ || !resting_ || unanswered_ > 0) return std::nullopt;
+  return resume_ms_;
+}
+
+void Channel::on_answer(uint64_t offset, bool acked, protocol::Bytes machine, uint64_t now_ms) {
+  if (over_) return;
+  if (unanswered_ > 0) --unanswered_;
+  if (acked) {
+    taken_up_to(offset);
+    return tell_low();
+  }
+  const char refusal = machine.size() == 1 ? machine[0] : 0;
+  if (refusal == kRefusedNoSuchChannel) {  // what the other end has sent still comes
+    closing_ = true;
+    return;
+  }
+  if (offset <= taken_) return;  // one that was sent twice
+  resume_ms_ = now_ms + options_.retry_ms;
+  const bool first = !std::exchange(resting_, true);
+  if (refusal == kRefusedTooLarge && offset == taken_ + 1) {
+    const std::string message = messages_.front();
+    pop_front();
+    resume_ms_ = now_ms;
+    if (events_.on_error) events_.on_error(message);
+  } else if (first && events_.on_queue_overflow) {
+    events_.on_queue_overflow();
+  }
+}
+
+void Channel::pop_front() {
+  bytes_ -= messages_.front().size();
+  messages_.pop_front();
+  if (sent_ > 0) --sent_;
+}
+
+void Channel::taken_up_to(uint64_t offset) {
+  for (; taken_ < offset && !messages_.empty(); ++taken_) pop_front();
+}
+
+void Channel::tell_low() {
+  if (!was_high_ || bytes_ > options_.low_bytes) return;
+  was_high_ = false;
+  if (events_.on_buffered_amount_low) events_.on_buffered_amount_low();
+}
+
+// It comes at least once: what was taken before is acknowledged again, and not told.
+bool Channel::on_message(const protocol::EventView& event) {
+  if (received_ != 0 && event.offset <= received_) return true;
+  if (events_.on_message && !events_.on_message(event.event_data)) return false;
+  received_ = event.offset;
+  return true;
+}
+
+void Channel::on_listed(const protocol::ChannelInfo& info) {
+  closing_ = info.closing;
+  taken_up_to(info.published);
+  tell_low();
+}
+
+void Channel::on_closed(protocol::ChannelEndReason reason) {
+  if (std::exchange(over_, true)) return;
+  if (events_.on_close) events_.on_close(reason, messages_.size());
+}
+
+}  // namespace sink::client

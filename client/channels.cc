@@ -1,0 +1,139 @@
+#include "client/channels.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/frame.h"
+
+namespace sink::client {
+
+Channel* Channels::find(const protocol::Uuid& id) {
+  const auto found = channels_.find(id);
+  return found == channels_.end() ? nullptr : found->second.get();
+}
+
+Channel* Channels::channel_of(protocol::Bytes key) {
+  const auto id = protocol::parse_channel_key(key);
+  return id ? find(*id) : nullptr;
+}
+
+// ---- requests --------------------------------------------------------------------------------
+
+bool Channels::ask(const protocol::ControlRequest& request, Asked asked) {
+  const uint64_t tag = first_tag_ + ++last_tag_;
+  if (!port_.request(request, tag)) return false;
+  asked_[tag] = std::move(asked);
+  return true;
+}
+
+bool Channels::open(const protocol::OpenChannel& request) {
+  return ask(request, {Kind::open, request});
+}
+
+bool Channels::close(const protocol::Uuid& id) {
+  return ask(protocol::CloseChannel{id}, {Kind::close, {}});
+}
+
+void Channels::ask_listing(const std::optional<protocol::Uuid>& after) {
+  ask(protocol::ListChannels{after}, {});
+}
+
+void Channels::on_connected() {
+  unlisted_.clear();
+  for (const auto& [id, channel] : channels_) unlisted_.insert(id);
+  ask_listing(std::nullopt);
+}
+
+bool Channels::on_reply(const Reply& reply) {
+  const auto found = asked_.find(reply.tag);
+  if (found == asked_.end()) return is_own(reply.tag);
+  const Asked asked = std::move(found->second);
+  asked_.erase(found);
+  const auto* outcome = reply.outcome;
+  const bool done = outcome != nullptr && outcome->channels;
+  if (done && asked.kind == Kind::listing) on_listing(*outcome->channels);
+  if (done && asked.kind == Kind::open)
+    for (const protocol::ChannelInfo& info : outcome->channels->channels) adopt(info);
+  if (!done && asked.kind == Kind::open && on_refused) on_refused(asked.open, outcome);
+  return true;
+}
+
+void Channels::on_listing(const protocol::ChannelPage& page) {
+  for (const protocol::ChannelInfo& info : page.channels) {
+    unlisted_.erase(info.id);
+    if (Channel* known = find(info.id)) {
+      known->on_listed(info);
+    } else {
+      adopt(info);
+    }
+  }
+  if (page.more && !page.channels.empty()) return ask_listing(page.channels.back().id);
+  for (const protocol::Uuid& id : std::exchange(unlisted_, {}))
+    end(id, protocol::ChannelEndReason::closed);
+}
+
+void Channels::adopt(const protocol::ChannelInfo& info) {
+  auto& slot = channels_[info.id];
+  if (slot) return;
+  slot = std::make_unique<Channel>(info, options_);
+  if (on_channel) slot->set_events(on_channel(*slot));
+}
+
+void Channels::on_channel_closed(const protocol::ChannelClosed& closed) {
+  end(closed.id, closed.reason);
+}
+
+void Channels::end(const protocol::Uuid& id, protocol::ChannelEndReason reason) {
+  const auto found = channels_.find(id);
+  if (found == channels_.end()) return;
+  const auto channel = std::move(found->second);
+  channels_.erase(found);
+  channel->on_closed(reason);
+}
+
+// ---- messages --------------------------------------------------------------------------------
+
+bool Channels::on_answer(const Answer& answer, uint64_t now_ms) {
+  const auto event = protocol::decode_event(answer.payload);
+  if (!event || event->event_type_id != protocol::kChannelEventType) return false;
+  if (Channel* channel = channel_of(event->key))
+    channel->on_answer(event->offset, answer.acked, answer.machine, now_ms);
+  return true;
+}
+
+void Channels::on_dropped(const Dropped& dropped, uint64_t now_ms) {
+  for (const DroppedEvent& each : dropped.events) {
+    const auto event = protocol::decode_event(each.payload);
+    if (!event || event->event_type_id != protocol::kChannelEventType) continue;
+    if (Channel* channel = channel_of(event->key))
+      channel->on_answer(event->offset, false, {}, now_ms);
+  }
+}
+
+// One of a channel that is not known yet comes again when it is.
+bool Channels::on_delivery(const Delivery& delivery) {
+  if (delivery.event.event_type_id != protocol::kChannelEventType) return false;
+  Channel* channel = channel_of(delivery.event.key);
+  if (channel != nullptr && channel->on_message(delivery.event)) {
+    port_.ack(delivery.id);
+  } else {
+    port_.nack(delivery.id, {}, "not now");
+  }
+  return true;
+}
+
+void Channels::run(uint64_t now_ms) {
+  for (auto& [id, channel] : channels_)
+    channel->run(now_ms, [this](const protocol::EventView& event) {
+      return port_.publish(event, first_tag_) == PublishResult::queued;
+    });
+}
+
+std::optional<uint64_t> Channels::deadline_ms() const {
+  std::optional<uint64_t> first;
+  for (const auto& [id, channel] : channels_)
+    if (const auto each = channel->deadline_ms()) first = std::min(first.value_or(*each), *each);
+  return first;
+}
+
+}  // namespace sink::client

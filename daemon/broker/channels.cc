@@ -1,0 +1,224 @@
+#include "daemon/broker/channels.h"
+
+#include <algorithm>
+
+#include "daemon/broker/channel_record.h"
+#include "daemon/broker/glob.h"
+#include "daemon/broker/record_codec.h"
+#include "daemon/broker/uuids.h"
+
+namespace sink::broker {
+namespace {
+
+using protocol::ChannelEndReason;
+using protocol::ControlOutcome;
+using protocol::ErrorCode;
+
+constexpr size_t kRowBytes = 128;  // of one listed channel, besides its texts
+
+ControlOutcome too_many(size_t limit, const char* what) {
+  return {ErrorCode::too_many, "at most " + std::to_string(limit) + " channels " + what +
+                                   "; close one that is not needed"};
+}
+
+}  // namespace
+
+// ---- opening ---------------------------------------------------------------------------------
+
+const Service* Channels::find_service(const Client& client, const ClientPolicy* policy,
+                                      const protocol::OpenChannel& request,
+                                      ControlOutcome& refusal) const {
+  const protocol::Lookup wanted{request.service, request.uuid};
+  const auto found = services_.find(client, policy, wanted);
+  if (!found) {
+    refusal = found.error();
+    return nullptr;
+  }
+  if (!found->empty()) return found->front();
+  refusal = {ErrorCode::not_found, "nobody exposes a service that serves " + request.service};
+  return nullptr;
+}
+
+ControlOutcome Channels::open(const Client& client, const ClientPolicy* policy,
+                              const protocol::OpenChannel& request) {
+  ControlOutcome refusal;
+  const Service* service = find_service(client, policy, request, refusal);
+  if (service == nullptr) return refusal;
+  if (service->owner == client.number)
+    return {ErrorCode::invalid, "a client opens no channel to a service of its own"};
+  if (request.metadata.size() > protocol::kChannelMetadataMax)
+    return {ErrorCode::invalid, "metadata is at most " +
+                                    std::to_string(protocol::kChannelMetadataMax) + " bytes"};
+  ChannelRegistry& channels = core_.state.channels;
+  if (channels.opened_by(client.number) >= kOpenedMax)
+    return too_many(kOpenedMax, "are opened by one client");
+  if (channels.owned_by(service->owner) >= kOwnedMax)
+    return too_many(kOwnedMax, "lead to the services of one client");
+  if (channels.size() >= kChannelsMax) return too_many(kChannelsMax, "are kept by this server");
+  if (core_.log.full())
+    return {ErrorCode::unavailable, "the server's store is full; ask again later"};
+  const Client* owner = core_.state.clients.find(service->owner);
+  // unreached: a service goes with its owner
+  if (owner == nullptr) return {ErrorCode::not_found, "the service has no owner any more"};
+
+  Channel channel;
+  channel.id = make_uuid(core_);
+  channel.service_uuid = service->uuid;
+  channel.service = to_text(service->name);
+  channel.metadata = request.metadata;
+  channel.from_opener.source = client.number;
+  channel.from_owner.source = owner->number;
+  channel.from_opener.subscription = subscribe(channel.id, "a", client, *owner);
+  channel.from_owner.subscription = subscribe(channel.id, "b", *owner, client);
+  const Channel& made = channels.add(std::move(channel));
+  core_.log.append(kinds::channel, encode(record_of(made)));
+  opened_.push_back({core_.log.uncommitted_sequence(), made.id});
+  ++core_.counters.channels_opened;
+  core_.notice(Severity::info, "channel_opened", client.client_id,
+               "to " + made.service + " of " + owner->client_id);
+  ControlOutcome outcome;
+  outcome.channels.emplace().channels.push_back(describe(made, client.number));
+  return outcome;
+}
+
+// Every failure is tried again, in its order and for ever: closing the channel is the way out.
+SubscriptionId Channels::subscribe(const protocol::Uuid& id, const char* end, const Client& source,
+                                   const Client& consumer) {
+  SubscriptionSpec spec;
+  spec.name = "channel/" + protocol::channel_key(id) + "/" + end;
+  spec.consumer = glob_literal(consumer.client_id);
+  spec.sources = {glob_literal(source.client_id)};
+  spec.event_types = {{protocol::kChannelEventType, protocol::kChannelEventType}};
+  spec.keys = {protocol::channel_key(id)};
+  spec.max_deliveries = 0;
+  catalog_.add(spec, SubscriptionOrigin::channel);
+  return core_.state.find_subscription(spec.name)->id;
+}
+
+void Channels::on_committed(storage::Sequence sequence) {
+  for (; !opened_.empty() && opened_.front().sequence <= sequence; opened_.pop_front())
+    if (const Channel* channel = core_.state.channels.find(opened_.front().id))
+      tell(channel->owner(), protocol::ChannelOpened{describe(*channel, channel->owner())});
+}
+
+// ---- closing ---------------------------------------------------------------------------------
+
+ControlOutcome Channels::close(const Client& client, const protocol::CloseChannel& request) {
+  Channel* channel = core_.state.channels.find(request.id);
+  if (channel == nullptr || !channel->has_end(client.number))
+    return {ErrorCode::not_found, "this client has no channel of that id"};
+  if (!channel->closing) begin_close(*channel, ChannelEndReason::closed);
+  return {};
+}
+
+void Channels::begin_close(Channel& channel, ChannelEndReason reason) {
+  channel.closing = reason;
+  ++closing_;
+  retire(channel.from_opener, false);
+  retire(channel.from_owner, false);
+  core_.log.append(kinds::channel, encode(record_of(channel)));
+}
+
+void Channels::retire(const ChannelDirection& direction, bool drop) {
+  const auto found = core_.state.subscriptions.find(direction.subscription);
+  if (found != core_.state.subscriptions.end()) catalog_.remove(*found->second, drop);
+}
+
+void Channels::on_service_ended(const Service& service) {
+  core_.state.channels.for_each([&](Channel& channel) {
+    if (channel.service_uuid == service.uuid && !channel.closing)
+      begin_close(channel, ChannelEndReason::service_ended);
+  });
+}
+
+// Nobody will fetch what waits for it; what it has sent is still delivered.
+void Channels::forget(const Client& client) {
+  core_.state.channels.for_each([&](Channel& channel) {
+    if (!channel.has_end(client.number)) return;
+    if (!channel.closing) begin_close(channel, ChannelEndReason::peer_forgotten);
+    retire(channel.opener() == client.number ? channel.from_owner : channel.from_opener, true);
+  });
+}
+
+void Channels::start() {
+  core_.state.channels.for_each([&](Channel& channel) {
+    const auto& all = core_.state.subscriptions;
+    const bool whole = all.count(channel.from_opener.subscription) != 0 &&
+                       all.count(channel.from_owner.subscription) != 0;
+    if (channel.closing) {
+      ++closing_;
+    } else if (!whole || core_.state.services.find(channel.service_uuid) == nullptr) {
+      begin_close(channel, ChannelEndReason::service_ended);
+    }
+  });
+}
+
+bool Channels::is_drained(const ChannelDirection& direction) const {
+  return core_.state.subscriptions.count(direction.subscription) == 0;
+}
+
+void Channels::run() {
+  if (closing_ == 0) return;
+  std::vector<protocol::Uuid> over;
+  core_.state.channels.for_each([&](Channel& channel) {
+    if (!channel.closing) return;
+    tell_drained(channel, channel.from_opener, channel.owner());
+    tell_drained(channel, channel.from_owner, channel.opener());
+    if (channel.from_opener.told && channel.from_owner.told) over.push_back(channel.id);
+  });
+  for (const protocol::Uuid& id : over) {
+    core_.log.append(kinds::channel_ended, encode(ChannelEndedRecord{id}));
+    core_.state.channels.remove(id);
+    ++core_.counters.channels_closed;
+    --closing_;
+  }
+}
+
+void Channels::tell_drained(Channel& channel, ChannelDirection& direction, ClientNumber end) {
+  if (direction.told || !is_drained(direction)) return;
+  direction.told = true;
+  tell(end, protocol::ChannelClosed{channel.id, *channel.closing});
+}
+
+// ---- telling ---------------------------------------------------------------------------------
+
+// If it is connected; else it learns it from ListChannels.
+void Channels::tell(ClientNumber end, const protocol::ControlRequest& word) {
+  const Client* client = core_.state.clients.find(end);
+  Peer* peer = client == nullptr ? nullptr : core_.peers.find(client->connection);
+  if (peer == nullptr || peer->client != client || !peer->resumable) return;
+  protocol::append_control(peer->output.tail(), 0, protocol::encode_control(word));
+  core_.announce(*peer);
+}
+
+ControlOutcome Channels::list(const Client& client, const protocol::ListChannels& request) const {
+  ControlOutcome outcome;
+  protocol::ChannelPage& page = outcome.channels.emplace();
+  size_t bytes = 0;
+  for (const Channel* channel :
+       core_.state.channels.page(client.number, request.after, protocol::kChannelsListedMax + 1)) {
+    protocol::ChannelInfo row = describe(*channel, client.number);
+    bytes += kRowBytes + row.service.size() + row.peer.size() + row.metadata.size();
+    page.more = page.channels.size() == protocol::kChannelsListedMax || bytes > kPageBytesMax;
+    if (page.more) break;
+    page.channels.push_back(std::move(row));
+  }
+  return outcome;
+}
+
+protocol::ChannelInfo Channels::describe(const Channel& channel, ClientNumber end) const {
+  const bool is_owner = channel.owner() == end;
+  const Client* peer = core_.state.clients.find(is_owner ? channel.opener() : channel.owner());
+  protocol::ChannelInfo info;
+  info.id = channel.id;
+  info.service = channel.service;
+  info.service_uuid = channel.service_uuid;
+  if (peer != nullptr) info.peer = peer->client_id.substr(0, protocol::kControlNameMax);
+  info.metadata = channel.metadata;
+  info.is_owner = is_owner;
+  info.closing = channel.closing.has_value();
+  info.published = is_owner ? channel.from_owner.published : channel.from_opener.published;
+  return info;
+}
+
+}  // namespace sink::broker
