@@ -52,10 +52,8 @@ std::vector<std::string> Dials::configure(const std::vector<DialSpec>& specs, Ca
     Dial* known = find(spec.client);
     if (known != nullptr && known->spec == spec) continue;
     changes.push_back("client " + spec.client + " is called at " + spec.address);
-    if (known == nullptr) {
-      dials_.push_back(std::make_unique<Dial>());
-      known = dials_.back().get();
-    }
+    if (known == nullptr)
+      known = dials_.insert(place_of(spec.client), std::make_unique<Dial>())->get();
     known->spec = spec;
     known->backoff = {};
     known->due_ms = core_.now.monotonic_ms;
@@ -63,15 +61,17 @@ std::vector<std::string> Dials::configure(const std::vector<DialSpec>& specs, Ca
     const bool here = client != nullptr && core_.peers.find(client->connection) != nullptr;
     known->state = here ? DialState::connected : DialState::waiting;
   }
-  std::sort(dials_.begin(), dials_.end(),
-            [](const auto& a, const auto& b) { return a->spec.client < b->spec.client; });
   return changes;
 }
 
-Dial* Dials::find(std::string_view client) {
-  const auto at = std::lower_bound(
+std::vector<std::unique_ptr<Dial>>::iterator Dials::place_of(std::string_view client) {
+  return std::lower_bound(
       dials_.begin(), dials_.end(), client,
       [](const auto& dial, std::string_view name) { return dial->spec.client < name; });
+}
+
+Dial* Dials::find(std::string_view client) {
+  const auto at = place_of(client);
   return at == dials_.end() || (*at)->spec.client != client ? nullptr : at->get();
 }
 

@@ -71,6 +71,8 @@ class Dials {
   Dial* find(std::string_view client);
 
  private:
+  // Of the first that is not before `client`.
+  std::vector<std::unique_ptr<Dial>>::iterator place_of(std::string_view client);
   bool may_call() const;
   void call(Dial& dial);
   void wait(Dial& dial, DialState state);

@@ -222,7 +222,7 @@ void Gateway::refuse_call(const std::string& client) {
   end_call(client);
 }
 
-void Gateway::end_call(const std::string& client) {
+void Gateway::end_call(std::string client) {
   answered_.erase(client);
   stage_.referee.calls().on_ended(client);
   broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});

@@ -133,7 +133,7 @@ class Gateway final : public broker::Transport,
   bool flush_all();
   bool flush(broker::ConnectionId id);
   void drop(broker::ConnectionId id);
-  void end_call(const std::string& client);
+  void end_call(std::string client);
   bool advance_stop();
   void leave(bool orderly);
   void arm(LaneState& lane);

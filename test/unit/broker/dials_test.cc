@@ -226,6 +226,14 @@ TEST_CASE("dial: the configuration adds, moves and removes") {
   CHECK(world.calls.size() == 1);
 }
 
+TEST_CASE("dial: a client that comes before the others in the alphabet doubles none of them") {
+  Line world;
+  world.specs_of_dials.insert(world.specs_of_dials.begin(), {"aardvark", "10.0.0.8:2021", ""});
+  world.dial_all();
+  CHECK(world.changes == std::vector<std::string>{"client aardvark is called at 10.0.0.8:2021"});
+  CHECK(world.broker().dials().all().size() == 2);
+}
+
 TEST_CASE("dial: a gateway that is being stopped calls nobody") {
   Line world;
   world.miss();
