@@ -14,6 +14,9 @@ front of the key ("{source}/{key}"). The first line names the client:
     stray MESSAGE-ID                         refusal-seen EVENT     (a PONG, so the NACK was read)
     ended N                                  ended N
 
+A subscriber behind a second broker is `client NAME relayed WINDOW`: whenever the first broker, or
+the link between them, is `interrupted N`, a window's worth may come again, on any connection.
+
 What it holds the broker to, in the words of docs/reliability.md:
 
     loss        every accepted event is delivered to every subscriber, with the bytes that were
@@ -33,6 +36,7 @@ import sys
 from dataclasses import dataclass, field
 
 SHOWN_MAX = 20
+ROLES = ("publisher", "subscriber", "relayed")
 
 
 @dataclass
@@ -70,13 +74,13 @@ def parse(text, name="log"):
     """A log's text to a Log; ValueError where it is none."""
     lines = text.splitlines()
     head = lines[0].split() if lines else []
-    if head[:1] != ["client"] or len(head) < 3 or head[2] not in ("publisher", "subscriber"):
+    if head[:1] != ["client"] or len(head) < 3 or head[2] not in ROLES:
         raise ValueError(f"{name}: no `client NAME ROLE` in front")
-    window = int(head[3]) if head[2] == "subscriber" else 0
+    window = 0 if head[2] == "publisher" else int(head[3])
     entries = []
     for number, line in enumerate(lines[1:], 2):
         words = line.split()
-        if words[0] in ("connected", "ended", "stray"):
+        if words[0] in ("connected", "ended", "stray", "interrupted"):
             entries.append((words[0], int(words[1]), None))
         elif len(words) in (4, 5):
             event = (int(words[1]), words[2], int(words[3]))
@@ -124,6 +128,7 @@ class SubscriberJudge:
         self.top = {}                 # by key: the highest offset delivered on this connection
         self.behind = collections.defaultdict(set)    # by key: refusals known to be read
         self.again = collections.Counter()            # by connection: delivered again later
+        self.interruptions = 0
 
     def wrong(self, text):
         self.verdict.violations.append(f"{self.log.name}, connection {self.connection}: {text}")
@@ -141,6 +146,11 @@ class SubscriberJudge:
                 self.verdict.refusals += word == "refused"
             elif word == "refusal-seen" and self.last_answer.get(event) == "refused":
                 self.behind[event[:2]].add(event[2])
+            elif word == "interrupted":
+                self.interruptions += 1
+        self.judge_repeats()
+
+    def judge_repeats(self):
         for connection, count in self.again.items():
             if count > self.log.window:
                 self.wrong(f"{count} events of connection {connection} came again, the window is "
@@ -158,17 +168,21 @@ class SubscriberJudge:
         self.delivered_in[event] = self.connection
         self.last_answer[event] = ""
 
-    def judge_order(self, event):
+    def judge_first(self, event):
         key, offset = event[:2], event[2]
         if event not in self.delivered_in and offset < self.first_top.get(key, -1):
             self.wrong(f"{event} came for the first time after {self.first_top[key]}")
+        self.first_top[key] = max(offset, self.first_top.get(key, -1))
+
+    def judge_order(self, event):
+        key, offset = event[:2], event[2]
+        self.judge_first(event)
         refused = self.last_answer.get(event) == "refused"
         if offset < self.top.get(key, -1) and not refused:
             self.wrong(f"{event} came after {self.top[key]}")
         self.behind[key].discard(offset)
         if self.behind[key] and offset > min(self.behind[key]):
             self.wrong(f"{event} came while {min(self.behind[key])}, refused, was not resolved")
-        self.first_top[key] = max(offset, self.first_top.get(key, -1))
         self.top[key] = max(offset, self.top.get(key, -1))
 
     def judge_duplicate(self, event):
@@ -188,6 +202,25 @@ class SubscriberJudge:
                 self.wrong(f"{event} was accepted and never acknowledged")
 
 
+class RelayedJudge(SubscriberJudge):
+    """One behind a second broker: what came again is counted over the whole run."""
+
+    repeats = 0
+
+    def judge_order(self, event):
+        self.judge_first(event)
+
+    def judge_duplicate(self, event):
+        self.verdict.duplicates += 1
+        self.repeats += 1
+
+    def judge_repeats(self):
+        allowed = self.log.window * (self.interruptions + self.connection)
+        if self.repeats > allowed:
+            self.wrong(f"{self.repeats} events came again; {self.interruptions} interruptions and "
+                       f"{self.connection} connections explain {allowed}")
+
+
 def judge(logs):
     """The verdict over all logs of one run."""
     verdict = Verdict()
@@ -198,11 +231,12 @@ def judge(logs):
             sent.update(book.sent)
             accepted |= book.accepted
     verdict.accepted = len(accepted)
-    subscribers = [log for log in logs if log.role == "subscriber"]
+    subscribers = [log for log in logs if log.role != "publisher"]
     if not subscribers or not accepted:
         verdict.violations.append("nothing to judge: no subscriber, or nothing accepted")
     for log in subscribers:
-        subscriber = SubscriberJudge(log, sent, verdict)
+        judge_of = RelayedJudge if log.role == "relayed" else SubscriberJudge
+        subscriber = judge_of(log, sent, verdict)
         subscriber.walk()
         subscriber.judge_loss(accepted)
     return verdict

@@ -28,9 +28,9 @@ def refused(offset, seen=True):
     return lines + ([f"refusal-seen 1 m/k {offset}"] if seen else [])
 
 
-def violations(subscriber, publisher=None, window=1):
+def violations(subscriber, publisher=None, window=1, role="subscriber"):
     logs = ["\n".join(publisher or PUBLISHER),
-            "\n".join([f"client s subscriber {window}", "connected 1", *subscriber])]
+            "\n".join([f"client s {role} {window}", "connected 1", *subscriber])]
     return log_checker.judge([log_checker.parse(text) for text in logs]).violations
 
 
@@ -109,6 +109,16 @@ class LogChecker(unittest.TestCase):
         unsure = PUBLISHER + ["connected 2", "sent 1 k 3 cc"]
         self.assertEqual(violations(received(1, 2), publisher=unsure), [])
         self.assertEqual(violations(received(1, 2, 3), publisher=unsure), [])
+
+    def test_behind_a_second_broker_a_window_may_come_again_for_each_interruption(self):
+        relayed = {"role": "relayed"}
+        self.assertEqual(violations(received(1, 2) + received(1), **relayed), [])
+        twice = received(1, 2) + received(1) + received(2)
+        self.assert_found("1 connections explain 1", twice, **relayed)
+        self.assertEqual(violations(["interrupted 1"] + twice, **relayed), [])
+        self.assert_found("never delivered", received(1), **relayed)
+        found = violations(received(2, 1), **relayed)
+        self.assertTrue(any("first time after 2" in text for text in found), found)
 
     def test_a_run_without_events_is_no_proof(self):
         self.assert_found("nothing to judge", [], publisher=PUBLISHER[:2])

@@ -1,4 +1,4 @@
-"""A network of two hosts with one link between them that is slow and loses packets.
+"""A network of two hosts with one link between them that is slow, loses packets, and can be cut.
 
 Responsible for two network namespaces, a TUN device in each, and the forwarder between them; what
 runs on the hosts is the caller's. Needs root and /dev/net/tun, and no module of the kernel: the
@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 NEAR, FAR = "10.99.0.1", "10.99.0.2"
@@ -42,6 +43,25 @@ def _configure(name, address, congestion):
     pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").write_text(congestion)
     for command in ("link set lo up", f"addr add {address}/24 dev {name}", f"link set {name} up"):
         subprocess.run(["ip", *command.split()], check=True)
+
+
+def why_not():
+    """Why this machine can have no such link; None where it can."""
+    if os.geteuid() != 0:
+        return "needs root: two network namespaces"
+    if not os.path.exists("/dev/net/tun"):
+        return "needs /dev/net/tun"
+    child = os.fork()
+    if child == 0:
+        try:
+            _check(_LIBC.unshare(_CLONE_NEWNET))
+            _open_tun("probe0")
+            os._exit(0)
+        except OSError:
+            os._exit(1)
+    if os.waitpid(child, 0)[1] != 0:
+        return "no network namespace or no TUN device may be made here"
+    return None
 
 
 class LossyLink:
@@ -77,8 +97,15 @@ class LossyLink:
         os.close(far)
 
     def enter_far(self):
-        """In a child, between fork and exec."""
+        """For the calling thread: in a child between fork and exec, or one that stays there."""
         _check(_LIBC.setns(self._far_namespace, _CLONE_NEWNET))
+
+    def cut(self):
+        """From here on nothing gets through, and nobody is told."""
+        self._forwarder.send_signal(signal.SIGUSR1)
+
+    def mend(self):
+        self._forwarder.send_signal(signal.SIGUSR2)
 
     def close(self):
         """What the forwarder has seen: packets and bytes up (near to far), packets lost, and when
@@ -96,7 +123,7 @@ class LossyLink:
         return self._seen
 
 
-def forward(near, far, delay_s, loss):
+def forward(near, far, delay_s, loss, is_cut):
     """Until SIGTERM. Packets of one direction keep their order, as on one path."""
     chance = random.Random(1)
     waiting = {near: collections.deque(), far: collections.deque()}  # by where they go
@@ -123,7 +150,7 @@ def forward(near, far, delay_s, loss):
                         bytes_up += len(packet)
                         if packet[9] == _TCP and packet[4 * (packet[0] & 15) + 13] == _SYN:
                             connects.append(time.monotonic())
-                    if chance.random() < loss:
+                    if is_cut.is_set() or chance.random() < loss:
                         lost += 1
                     else:
                         waiting[target].append((time.monotonic() + delay_s, packet))
@@ -137,8 +164,11 @@ def forward(near, far, delay_s, loss):
 
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    is_cut = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: is_cut.set())
+    signal.signal(signal.SIGUSR2, lambda *_: is_cut.clear())
     near, far, round_trip_ms, loss = sys.argv[1:]
-    forward(int(near), int(far), float(round_trip_ms) / 2000, float(loss))
+    forward(int(near), int(far), float(round_trip_ms) / 2000, float(loss), is_cut)
 
 
 if __name__ == "__main__":
