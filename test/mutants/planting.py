@@ -30,6 +30,8 @@ class Mutant:
     within: str | None = None  # text around `original` that is found once, where it is not itself
     statement: str | None = None
     expression: str | None = None
+    at: int | None = None       # generated ones: where `original` begins,
+    planted: str | None = None  # and what stands there
 
 
 def read_list(folder):
@@ -60,7 +62,9 @@ def find_once(text, wanted, mutant):
 
 def spot_of(text, mutant):
     """(begin, end) of the original in its file's text."""
-    if mutant.within is None:
+    if mutant.at is not None:
+        begin = mutant.at
+    elif mutant.within is None:
         begin = find_once(text, mutant.original, mutant)
     else:
         begin = find_once(text, mutant.within, mutant)
@@ -69,6 +73,8 @@ def spot_of(text, mutant):
 
 
 def planted_text(mutant):
+    if mutant.planted is not None:
+        return mutant.planted
     if mutant.expression is not None:
         return f"(sink_planted({mutant.number}) ? ({mutant.expression}) : ({mutant.original}))"
     bug = " ".join(mutant.statement.split())

@@ -152,7 +152,15 @@ void History::configure() {
     spec.priority = static_cast<uint32_t>(random.below(3));
     if (random.chance(300)) spec.ack = broker::AckWhen::settled;
     subscribe(spec);
-    std::swap(gateway_->specs.back(), gateway_->specs[gateway_->specs.size() - 2]);
+    spec.name = "down";
+    spec.consumer = "con-2";
+    spec.sources = {"uplink:*"};
+    spec.keys = {"*"};
+    spec.in_flight = window();
+    spec.ack = broker::AckWhen::stored;
+    subscribe(spec);
+    const auto optional = gateway_->specs.end() - 3;
+    std::rotate(optional, optional + 1, gateway_->specs.end());  // it comes and goes at the end
     gateway_->uplinks.push_back({"cloud", {"cloud:2020"}});
   }
   for (const auto& row : kMachines) referee_.on_machine(row.machine, row.refused);

@@ -96,6 +96,8 @@ void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
       on_server_response(from, *answer);
     } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
       on_publish(from, *publish, held_back);
+    } else if (const auto* deliver = std::get_if<protocol::Deliver>(&**message)) {
+      on_publish(from, {deliver->message_id, deliver->event, deliver->payload}, held_back);
     } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
       on_batch(from, *batch, held_back);
     } else if (const auto* control = std::get_if<protocol::Control>(&**message)) {

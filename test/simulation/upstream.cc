@@ -11,6 +11,7 @@ namespace sink::simulation {
 namespace {
 
 constexpr uint64_t kConnectMs = 40;  // a network's worth
+constexpr size_t kToldMax = 4;       // of its own in flight; no gateway takes fewer
 
 }  // namespace
 
@@ -49,6 +50,10 @@ void Upstream::advance() {
         on_message(publish->message_id, publish->payload, 0);
       } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
         on_batch(*batch);
+      } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
+        on_answer(ack->message_id);
+      } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {
+        on_answer(nack->message_id);
       } else if (std::holds_alternative<protocol::Ping>(**message)) {
         std::string pong;
         protocol::append_pong(pong);
@@ -99,7 +104,9 @@ void Upstream::wipe() {
 
 void Upstream::lose() {
   link_.reset();
-  if (version_ == protocol::kProtocolVersion0) unanswered_.clear();
+  if (version_ != protocol::kProtocolVersion0) return;
+  unanswered_.clear();
+  told_.clear();
 }
 
 void Upstream::send(const std::string& frames) {
@@ -155,9 +162,11 @@ void Upstream::respond_v1(const protocol::Greeting& greeting) {
   welcome.retry_after_ms = code ? 0 : 1'000;
   std::string answers;
   if (code) {
-    welcome.resumed = greeting.session && resumes(*greeting.session, answers);
+    welcome.resumed = greeting.session && resumes(*greeting.session, welcome, answers);
     if (!welcome.resumed) {
       unanswered_.clear();
+      told_.clear();
+      told_tally_ = {};
       received_ = {};
       answers_ = {};
       resumable_.emplace();
@@ -177,10 +186,11 @@ void Upstream::respond_v1(const protocol::Greeting& greeting) {
   lose();
 }
 
-bool Upstream::resumes(const protocol::SessionPoint& asked, std::string& answers) {
+bool Upstream::resumes(const protocol::SessionPoint& asked, protocol::Welcome& welcome,
+                       std::string& answers) {
   if (resumable_ != asked.id || faults().strikes(Fault::unreachable_server, 20)) return false;
   const auto awaited = protocol::awaited_and_received(asked, received_.count);
-  if (!awaited) {
+  if (!awaited || !forget_unreceived(asked, welcome)) {
     stage_.referee.violate("the uplink asks for a session whose numbers cannot be");
     return false;
   }
@@ -188,7 +198,43 @@ bool Upstream::resumes(const protocol::SessionPoint& asked, std::string& answers
   return true;
 }
 
+// False: the gateway has received more than was sent to it, or something else.
+bool Upstream::forget_unreceived(const protocol::SessionPoint& asked, protocol::Welcome& welcome) {
+  const auto next = told_.find(asked.received + 1);
+  const bool all = asked.received == told_tally_.count;
+  if (!all && next == told_.end()) return false;
+  if (asked.checksum != (all ? told_tally_.checksum : next->second.checksum_before)) return false;
+  told_.erase(next, told_.end());
+  told_tally_ = {asked.received, asked.checksum};
+  welcome.session.sent = asked.received;
+  for (const auto& [number, told] : told_) welcome.session.awaited.push_back(told.id);
+  return true;
+}
+
 // ---- events ----------------------------------------------------------------------------------
+
+void Upstream::on_answer(uint16_t id) {
+  const auto answered = std::erase_if(told_, [&](const auto& one) { return one.second.id == id; });
+  if (answered != 1) stage_.referee.violate("the upstream gets an answer to nothing");
+}
+
+void Upstream::publish(std::string& frames) {
+  if (healed_ || told_.size() >= kToldMax || !random().chance(200)) return;
+  std::string payload;
+  const std::string key = random().chance(500) ? "a" : "b";
+  protocol::append_event(payload, {1, 0, key, ++offset_, stage_.clock.wall_ms, "down"});
+  const auto is_live = [&](const auto& one) { return one.second.id == last_id_; };
+  do {
+    last_id_ = static_cast<uint16_t>((last_id_ + 1) % protocol::kMessageIds);
+  } while (std::any_of(told_.begin(), told_.end(), is_live));
+  if (version_ == protocol::kProtocolVersion0) {
+    protocol::append_publish(frames, last_id_, payload);
+  } else {
+    protocol::append_deliver(frames, {last_id_, "commands", "operator", 1, {}, payload});
+  }
+  told_[told_tally_.count + 1] = {last_id_, told_tally_.checksum};
+  told_tally_.add(payload);
+}
 
 void Upstream::on_batch(const protocol::BatchFrame& frame) {
   const auto events = protocol::decode_batch(frame.batch);
@@ -232,7 +278,7 @@ void Upstream::act() {
     }
     return true;
   });
-  if (session_.connected()) send(frames);
+  if (session_.connected()) publish(frames), send(frames);
   act_at_ms_ = now_ms() + random().between(5, 60);
   link_faults_.strike(*link_, faults(), random(), now_ms());
 }
