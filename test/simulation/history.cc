@@ -168,7 +168,12 @@ void History::configure() {
   policy.clients = "aud-*";
   policy.sources = {"*"};
   policy.seek = true;
-  gateway_->settings.client_policies = {policy};
+  broker::ClientPolicy owners, openers;
+  owners.clients = "owner-*";
+  owners.expose = {"com.example.*"};
+  openers.clients = "opener-*";
+  openers.lookup = {"com.example.*"};
+  gateway_->settings.client_policies = {policy, owners, openers};
   if (random.chance(300)) gateway_->options.retain_ms = 86'400'000;
 }
 
@@ -188,10 +193,23 @@ void History::cast() {
   for (const auto& peer : consumers_) peers_.push_back(peer.get());
   for (const auto& peer : publishers_) peers_.push_back(peer.get());
   if (auditor_) peers_.push_back(auditor_.get());
+  if (faults_.on(Fault::channels)) cast_channel_ends();
   if (!faults_.on(Fault::listening_device)) return;
   faults_.count(Fault::listening_device);
   consumers_[1]->listen();
   gateway_->dials.push_back({consumers_[1]->name(), "10.0.0.2:2021", ""});
+}
+
+void History::cast_channel_ends() {
+  faults_.count(Fault::channels);
+  using Role = ChannelEnd::Role;
+  for (const auto& [name, role] : {std::pair("owner-1", Role::owner),
+                                   std::pair("opener-1", Role::opener),
+                                   std::pair("opener-2", Role::opener)}) {
+    channel_ends_.push_back(
+        std::make_unique<ChannelEnd>(stage_, *gateway_, name, role, channel_oracle_));
+    peers_.push_back(channel_ends_.back().get());
+  }
 }
 
 // ---- time ------------------------------------------------------------------------------------
@@ -314,6 +332,7 @@ void History::rot() {
   coverage_.count(std::string("rotted, ") + to_string(spot->what));
   referee_.on_rot();
   for (const auto& publisher : publishers_) publisher->on_rot();
+  for (const auto& end : channel_ends_) end->on_rot();
 }
 
 bool History::storm() {
@@ -410,6 +429,8 @@ void History::work_on_quarantine(bool drop_allowed) {
         ++dropped_unread_;
         continue;
       }
+      if (subscription.starts_with("channel/"))  // what can be read is tried again for ever
+        return referee_.violate("a message of " + subscription + " is in quarantine");
       if (drops) {
         gateway_->broker().delivery().drop(tracker, position);
         referee_.on_dropped(subscription, tracker.consumer, found->first, found->second);
@@ -448,6 +469,8 @@ void History::heal() {
   if (!gateway_->running() || !at_rest())
     return referee_.violate("L1: something stays for ever: " + what_stays());
   referee_.check_complete(unreadable());
+  const auto owed = channel_oracle_.owed();
+  if (owed && !rot_->any()) return referee_.violate("I1: " + *owed + " was accepted and never came");
   if (auditor_ && auditor_->saw_everything()) referee_.check_paged();
   if (!referee_.violation()) compare_with_recovery();
 }
@@ -455,6 +478,8 @@ void History::heal() {
 bool History::at_rest() {
   for (const auto& publisher : publishers_)
     if (!publisher->idle()) return false;
+  for (const auto& end : channel_ends_)
+    if (!end->idle()) return false;
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0) return false;
   return !auditor_ || auditor_->idle();
@@ -465,6 +490,8 @@ std::string History::what_stays() {
   std::string text;
   for (const auto& publisher : publishers_)
     if (!publisher->idle()) text += publisher->name() + " has unanswered events, ";
+  for (const auto& end : channel_ends_)
+    if (!end->idle()) text += end->name() + " is not done with its channels, ";
   if (auditor_ && !auditor_->idle()) text += auditor_->name() + " has not read all of the log, ";
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0)

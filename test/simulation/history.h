@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "test/simulation/auditor.h"
+#include "test/simulation/channel_end.h"
 #include "test/simulation/consumer.h"
 #include "test/simulation/publisher.h"
 #include "test/simulation/rot.h"
@@ -47,6 +48,7 @@ class History {
   void configure();
   void subscribe(broker::SubscriptionSpec spec);
   void cast();
+  void cast_channel_ends();
   bool step(uint64_t end_ms);
   void start_if_due();
   void strike();
@@ -80,6 +82,8 @@ class History {
   std::vector<std::unique_ptr<Consumer>> consumers_;
   std::vector<std::unique_ptr<Consumer>> storm_;
   std::vector<std::unique_ptr<Vandal>> vandals_;
+  ChannelOracle channel_oracle_;
+  std::vector<std::unique_ptr<ChannelEnd>> channel_ends_;
   std::unique_ptr<Auditor> auditor_;    // where the history has a reader of the log
   std::unique_ptr<Upstream> upstream_;  // where the history has an uplink
   std::vector<Peer*> peers_;
