@@ -1,5 +1,6 @@
 #include "daemon/config/read_tables.h"
 
+#include <charconv>
 #include <limits>
 #include <utility>
 
@@ -146,6 +147,18 @@ void read_versions(TableReader& reader, broker::UplinkSpec& spec) {
                   "write [1, 0] for version 1 with version 0 to fall back to, or [1], or [0]");
 }
 
+// A number, or one in quotes, as rates with a unit would be written.
+void read_rate(TableReader& reader, uint32_t& out) {
+  const toml::node* node = reader.node("rate");
+  const auto* text = node == nullptr ? nullptr : node->as_string();
+  if (text == nullptr) return reader.count("rate", out, kUplinkRates);
+  const std::string& digits = text->get();
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
+  if (error != std::errc{} || end != digits.data() + digits.size() || out > kUplinkRates.max)
+    reader.refuse("rate", *node, "\"" + digits + "\" is not a number of events a second",
+                  "write a whole number from 0 to " + std::to_string(kUplinkRates.max));
+}
+
 void read_uplink(TableReader reader, Uplink& uplink) {
   reader.text("name", uplink.spec.name);
   reader.texts("servers", uplink.spec.servers);
@@ -154,7 +167,7 @@ void read_uplink(TableReader reader, Uplink& uplink) {
   reader.text("server_ca", uplink.server_ca);
   read_versions(reader, uplink.spec);
   reader.text("application_version", uplink.spec.application_version);
-  reader.count("rate", uplink.spec.rate, kUplinkRates);
+  read_rate(reader, uplink.spec.rate);
   reader.report_unknown();
 }
 

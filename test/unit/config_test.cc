@@ -358,6 +358,9 @@ server_ca = "ca.pem"
   CHECK_FALSE(uplink.spec.version_1);
   CHECK(uplink.spec.application_version == "1.4");
   CHECK(uplink.spec.rate == 500);
+  CHECK(good(whole + "rate = \"250\"\n").uplinks[0].spec.rate == 250);
+  for (const char* wrong : {"\"\"", "\"-1\"", "\"5/s\"", "\"10000001\"", "\"99999999999\""})
+    expect_error(whole + "rate = " + wrong + "\n", 7, "uplink[0].rate", "from 0 to 10000000");
   CHECK(good(whole).uplinks[0].spec.version_1);
   CHECK(good(whole).uplinks[0].spec.version_0);
   expect_error(whole + "protocol = [2]\n", 7, "uplink[0].protocol", "[1, 0]");
