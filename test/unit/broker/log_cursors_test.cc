@@ -404,6 +404,7 @@ TEST_CASE("cursor: a disk that does not answer is said, and asking again is all 
     return storage::DiskError{storage::DiskFault::io, 5};
   };
   CHECK(world.refusal(from(SeekFrom::earliest)) == ErrorCode::unavailable);
+  CHECK(world.counters().reads_failed == 1);
   world.disk.fault = nullptr;
   CHECK(world.page(from(SeekFrom::earliest)) == "k/1");
 }

@@ -85,6 +85,20 @@ TEST_CASE("nack: two of one key refused in the wrong order come back in the righ
   CHECK(world.backend().take() == "k/1 k/2 k/3");
 }
 
+TEST_CASE("nack: an event whose key is free again still waits for its own backoff") {
+  Refusing world;
+  world.meter().publish("k", 1).publish("k", 2);
+  world.backend().nack("k/1");
+  world.advance(700);
+  world.backend().nack("k/2").take();
+  world.advance(500);
+  CHECK(world.backend().take() == "k/1");
+  world.backend().ack("k/1");
+  CHECK(world.backend().take().empty());
+  world.advance(800);
+  CHECK(world.backend().take() == "k/2");
+}
+
 TEST_CASE(
     "nack: an older event that a broken connection brought back goes before the refused one") {
   Refusing world;

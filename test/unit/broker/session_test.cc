@@ -64,8 +64,10 @@ TEST_CASE(
   Simple world;
   world.start();
   world.meter().connect().drop().instance_id += 1;
+  world.advance(5'000);
   CHECK(world.answer(world.meter().connect()) == ResponseCode::instance_id_mismatch);
   CHECK(world.meter().closed == CloseReason::instance_id_mismatch);
+  CHECK(world.client("meter").last_seen_ms == world.now.wall_ms);
   CHECK(world.client("meter").presented_instance_id == world.meter().instance_id);
   world.meter().instance_id -= 1;
   world.meter().server_instance_id = 1;
@@ -145,8 +147,11 @@ TEST_CASE(
 TEST_CASE("takeover: peers that alternate raise one alarm and are slowed down") {
   Simple world;
   world.start();
+  size_t told = 0;
+  world.broker().set_observer([&](const Notice& notice) { told += notice.event == "alarm"; });
   for (int i = 0; i < 100; ++i) world.meter().connect();
   CHECK(world.alarmed("identity/meter"));
+  CHECK(told == 1);
   CHECK(world.counters().connections_taken_over < 50);
   CHECK(world.meter().closed == CloseReason::takeover_limit);
   CHECK(world.client("meter").connection != 0);

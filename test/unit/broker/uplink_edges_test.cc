@@ -80,6 +80,19 @@ TEST_CASE("uplink: a welcome that cannot be read is a refusal, and tried again l
   CHECK(world.dials.size() == 1);
 }
 
+TEST_CASE("uplink: a server that breaks the protocol before its welcome is told of by name") {
+  Edge world;
+  world.accept();
+  std::string told;
+  world.broker().set_observer([&](const Notice& notice) {
+    if (notice.event == "protocol_error") told = notice.client_id;
+  });
+  std::string frames;
+  protocol::append_ack(frames, 1);
+  world.send(frames);
+  CHECK(told == "uplink:cloud");
+}
+
 TEST_CASE("uplink: a server that says it knows a stranger gets nothing") {
   Edge world;
   world.device("meter").publish("k", 1);

@@ -212,6 +212,8 @@ TEST_CASE("recovery: a snapshot right after a half-made segment was removed lose
   REQUIRE(replace_file(log.disk, snapshot, snapshot_bytes));
   REQUIRE(replace_file(log.disk, half_made, std::string(log.options.segment_bytes, '\0')));
   REQUIRE(log.open());
+  CHECK(log.disk.contents(half_made) == nullptr);
+  CHECK(log.log->index().files().count(next) == 0);
   expect_whole(log);
   const auto unsettled = log.fold.unsettled[0];
   log.log->request_snapshot();
