@@ -109,6 +109,7 @@ void Dials::call(Dial& dial) {
   Client* client = core_.state.clients.find(dial.spec.client);
   if (client != nullptr && sessions_.is_quarantined(*client)) {
     note_error(dial, "the client is in quarantine");
+    dial.looked = false;  // what was found for it waits on
     dial.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;
     return;
   }

@@ -205,6 +205,20 @@ TEST_CASE("dial: a client in quarantine is not called until it is released") {
   CHECK(world.wait_for_call() <= 30'000);
 }
 
+TEST_CASE("dial: what waits for a client in quarantine is delivered when it is released") {
+  Line world;
+  world.answer();
+  world.leave(GoodbyeReason::another_server);
+  world.broker().sessions().quarantine(world.client("meter"), {"bad", "bad", 0, 0});
+  world.publish(1);
+  CHECK(world.wait_for_call(100'000) == 100'000);
+  CHECK(world.dial().last_error == "the client is in quarantine");
+  world.broker().sessions().release(world.client("meter"));
+  CHECK(world.wait_for_call() <= 30'000);
+  world.answer();
+  CHECK(world.meter().take() == "k/1");
+}
+
 TEST_CASE("dial: the configuration adds, moves and removes") {
   Line world;
   world.miss();
