@@ -89,7 +89,8 @@ void Dials::run_due() {
     if (dial->state != DialState::resting || (dial->looked && !look_again)) continue;
     const Client* client = core_.state.clients.find(dial->spec.client);
     dial->looked = true;
-    if (client != nullptr && has_undelivered(*client)) call(*dial);
+    // Was it forgotten, what comes may be for it: its subscriptions wait for another of its name.
+    if (client == nullptr || has_undelivered(*client)) call(*dial);
   }
 }
 
