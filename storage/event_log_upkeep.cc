@@ -230,7 +230,6 @@ EventLog::Background EventLog::trim(LogTime now) {
   if (owner_ == nullptr) return std::nullopt;
   for (const auto& [id, file] : index_.files()) {
     if (!settled_for_good(file, now) || file.last_sequence > covered_sequence()) continue;
-    // unreached: another segment than this one goes on being compacted
     if (compaction_ && compaction_->from == id) stop_compaction();
     const bool closing = std::any_of(closing_.begin(), closing_.end(),
                                      [id = id](const auto& entry) { return entry.first == id; });

@@ -31,7 +31,7 @@ tl::expected<OffsetVerdict, Refusal> judge_channel_message(const Core& core, con
   if (direction == nullptr || event.offset == 0) return tl::unexpected(Refusal::no_such_channel);
   if (event.offset <= direction->published) return OffsetVerdict::duplicate;
   const Subscription* queue = queue_of(core, *direction);
-  if (channel->closing || queue == nullptr || queue->retiring)
+  if (channel->closing || queue == nullptr)
     return tl::unexpected(Refusal::no_such_channel);
   if (event.offset > direction->published + 1 ||
       !has_room(core, *direction, event.event_data.size()))

@@ -41,6 +41,7 @@ struct Channel {
   ChannelDirection from_opener;  // to the owner of the service: subscription "a"
   ChannelDirection from_owner;   // "b"
   std::optional<protocol::ChannelEndReason> closing;
+  uint64_t closed_from = 0;  // the commit that made that durable; its ends are told from then on
 
   ClientNumber opener() const { return from_opener.source; }
   ClientNumber owner() const { return from_owner.source; }

@@ -96,9 +96,11 @@ SubscriptionId Channels::subscribe(const protocol::Uuid& id, const char* end, co
 }
 
 void Channels::on_committed(storage::Sequence sequence) {
-  for (; !opened_.empty() && opened_.front().sequence <= sequence; opened_.pop_front())
-    if (const Channel* channel = core_.state.channels.find(opened_.front().id))
-      tell(channel->owner(), protocol::ChannelOpened{describe(*channel, channel->owner())});
+  committed_ = sequence;
+  for (; !opened_.empty() && opened_.front().sequence <= sequence; opened_.pop_front()) {
+    const Channel& channel = *core_.state.channels.find(opened_.front().id);  // it ends later
+    tell(channel.owner(), protocol::ChannelOpened{describe(channel, channel.owner())});
+  }
 }
 
 // ---- closing ---------------------------------------------------------------------------------
@@ -117,6 +119,7 @@ void Channels::begin_close(Channel& channel, ChannelEndReason reason) {
   retire(channel.from_opener, false);
   retire(channel.from_owner, false);
   core_.log.append(kinds::channel, encode(record_of(channel)));
+  channel.closed_from = core_.log.uncommitted_sequence();
 }
 
 void Channels::retire(const ChannelDirection& direction, bool drop) {
@@ -142,15 +145,18 @@ void Channels::forget(const Client& client) {
 
 void Channels::start() {
   core_.state.channels.for_each([&](Channel& channel) {
-    const auto& all = core_.state.subscriptions;
-    const bool whole = all.count(channel.from_opener.subscription) != 0 &&
-                       all.count(channel.from_owner.subscription) != 0;
     if (channel.closing) {
       ++closing_;
-    } else if (!whole || core_.state.services.find(channel.service_uuid) == nullptr) {
+    } else if (!is_open(channel.from_opener) || !is_open(channel.from_owner) ||
+               core_.state.services.find(channel.service_uuid) == nullptr) {
       begin_close(channel, ChannelEndReason::service_ended);
     }
   });
+}
+
+bool Channels::is_open(const ChannelDirection& direction) const {
+  const auto found = core_.state.subscriptions.find(direction.subscription);
+  return found != core_.state.subscriptions.end() && !found->second->retiring;
 }
 
 bool Channels::is_drained(const ChannelDirection& direction) const {
@@ -175,7 +181,7 @@ void Channels::run() {
 }
 
 void Channels::tell_drained(Channel& channel, ChannelDirection& direction, ClientNumber end) {
-  if (direction.told || !is_drained(direction)) return;
+  if (direction.told || channel.closed_from > committed_ || !is_drained(direction)) return;
   direction.told = true;
   tell(end, protocol::ChannelClosed{channel.id, *channel.closing});
 }
@@ -186,7 +192,7 @@ void Channels::tell_drained(Channel& channel, ChannelDirection& direction, Clien
 void Channels::tell(ClientNumber end, const protocol::ControlRequest& word) {
   const Client* client = core_.state.clients.find(end);
   Peer* peer = client == nullptr ? nullptr : core_.peers.find(client->connection);
-  if (peer == nullptr || peer->client != client || !peer->resumable) return;
+  if (peer == nullptr || !peer->resumable) return;
   protocol::append_control(peer->output.tail(), 0, protocol::encode_control(word));
   core_.announce(*peer);
 }

@@ -2,7 +2,8 @@
 // ordinary subscriptions, one for each direction, of the one event type and the channel's key: the
 // log, the trackers and the sessions do the rest. Not responsible for frames and replies
 // (ClientRequests) nor for messages (channel_gate.h). Invariants: nobody but its two ends is told
-// of a channel or touches it; what was taken is delivered before a channel is gone.
+// of a channel or touches it; what was taken is delivered before a channel is gone; no end gets
+// word of a beginning or an end that a crash could still undo.
 //
 //   open --> open, in the log --close, the service ended, an end forgotten--> closing
 //   closing --both queues are empty--> gone, in the log
@@ -56,6 +57,7 @@ class Channels {
                            const Client& consumer);
   void begin_close(Channel& channel, protocol::ChannelEndReason reason);
   void retire(const ChannelDirection& direction, bool drop);
+  bool is_open(const ChannelDirection& direction) const;
   bool is_drained(const ChannelDirection& direction) const;
   void tell_drained(Channel& channel, ChannelDirection& direction, ClientNumber end);
   void tell(ClientNumber end, const protocol::ControlRequest& word);
@@ -65,6 +67,7 @@ class Channels {
   Catalog& catalog_;
   const Services& services_;
   std::deque<Opened> opened_;
+  storage::Sequence committed_ = 0;
   size_t closing_ = 0;
 };
 

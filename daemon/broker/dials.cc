@@ -89,7 +89,8 @@ void Dials::run_due() {
     if (dial->state != DialState::resting || (dial->looked && !look_again)) continue;
     const Client* client = core_.state.clients.find(dial->spec.client);
     dial->looked = true;
-    if (client != nullptr && has_undelivered(*client)) call(*dial);
+    // Was it forgotten, what comes may be for it: its subscriptions wait for another of its name.
+    if (client == nullptr || has_undelivered(*client)) call(*dial);
   }
 }
 
@@ -109,7 +110,7 @@ void Dials::call(Dial& dial) {
   Client* client = core_.state.clients.find(dial.spec.client);
   if (client != nullptr && sessions_.is_quarantined(*client)) {
     note_error(dial, "the client is in quarantine");
-    dial.looked = false;
+    dial.looked = false;  // what was found for it waits on
     dial.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;
     return;
   }

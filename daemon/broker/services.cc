@@ -216,7 +216,7 @@ void Services::run_due() {
 }
 
 void Services::end(Service& service) {
-  if (on_ended) on_ended(service);
+  on_ended(service);
   core_.log.append(kinds::service_ended, encode(ServiceEndedRecord{service.uuid}));
   core_.state.services.remove(protocol::Uuid(service.uuid));
 }
@@ -224,8 +224,9 @@ void Services::end(Service& service) {
 // If it is connected; else it learns it from its next Refresh.
 void Services::tell_owner(const Service& service, ServiceEndReason reason) {
   const Client* owner = core_.state.clients.find(service.owner);
+  // unreached: it goes with its owner
   Peer* peer = owner == nullptr ? nullptr : core_.peers.find(owner->connection);
-  if (peer == nullptr || peer->client != owner || !peer->resumable) return;
+  if (peer == nullptr || !peer->resumable) return;
   const protocol::ServiceEnded ended{service.uuid, to_text(service.name), reason};
   protocol::append_control(peer->output.tail(), 0, protocol::encode_control(ended));
   core_.announce(*peer);

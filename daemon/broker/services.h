@@ -38,7 +38,7 @@ class Services {
   tl::expected<std::vector<const Service*>, protocol::ControlOutcome> find(
       const Client& client, const ClientPolicy* policy, const protocol::Lookup& request) const;
 
-  // Called for every service that ends, while it is still there.
+  // Called for every service that ends, while it is still there. Set before anything else.
   std::function<void(const Service&)> on_ended;
 
   // By an operator; its owner is told.

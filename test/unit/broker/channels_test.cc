@@ -1,94 +1,16 @@
-// Durable channels: opened to a service, both ways, over reconnects, restarts and floods, closed.
+// Durable channels: opened to a service, both ways, over reconnects, restarts and floods.
 #include <doctest/doctest.h>
 
 #include <cctype>
 #include <cstring>
+#include <set>
 
-#include "daemon/broker/channel_record.h"
-#include "test/unit/broker/world.h"
+#include "test/unit/broker/channel_world.h"
 
 using namespace sink;
 using namespace sink::broker;
 using namespace sink::broker::test;
-using protocol::ChannelClosed;
-using protocol::ChannelEndReason;
-using protocol::ChannelInfo;
 using protocol::CloseChannel;
-using protocol::ErrorCode;
-using protocol::Expose;
-using protocol::kChannelEventType;
-using protocol::ListChannels;
-using protocol::OpenChannel;
-using protocol::Uuid;
-
-namespace {
-
-constexpr Uuid kNobodys = {1, 2, 3};
-const char* const kChat = "com.example.chat@1.0.0";
-
-struct ChannelWorld : World {
-  ChannelWorld() {
-    ClientPolicy servers, users;
-    servers.clients = "server*";
-    servers.expose = {"com.example.*"};
-    users.clients = "user*";
-    users.lookup = {"com.example.*"};
-    users.sources = {"*"};
-    users.seek = true;
-    settings.client_policies = {servers, users};
-    settings.session_ttl_ms = 0;
-    settings.keepalive_ms = 864'000'000;
-  }
-  ChannelWorld& begin() {
-    start();
-    for (const char* name : {"server", "user", "stranger"}) {
-      device(name).version = 1;
-      device(name).connect();
-    }
-    REQUIRE(asks(server(), Expose{kChat, 86'400'000, "", true}) == ErrorCode::none);
-    service = server().outcome->lease.value().uuid;
-    return *this;
-  }
-  Device& server() { return device("server"); }
-  Device& user() { return device("user"); }
-
-  ErrorCode asks(Device& device, const protocol::ControlRequest& request) {
-    return device.request(request).outcome.value().code;
-  }
-  // The key of the new channel, which is the one that send() and got() speak of.
-  const std::string& open() {
-    REQUIRE(asks(user(), OpenChannel{"com.example.chat", {}, "hello"}) == ErrorCode::none);
-    info = user().outcome->channels.value().channels.at(0);
-    return key = protocol::channel_key(info.id);
-  }
-  Device& send(Device& from, uint64_t offset, const std::string& data = "data") {
-    return from.publish(key, offset, kChannelEventType, data);
-  }
-  // "1 2 3": what has come by this channel.
-  std::string got(Device& at) { return short_names(at.take()); }
-  // "1+ 2-06"
-  std::string answers(Device& at) { return short_names(at.take_answers()); }
-  std::string short_names(std::string text) const {
-    for (size_t at = text.find(key + "/"); at != std::string::npos; at = text.find(key + "/"))
-      text.erase(at, key.size() + 1);
-    return text;
-  }
-  Device& reconnect(Device& device) {
-    device.drop();
-    return device.connect();
-  }
-  size_t listed(Device& at) {
-    REQUIRE(asks(at, ListChannels{}) == ErrorCode::none);
-    return at.outcome->channels.value().channels.size();
-  }
-  size_t channels() { return core().state.channels.size(); }
-
-  Uuid service{};
-  ChannelInfo info;
-  std::string key;
-};
-
-}  // namespace
 
 TEST_CASE("channels: opened by name; both ends know it, and messages go both ways in order") {
   ChannelWorld world;
@@ -212,6 +134,21 @@ TEST_CASE("channels: opening is answered and told when it would survive a power 
   CHECK(world.channels() == 1);
 }
 
+TEST_CASE("channels: each is told with the commit that it is in") {
+  ChannelWorld world;
+  world.begin();
+  world.hold_commits = true;
+  CHECK_FALSE(world.user().request(OpenChannel{"com.example.chat", {}, "first"}).outcome);
+  CHECK_FALSE(world.user().request(OpenChannel{"com.example.chat", {}, "second"}).outcome);
+  REQUIRE(world.run_disk(Lane::commit));
+  world.settle();
+  REQUIRE(world.server().channels_opened.size() == 1);
+  CHECK(world.server().channels_opened[0].metadata == "first");
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.server().channels_opened.size() == 2);
+}
+
 TEST_CASE("channels: flooded while its end is away, a channel stays bounded and loses nothing") {
   ChannelWorld world;
   world.settings.channel_events = 5;
@@ -306,86 +243,6 @@ TEST_CASE("channels: no subscription and no page of the log has their messages")
   CHECK(protocol::decode_event(events[0].payload)->key == "k");
 }
 
-TEST_CASE("channels: closed by either end: what is queued is delivered, then both are told") {
-  ChannelWorld world;
-  world.begin().open();
-  world.server().drop();
-  world.send(world.user(), 1);
-  world.send(world.user(), 2);
-  world.user().take_answers();
-  Device* closer = &world.user();
-  CHECK(world.asks(*closer, CloseChannel{world.info.id}) == ErrorCode::none);
-  CHECK(world.asks(*closer, CloseChannel{world.info.id}) == ErrorCode::none);  // it is closing
-  world.send(world.user(), 3);
-  CHECK(world.answers(world.user()) == "3-05");
-  world.send(world.user(), 2);  // what was taken is acknowledged again
-  CHECK(world.answers(world.user()) == "2+");
-  world.advance(3'000);
-  CHECK(world.user().channels_closed ==
-        std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::closed}});
-  SUBCASE("the other end comes back") {}
-  SUBCASE("over a crash") {
-    world.crash();
-    world.user().connect();
-    CHECK(world.core().state.channels.find(world.info.id)->closing);
-  }
-  world.server().connect();
-  REQUIRE(world.listed(world.server()) == 1);
-  CHECK(world.server().outcome->channels->channels[0].closing);
-  CHECK(world.got(world.server()) == "1 2");
-  CHECK(world.server().channels_closed.empty());
-  world.server().ack_all();
-  world.advance(3'000);
-  CHECK(world.server().channels_closed ==
-        std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::closed}});
-  CHECK(world.channels() == 0);
-  CHECK(world.counters().channels_closed == 1);
-  CHECK(world.core().state.subscriptions.empty());
-  world.crash();
-  CHECK(world.channels() == 0);
-  CHECK(world.core().state.subscriptions.empty());
-}
-
-TEST_CASE("channels: a service that ends closes its channels when they are empty") {
-  ChannelWorld world;
-  world.begin().open();
-  world.send(world.user(), 1);
-  CHECK(world.asks(world.server(), protocol::Withdraw{world.service}) == ErrorCode::none);
-  world.send(world.user(), 2);
-  CHECK(world.answers(world.user()) == "1+ 2-05");
-  CHECK(world.channels() == 1);
-  CHECK(world.got(world.server()) == "1");
-  world.server().ack_all();
-  world.advance(3'000);
-  for (Device* end : {&world.server(), &world.user()})
-    CHECK(end->channels_closed ==
-          std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::service_ended}});
-  CHECK(world.channels() == 0);
-}
-
-TEST_CASE("channels: an end that is forgotten takes along what waits for it, and no more") {
-  ChannelWorld world;
-  world.begin().open();
-  world.server().drop();
-  world.send(world.user(), 1);
-  world.user().drop();
-  world.server().connect();
-  world.server().take();
-  world.server().drop();
-  world.server().connect();
-  world.server().publish(world.key, 1, kChannelEventType);
-  world.broker().sessions().forget(world.client("user"));
-  world.settle();
-  CHECK(world.got(world.server()).find("1") != std::string::npos);
-  world.server().ack_all();
-  world.advance(3'000);
-  CHECK(world.server().channels_closed ==
-        std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::peer_forgotten}});
-  CHECK(world.channels() == 0);
-  world.crash();
-  CHECK(world.channels() == 0);
-}
-
 TEST_CASE("channels: so many of a client's, and no more") {
   ChannelWorld world;
   world.begin();
@@ -405,6 +262,24 @@ TEST_CASE("channels: so many of a client's, and no more") {
   CHECK(world.asks(world.server(), ListChannels{last}) == ErrorCode::none);
   CHECK(world.server().outcome->channels->channels.size() == 1);
   CHECK_FALSE(world.server().outcome->channels->more);
+}
+
+TEST_CASE("channels: an answer holds as many as fit its frame") {
+  ChannelWorld world;
+  world.begin();
+  const OpenChannel large{"com.example.chat", {}, std::string(protocol::kChannelMetadataMax, 'm')};
+  for (int i = 0; i < 20; ++i) REQUIRE(world.asks(world.user(), large) == ErrorCode::none);
+  std::set<Uuid> seen;
+  ListChannels request;
+  do {
+    REQUIRE(world.asks(world.server(), request) == ErrorCode::none);
+    REQUIRE_FALSE(world.server().outcome->channels->channels.empty());
+    CHECK(world.server().outcome->channels->channels.size() < 16);
+    for (const ChannelInfo& each : world.server().outcome->channels->channels)
+      CHECK(seen.insert(each.id).second);
+    request.after = world.server().outcome->channels->channels.back().id;
+  } while (world.server().outcome->channels->more);
+  CHECK(seen.size() == 20);
 }
 
 TEST_CASE("channels: so many to one client's services, and of all") {
@@ -477,27 +352,4 @@ TEST_CASE("channels: a message that is refused again and again is neither lost n
   world.server().ack(world.key + "/1");
   world.advance(1'000);
   CHECK(world.got(world.server()) == "2");
-}
-
-TEST_CASE("channels: what a damaged log has left of one is closed, and nobody is let in") {
-  State state;
-  Fold fold(state);
-  ChannelRecord record;
-  record.id = {7};
-  record.opener = 1;
-  record.owner = 2;
-  fold.on_record(kinds::channel, encode(record));
-  CHECK(state.channels.size() == 1);
-  record.owner = 1;
-  fold.on_record(kinds::channel, encode(record));  // with itself
-  fold.on_record(kinds::channel_ended, "x");
-  CHECK(fold.strange() == 2);
-  fold.on_record(kinds::channel_ended, encode(ChannelEndedRecord{{7}}));
-  CHECK(state.channels.size() == 0);
-
-  ChannelWorld world;
-  world.begin().open();
-  world.core().state.channels.find(world.info.id)->from_opener.subscription = 77;  // lost
-  world.send(world.user(), 1);
-  CHECK(world.answers(world.user()) == "1-05");
 }

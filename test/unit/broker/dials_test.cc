@@ -107,6 +107,16 @@ TEST_CASE("dial: what a goodbye means for the next call") {
   SUBCASE("none: again, with backoff") { world.hang_up(); }
   SUBCASE("restart: again, with backoff") { world.leave(GoodbyeReason::restart); }
   SUBCASE("no reason: again, with backoff") { world.leave(GoodbyeReason::none); }
+  SUBCASE("what only a server has to say: likewise") {
+    GoodbyeReason reason = GoodbyeReason::taken_over;
+    SUBCASE("taken over") {}
+    SUBCASE("quarantined") { reason = GoodbyeReason::quarantined; }
+    SUBCASE("silent") { reason = GoodbyeReason::silent; }
+    world.leave(reason);
+  }
+  SUBCASE("a reason of a later version: likewise") {
+    world.leave(static_cast<GoodbyeReason>(protocol::kGoodbyeReasons));
+  }
   CHECK(world.dial().state == DialState::waiting);
   const uint64_t waited_ms = world.wait_for_call();
   CHECK(waited_ms >= 800);
@@ -166,6 +176,7 @@ TEST_CASE("dial: a client that connects by itself is not called") {
   world.miss();
   world.meter().connect();
   CHECK(world.dial().state == DialState::connected);
+  CHECK_FALSE(world.broker().dials().call_now(world.dial()));  // not even by the operator
   CHECK(world.wait_for_call(20'000) == 20'000);
   world.leave(GoodbyeReason::shutdown);
   CHECK(world.dial().state == DialState::stopped);
@@ -205,16 +216,42 @@ TEST_CASE("dial: a client in quarantine is not called until it is released") {
   CHECK(world.wait_for_call() <= 30'000);
 }
 
-TEST_CASE("dial: what waits for a client in quarantine that rests is told when it is released") {
+TEST_CASE("dial: what waits for a client in quarantine is delivered when it is released") {
   Line world;
   world.answer();
   world.leave(GoodbyeReason::another_server);
   world.broker().sessions().quarantine(world.client("meter"), {"bad", "bad", 0, 0});
   world.publish(1);
-  CHECK(world.wait_for_call(60'000) == 60'000);
+  CHECK(world.wait_for_call(100'000) == 100'000);
   CHECK(world.dial().last_error == "the client is in quarantine");
   world.broker().sessions().release(world.client("meter"));
   CHECK(world.wait_for_call() <= 30'000);
+  world.answer();
+  CHECK(world.meter().take() == "k/1");
+}
+
+TEST_CASE("dial: one that is configured as it was changes nothing") {
+  Line world;
+  world.miss();
+  const uint64_t due_ms = world.dial().due_ms;
+  world.dial_all();
+  CHECK(world.changes.empty());
+  CHECK(world.dial().due_ms == due_ms);
+  CHECK(world.dial().failures == 1);
+}
+
+TEST_CASE("dial: what waits for a client that was forgotten is delivered to who comes after it") {
+  Line world;
+  world.answer();
+  world.leave(GoodbyeReason::another_server);
+  world.advance(10'000);
+  world.broker().sessions().forget(world.client("meter"));
+  CHECK(world.wait_for_call(60'000) == 60'000);
+  world.publish(1);
+  world.meter().server_instance_id.reset();  // another device of that name
+  world.answer();
+  CHECK(world.dial().state == DialState::connected);
+  CHECK(world.meter().take() == "k/1");
 }
 
 TEST_CASE("dial: the configuration adds, moves and removes") {
@@ -244,6 +281,20 @@ TEST_CASE("dial: a client that comes before the others in the alphabet doubles n
   world.dial_all();
   CHECK(world.changes == std::vector<std::string>{"client aardvark is called at 10.0.0.8:2021"});
   CHECK(world.broker().dials().all().size() == 2);
+}
+
+TEST_CASE("dial: a gateway whose store has failed calls nobody") {
+  Line world;
+  world.miss();
+  world.disk.fault = [](storage::SimulatedDisk::Operation operation, const std::string&) {
+    return operation == storage::SimulatedDisk::Operation::sync
+               ? std::optional(storage::DiskError{storage::DiskFault::io, 5})
+               : std::nullopt;
+  };
+  world.publish(1);
+  REQUIRE(world.log().failed());
+  CHECK(world.wait_for_call(60'000) == 60'000);
+  CHECK_FALSE(world.broker().dials().deadline_ms());
 }
 
 TEST_CASE("dial: a gateway that is being stopped calls nobody") {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "daemon/broker/service_record.h"
+#include "daemon/broker/uuids.h"
 #include "test/unit/broker/world.h"
 
 using namespace sink;
@@ -166,6 +167,25 @@ TEST_CASE("services: exposed again by its owner it is the same, with what is new
   CHECK(world.counters().services_exposed == 0);  // in this life
 }
 
+TEST_CASE("services: whatever is new about one that is exposed again is kept") {
+  ServiceWorld world;
+  const Uuid uuid = world.exposes(world.server(), chat());
+  const auto renewed = [&](const Expose& request) {
+    CHECK(world.exposes(world.server(), request) == uuid);
+    world.crash();
+    for (const char* name : {"server-1", "user-1"}) world.device(name).connect();
+    REQUIRE(world.finds(world.user(), uuid) == ErrorCode::none);
+    return world.user().outcome->found->services.at(0);
+  };
+  Expose request = chat();
+  request.ttl_ms = 20'000;
+  CHECK(renewed(request).expires_in_ms == 20'000);
+  request.is_public = false;
+  CHECK_FALSE(renewed(request).is_public);
+  request.metadata = "rooms=4";
+  CHECK(renewed(request).metadata == "rooms=4");
+}
+
 TEST_CASE("services: a full name has one owner at a time") {
   ServiceWorld world;
   auto& other = world.device("server-2");
@@ -322,6 +342,9 @@ TEST_CASE("services: exposed and withdrawn is answered when it would survive a p
   CHECK_FALSE(world.server().request(chat()).outcome);  // nor when it is asked again
   CHECK(world.names_found(world.user(), "com.example.chat") == "");  // nobody finds it yet
   CHECK(world.names_found(world.server(), "com.example.chat") == "com.example.chat@1.0.0");
+  const Uuid early = world.core().state.services.first_to_lapse()->uuid;
+  CHECK(world.finds(world.user(), early) == ErrorCode::not_found);
+  CHECK(world.finds(world.server(), early) == ErrorCode::none);
   world.crash();
   CHECK(world.services() == 0);
   world.hold_commits = false;
@@ -417,6 +440,25 @@ TEST_CASE("services: no two have one uuid, whoever exposes them and whenever") {
       }
     }
   }
+}
+
+TEST_CASE("services: a uuid that is in use is not drawn a second time") {
+  ServiceWorld world;
+  Core& core = world.core();
+  const uint64_t made = core.uuids_made;
+  const Uuid first = make_uuid(core);
+  SUBCASE("by a service") {
+    const ClientNumber owner = world.client("server-1").number;
+    core.state.services.add({first, owner, *protocol::parse_service_name("a.b@1.0.0"), kTtl, true,
+                             "", 0, 0});
+  }
+  SUBCASE("by a channel") {
+    Channel channel;
+    channel.id = first;
+    core.state.channels.add(std::move(channel));
+  }
+  core.uuids_made = made;  // the same draw
+  CHECK(make_uuid(core) != first);
 }
 
 TEST_CASE("services: a store that is full takes no new one, and what there is may be refreshed") {

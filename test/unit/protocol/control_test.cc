@@ -148,6 +148,113 @@ TEST_CASE("control: channels are bounded: how many, their peers and metadata") {
   CHECK_FALSE(refused({{broken}, false}));
 }
 
+// What a peer sends that builds its tables by itself.
+template <class Write>
+static bool takes_request(wire::Request kind, Write write) {
+  Builder builder;
+  const auto request = write(builder).Union();
+  return decode_control(finish(builder, wire::CreateControl(builder, kind, request))).has_value();
+}
+
+template <class Write>
+static tl::expected<ControlOutcome, DecodeError> answer(wire::Result kind, Write write) {
+  Builder builder;
+  const auto result = write(builder).Union();
+  return decode_outcome(finish(builder, wire::CreateControlReply(builder, kind, result)));
+}
+
+static flatbuffers::Offset<ByteVector> short_uuid(Builder& builder) {
+  return vector_of(builder, Bytes("fifteen of them"));
+}
+
+TEST_CASE("control: a service or a channel is asked for by name or by a whole uuid, not by both") {
+  using wire::Request;
+  CHECK(takes_request(Request::Lookup, [](Builder& b) {
+    return wire::CreateLookup(b, b.CreateString("a.b"));
+  }));
+  CHECK_FALSE(takes_request(Request::Lookup, [](Builder& b) { return wire::CreateLookup(b); }));
+  CHECK_FALSE(takes_request(Request::Lookup, [](Builder& b) {
+    const auto name = b.CreateString("a.b");
+    return wire::CreateLookup(b, name, vector_of(b, kUuid));
+  }));
+  CHECK_FALSE(takes_request(Request::Lookup, [](Builder& b) {
+    return wire::CreateLookup(b, 0, short_uuid(b));
+  }));
+  CHECK(takes_request(Request::OpenChannel, [](Builder& b) {
+    return wire::CreateOpenChannel(b, 0, vector_of(b, kUuid));
+  }));
+  CHECK_FALSE(takes_request(Request::OpenChannel,
+                            [](Builder& b) { return wire::CreateOpenChannel(b); }));
+  CHECK_FALSE(takes_request(Request::OpenChannel, [](Builder& b) {
+    const auto service = b.CreateString("a.b");
+    return wire::CreateOpenChannel(b, service, vector_of(b, kUuid));
+  }));
+  CHECK_FALSE(takes_request(Request::OpenChannel, [](Builder& b) {
+    return wire::CreateOpenChannel(b, 0, short_uuid(b));
+  }));
+}
+
+TEST_CASE("control: a request without its id, or with a piece of one, is refused") {
+  using wire::Request;
+  CHECK_FALSE(takes_request(Request::Refresh, [](Builder& b) { return wire::CreateRefresh(b); }));
+  CHECK_FALSE(takes_request(Request::Withdraw, [](Builder& b) { return wire::CreateWithdraw(b); }));
+  CHECK_FALSE(takes_request(Request::CloseChannel,
+                            [](Builder& b) { return wire::CreateCloseChannel(b); }));
+  CHECK_FALSE(takes_request(Request::ListChannels, [](Builder& b) {
+    return wire::CreateListChannels(b, short_uuid(b));
+  }));
+  CHECK_FALSE(takes_request(Request::ChannelClosed,
+                            [](Builder& b) { return wire::CreateChannelClosed(b); }));
+  CHECK_FALSE(takes_request(Request::ServiceEnded, [](Builder& b) {
+    return wire::CreateServiceEnded(b, 0, b.CreateString("a.b@1.0.0"));
+  }));
+  CHECK_FALSE(takes_request(Request::ServiceEnded, [](Builder& b) {
+    return wire::CreateServiceEnded(b, vector_of(b, kUuid));
+  }));
+}
+
+TEST_CASE("control: a channel that is told has an id, a service and its uuid; the rest may lack") {
+  const auto takes = [](bool id, bool service, bool service_uuid) {
+    return takes_request(wire::Request::ChannelOpened, [&](Builder& b) {
+      const auto name = b.CreateString("a.b@1.0.0");
+      const auto whole = vector_of(b, kUuid);
+      wire::ChannelBuilder channel(b);
+      if (id) channel.add_id(whole);
+      if (service) channel.add_service(name);
+      if (service_uuid) channel.add_service_uuid(whole);
+      const auto told = channel.Finish();
+      return wire::CreateChannelOpened(b, told);
+    });
+  };
+  CHECK(takes(true, true, true));
+  CHECK_FALSE(takes(false, true, true));
+  CHECK_FALSE(takes(true, false, true));
+  CHECK_FALSE(takes(true, true, false));
+  CHECK_FALSE(takes_request(wire::Request::ChannelOpened,
+                            [](Builder& b) { return wire::CreateChannelOpened(b); }));
+}
+
+TEST_CASE("control: an answer without rows has none, and a row without its id is refused") {
+  using wire::Result;
+  const auto no_services =
+      answer(Result::Services, [](Builder& b) { return wire::CreateServices(b, 0, 3); });
+  CHECK(no_services == finding({{}, 3}));
+  const auto no_channels =
+      answer(Result::Channels, [](Builder& b) { return wire::CreateChannels(b, 0, true); });
+  CHECK(no_channels == listing({{}, true}));
+  CHECK_FALSE(answer(Result::Lease, [](Builder& b) { return wire::CreateLease(b, 0, 1'000); }));
+  const auto service = [](bool uuid) {
+    return answer(Result::Services, [&](Builder& b) {
+      const auto name = b.CreateString("a.b@1.0.0"), owner = b.CreateString("pump");
+      const auto id = uuid ? vector_of(b, kUuid) : short_uuid(b);
+      const auto row = wire::CreateService(b, name, id, owner);
+      return wire::CreateServices(b, b.CreateVector(&row, 1));
+    });
+  };
+  CHECK(service(true) == finding({{{"a.b@1.0.0", kUuid, "pump", {}, false, 0}}, 0}));
+  CHECK_FALSE(service(false));
+}
+
 TEST_CASE("control: the key of a channel's messages is its id, and nothing else is") {
   const std::string key = channel_key(kUuid);
   CHECK(key == "000102030405060708090a0b0c0d0eff");

@@ -17,6 +17,7 @@ TEST_CASE("uuid: what is none") {
   for (const char* text :
        {"", "00112233", "00112233-4455-6677-8899-aabbccddeef", "00112233-4455-6677-8899-aabbccddeeff0",
         "0011223-34455-6677-8899-aabbccddeeff", "00112233445566778899aabbccddeefg",
-        "00112233 4455 6677 8899 aabbccddeeff", "0011223344556677-8899-aabbccddeeff00"})
+        "00112233 4455 6677 8899 aabbccddeeff", "0011223344556677-8899-aabbccddeeff00",
+        "00112233445566778899aabbccddeegf", ":0112233445566778899aabbccddeeff"})
     CHECK_FALSE(parse_uuid(text));
 }

@@ -426,6 +426,42 @@ TEST_CASE("log space: without a reserve wished for there is none") {
   CHECK(log.disk.contents("reserve") == nullptr);
 }
 
+TEST_CASE("log space: a segment that goes meanwhile does not end the compaction of another") {
+  LogFixture log;
+  log.options.segment_bytes = 16 * 1024;
+  log.options.batch_bytes_max = 256;
+  REQUIRE(log.open());
+  while (log.names(".segment").size() < 5) {
+    REQUIRE(log.append(150) != 0);
+    log.run();
+  }
+  for (int snapshot = 0; snapshot < 2; ++snapshot) {
+    log.log->request_snapshot();
+    log.idle(2);
+  }
+  const auto second = std::next(log.log->index().files().begin());
+  const std::string name = second->second.name;
+  const auto [first, end] = log.log->index().ranges_of(second->first).at(0);
+  for (Position position = 1; position < first; ++position)
+    if (position % 11 != 0) log.settle(0, position, position + 1);
+  log.commit();
+  log.background();  // what is left of the first segment has been read, and is to be copied
+  log.settle(0, first, end);
+  log.commit_one();
+  while (log.disk.contents(name) != nullptr) {
+    auto task = log.log->next_background(log.now);
+    REQUIRE(task);
+    task->run(log.disk);
+    task->finish();
+  }
+  CHECK(log.log->counters().segments_compacted == 0);
+  log.commit();  // nothing is read a second time
+  CHECK(log.log->counters().segments_compacted == 1);
+  CHECK(log.unreadable() == 0);
+  REQUIRE(log.reopen_after_crash());
+  expect_whole(log);
+}
+
 TEST_CASE("log space: retained segments are compacted once their time is over") {
   LogFixture log;
   log.options.retain_ms = 600'000;

@@ -50,6 +50,22 @@ TEST_CASE("log waiting: the log is busy from a full commit buffer until it is co
   CHECK_FALSE(log.log->busy());
 }
 
+TEST_CASE("log waiting: a settled segment is a reason to wake for a snapshot, unless one is under way") {
+  LogFixture log;
+  log.options.idle_seal_ms = 1'000'000;
+  REQUIRE(log.open());
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(log.append(700) != 0);
+    log.run();
+  }
+  log.settle_all();
+  log.commit();
+  const auto due_ms = log.log->deadline_ms(log.now);
+  REQUIRE(due_ms);
+  log.log->request_snapshot();
+  CHECK(log.log->deadline_ms(log.now).value_or(UINT64_MAX) > *due_ms);
+}
+
 TEST_CASE("log waiting: a failed log neither waits nor accepts nor has anything due") {
   LogFixture log;
   REQUIRE(log.open());
