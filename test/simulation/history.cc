@@ -362,7 +362,11 @@ void History::strike_operators() {
     if (one != nullptr) broker.delivery().pause(*one, "an operator's whim");
   }
   if (faults_.strikes(Fault::operator_hand, 10)) resume_all();
-  Peer& peer = *peers_[stage_.random.below(6)];
+  if (!channel_ends_.empty() && faults_.strikes(Fault::operator_hand, 5))
+    if (broker::Service* one = gateway_->core().state.services.first_to_lapse())
+      broker.sessions().services().withdraw(*one);
+  const size_t pick = stage_.random.below(6 + channel_ends_.size());
+  Peer& peer = pick < 6 ? *peers_[pick] : *channel_ends_[pick - 6];
   broker::Client* client = broker.core().state.clients.find(peer.name());
   if (client != nullptr && faults_.strikes(Fault::client_quarantine, 5))
     broker.sessions().quarantine(*client, {"\x2a", "out of order", stage_.clock.wall_ms, 0});
