@@ -1,4 +1,4 @@
-// How durable channels end: by whom, for which reason, what is still delivered, and who is told when.
+// How durable channels end: by whom, for which reason, what is still delivered, who is told when.
 #include <doctest/doctest.h>
 
 #include "daemon/broker/channel_gate.h"
@@ -99,7 +99,7 @@ TEST_CASE("channels: a service that ends closes its channels when they are empty
   CHECK(world.channels() == 0);
 }
 
-TEST_CASE("channels: a service that ends closes its own channels, each for the reason it had first") {
+TEST_CASE("channels: a service that ends closes its own, each for the reason it had first") {
   ChannelWorld world;
   world.begin().open();
   const Uuid closed = world.info.id;

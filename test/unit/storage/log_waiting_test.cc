@@ -50,7 +50,7 @@ TEST_CASE("log waiting: the log is busy from a full commit buffer until it is co
   CHECK_FALSE(log.log->busy());
 }
 
-TEST_CASE("log waiting: a settled segment is a reason to wake for a snapshot, unless one is under way") {
+TEST_CASE("log waiting: a settled segment wakes it for a snapshot, unless one is under way") {
   LogFixture log;
   log.options.idle_seal_ms = 1'000'000;
   REQUIRE(log.open());
