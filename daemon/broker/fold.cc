@@ -148,7 +148,7 @@ bool Fold::client_quarantine(std::string_view payload) {
 bool Fold::client_state(std::string_view payload) {
   const auto record = decode_client_state(payload);
   Client* client = record ? state_.clients.find(record->number) : nullptr;
-  if (client == nullptr || !client->progress.decode(record->progress)) return false;
+  if (client == nullptr || !client->progress.decode(record->progress, record->order)) return false;
   client->application_version = record->application_version;
   client->address = record->address;
   client->last_seen_ms = record->last_seen_ms;
@@ -340,7 +340,7 @@ void write_client(Client& client, storage::SnapshotWriter& writer) {
     writer.add(kinds::client_quarantine,
                encode(ClientQuarantineRecord{client.number, client.quarantine}));
   ClientStateRecord state{client.number, client.application_version, client.address,
-                          client.last_seen_ms, {}, {}};
+                          client.last_seen_ms, {}, {}, client.progress.encoded_order()};
   state.freshness.assign(client.freshness.begin(), client.freshness.end());
   client.progress.append_encoded(state.progress);
   writer.add(kinds::client_state, encode(state));

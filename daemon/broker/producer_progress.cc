@@ -53,7 +53,7 @@ void ProducerProgress::record(uint64_t event_type_id, std::string_view key, uint
   const Name name(event_type_id, key);
   const auto found = index_.find(name.view());
   if (found == index_.end()) {
-    entries_.push_front({std::string(name.view()), {offset, offset}, {}});
+    entries_.push_front({std::string(name.view()), {offset, offset, ++events_}, {}});
     index_.emplace(entries_.front().name, entries_.begin());
     if (index_.size() > keys_max) {
       older_runs_ -= entries_.back().older.size();
@@ -68,21 +68,29 @@ void ProducerProgress::record(uint64_t event_type_id, std::string_view key, uint
   if (offset <= entry.newest.last) return;
   if (offset == entry.newest.last + 1) {
     entry.newest.last = offset;
+    entry.newest.published = ++events_;
     return;
   }
   entry.older.push_back(entry.newest);
-  entry.newest = {offset, offset};
+  entry.newest = {offset, offset, ++events_};
   if (++older_runs_ > kRunsMax) drop_oldest_runs();
 }
 
-// Halves the runs of the keys that have the most: from the oldest offsets on.
+// Whatever their keys: those that were published to longest ago.
 void ProducerProgress::drop_oldest_runs() {
-  for (auto it = entries_.rbegin(); it != entries_.rend() && older_runs_ > kRunsMax / 2; ++it) {
-    const bool last_resort = std::next(it) == entries_.rend();
-    const size_t drop = last_resort ? it->older.size() / 2 : it->older.size();
-    it->older.erase(it->older.begin(), it->older.begin() + static_cast<ptrdiff_t>(drop));
-    it->older.shrink_to_fit();
-    older_runs_ -= drop;
+  std::vector<uint64_t> moments;
+  for (const Entry& entry : entries_)
+    for (const Run& run : entry.older) moments.push_back(run.published);
+  const auto oldest_kept = moments.end() - kRunsKept;
+  std::nth_element(moments.begin(), oldest_kept, moments.end());
+  for (Entry& entry : entries_) {
+    const auto kept =
+        std::partition_point(entry.older.begin(), entry.older.end(),
+                             [&](const Run& run) { return run.published < *oldest_kept; });
+    if (kept == entry.older.begin()) continue;
+    older_runs_ -= static_cast<size_t>(kept - entry.older.begin());
+    entry.older.erase(entry.older.begin(), kept);
+    entry.older.shrink_to_fit();
   }
 }
 
@@ -90,6 +98,7 @@ void ProducerProgress::clear() {
   index_.clear();
   entries_.clear();
   older_runs_ = 0;
+  events_ = 0;
 }
 
 void ProducerProgress::append_encoded(std::string& out) const {
@@ -109,7 +118,56 @@ void ProducerProgress::append_encoded(std::string& out) const {
   }
 }
 
-bool ProducerProgress::decode(std::string_view bytes) {
+std::vector<uint64_t> ProducerProgress::published() const {
+  std::vector<uint64_t> moments;
+  for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
+    for (const Run& run : it->older) moments.push_back(run.published);
+    moments.push_back(it->newest.published);
+  }
+  return moments;
+}
+
+// Without older runs it is the order of the keys.
+std::string ProducerProgress::encoded_order() const {
+  std::string out;
+  if (older_runs_ == 0) return out;
+  const std::vector<uint64_t> moments = published();
+  std::vector<uint64_t> sorted = moments;
+  std::sort(sorted.begin(), sorted.end());
+  for (const uint64_t moment : moments) {
+    const auto place = std::lower_bound(sorted.begin(), sorted.end(), moment);
+    protocol::append_varint(out, static_cast<uint64_t>(place - sorted.begin()));
+  }
+  return out;
+}
+
+bool ProducerProgress::decode_order(std::string_view order) {
+  const size_t runs = older_runs_ + entries_.size();
+  protocol::Cursor cursor(order);
+  std::vector<bool> taken(runs);
+  events_ = 0;
+  for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
+    uint64_t place = 0, least = 0;
+    const auto read = [&](Run& run) {
+      if (order.empty()) {
+        place = events_;
+      } else if (!cursor.varint(place) || place < least || place >= runs || taken[place]) {
+        return false;
+      }
+      taken[place] = true;
+      least = place + 1;
+      run.published = place + 1;
+      ++events_;
+      return true;
+    };
+    for (Run& run : it->older)
+      if (!read(run)) return false;
+    if (!read(it->newest)) return false;
+  }
+  return cursor.at_end();
+}
+
+bool ProducerProgress::decode(std::string_view bytes, std::string_view order) {
   clear();
   protocol::Cursor cursor(bytes);
   uint64_t entries = 0;
@@ -138,7 +196,7 @@ bool ProducerProgress::decode(std::string_view bytes) {
       return false;  // a name twice
     }
   }
-  return cursor.at_end();
+  return cursor.at_end() && decode_order(order);
 }
 
 }  // namespace sink::broker

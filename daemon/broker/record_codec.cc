@@ -379,6 +379,7 @@ std::string encode(const ClientStateRecord& record) {
     append_varint(out, timestamp);
   }
   append_chunk(out, record.progress);
+  if (!record.order.empty()) append_chunk(out, record.order);  // as older versions wrote it
   return out;
 }
 
@@ -395,6 +396,10 @@ std::optional<ClientStateRecord> decode_client_state(std::string_view bytes) {
     fields.number(timestamp);
   });
   fields.text(record.progress);
+  if (!fields.complete()) {
+    fields.text(record.order);
+    fields.require(!record.order.empty());
+  }
   return if_complete(fields, std::move(record));
 }
 

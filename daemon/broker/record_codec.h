@@ -158,6 +158,7 @@ struct ClientStateRecord {
   uint64_t last_seen_ms = 0;
   std::vector<std::pair<uint64_t, uint64_t>> freshness;
   std::string progress;  // ProducerProgress encoding
+  std::string order;     // of its runs; earlier versions wrote none
 };
 std::string encode(const ClientStateRecord& record);
 std::optional<ClientStateRecord> decode_client_state(std::string_view bytes);

@@ -44,6 +44,7 @@ std::string fold_text(Broker& broker, FoldPart part) {
     client.progress.append_encoded(progress);
     out << "client " << client.number << ' ' << client.client_id << ' '
         << client.instance_id.value_or(0) << ' ' << hex(progress) << ' '
+        << hex(client.progress.encoded_order()) << ' '
         << (client.quarantine ? client.quarantine->human : "-") << '\n';
   });
   state.services.for_each([&](const Service& service) {

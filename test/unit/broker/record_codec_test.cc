@@ -102,8 +102,21 @@ TEST_CASE("record codec: every record survives the round trip and no other bytes
               decode_channel);
   check_codec(encode(ChannelEndedRecord{kUuid}), decode_channel_ended);
   check_codec(encode(TrackerStateRecord{5, {1, 2, 3, 4, 5, 6, 7}, "runs"}), decode_tracker_state);
-  check_codec(encode(ClientStateRecord{5, "1.2.3", "10.0.0.1:9", 42, {{1, 2}, {3, 4}}, "progress"}),
-              decode_client_state);
+  const ClientStateRecord state{5, "1.2.3", "10.0.0.1:9", 42, {{1, 2}, {3, 4}}, "progress", {}};
+  check_codec(encode(state), decode_client_state);
+}
+
+TEST_CASE("record codec: the order of a client's runs is there or not, and never empty") {
+  ClientStateRecord state{5, "1.2.3", "10.0.0.1:9", 42, {{1, 2}, {3, 4}}, "progress", {}};
+  const std::string without = encode(state);
+  state.order = "order";
+  const std::string bytes = encode(state);
+  CHECK(decode_client_state(bytes).value().order == "order");
+  CHECK(encode(*decode_client_state(bytes)) == bytes);
+  for (size_t cut = without.size() + 1; cut < bytes.size(); ++cut)
+    CHECK_FALSE(decode_client_state(bytes.substr(0, cut)));
+  CHECK_FALSE(decode_client_state(bytes + '\0'));
+  CHECK_FALSE(decode_client_state(without + '\0'));
 }
 
 TEST_CASE("record codec: what was decoded is what was written") {
