@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -51,13 +52,16 @@ def why_not():
         return "needs root: two network namespaces"
     if not os.path.exists("/dev/net/tun"):
         return "needs /dev/net/tun"
+    if shutil.which("ip") is None:
+        return "needs the program ip (Debian package iproute2)"
     child = os.fork()
     if child == 0:
         try:
             _check(_LIBC.unshare(_CLONE_NEWNET))
             _open_tun("probe0")
+            _configure("probe0", NEAR, "reno")
             os._exit(0)
-        except OSError:
+        except (OSError, subprocess.SubprocessError):
             os._exit(1)
     if os.waitpid(child, 0)[1] != 0:
         return "no network namespace or no TUN device may be made here"
