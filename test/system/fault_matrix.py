@@ -2,7 +2,7 @@
 """Fails every call of sinkd, one by one, and judges what becomes of the broker.
 
     SINKD_BUILD=build python3 test/system/fault_matrix.py [--all] [--only CALL,...]
-                                                          [--allocations N]
+                                                          [--allocations N] [--part I/N]
 
 A canonical life (recovery, publisher, subscriber, NACK and quarantine, sinkctl, metrics, SIGHUP,
 SIGTERM) is recorded; then it is lived again for each call, each number of the call, each plausible
@@ -16,6 +16,7 @@ every time. Status 0: all was orderly.
 import argparse
 import collections
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -180,18 +181,27 @@ class Matrix:
         return "\n".join([*lines, f"{total} faults, {len(self.disorderly)} not orderly"])
 
 
-def run(*, everything=False, only=(), allocations=SAMPLE_ALLOCATIONS):
-    """The whole of a run; prints what was not orderly as it goes."""
+def run(*, everything=False, only=(), allocations=SAMPLE_ALLOCATIONS, part=(1, 1)):
+    """The whole of a run, or one of several parts; prints what was not orderly as it goes."""
     template = Template()
     try:
         matrix = Matrix(template)
         counts, places = matrix.record()
-        for case in select(counts, places, everything=everything, only=only, allocations=allocations,
-                           first_allocation=matrix.first_allocation()):
+        cases = select(counts, places, everything=everything, only=only, allocations=allocations,
+                       first_allocation=matrix.first_allocation())
+        for case in itertools.islice(cases, part[0] - 1, None, part[1]):
             matrix.run(case)
     finally:
         template.close()
     return matrix
+
+
+def part_of(text):
+    """(which, of how many) from "2/3"; ValueError where it is none."""
+    which, parts = map(int, text.split("/"))
+    if not 1 <= which <= parts:
+        raise ValueError(text)
+    return which, parts
 
 
 def main():
@@ -201,13 +211,15 @@ def main():
     parser.add_argument("--allocations", type=int, default=SAMPLE_ALLOCATIONS,
                         help="so many of the places that allocate, evenly spread; 0: all of them, "
                              "with --all or --only")
+    parser.add_argument("--part", type=part_of, default=(1, 1), metavar="I/N",
+                        help="every N-th case from the I-th on: parts can run beside each other")
     arguments = parser.parse_args()
     only = tuple(name for name in arguments.only.split(",") if name)
     if unknown := set(only) - set(CALLS):
         parser.error(f"no call {', '.join(sorted(unknown))}; there are {', '.join(CALLS)}")
     started = time.monotonic()
     matrix = run(everything=arguments.all or bool(only), only=only,
-                 allocations=arguments.allocations)
+                 allocations=arguments.allocations, part=arguments.part)
     print(f"{matrix.text()}, {time.monotonic() - started:.0f} s")
     return 1 if matrix.disorderly else 0
 
