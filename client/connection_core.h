@@ -116,6 +116,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   void answered(DeliveryId id);
 
   // ---- several servers: connection_core_servers.cc ----
+  Identity identity_for(size_t server) const;  // what that one is told
   void use_server(size_t server);
   bool receive_callers();
   void await_call(const std::string& reason);

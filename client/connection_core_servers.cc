@@ -7,6 +7,12 @@
 
 namespace sink::client {
 
+Identity ConnectionCore::identity_for(size_t server) const {
+  Identity identity = identity_;
+  identity.server_instance_id = servers_.id_of(server, identity_);
+  return identity;
+}
+
 // The session of another server is of no use any more.
 void ConnectionCore::use_server(size_t server) {
   if (server != server_) {
@@ -14,8 +20,7 @@ void ConnectionCore::use_server(size_t server) {
     durable_.queue.rewind();
   }
   server_ = server;
-  durable_.identity = identity_;
-  durable_.identity.server_instance_id = servers_.id_of(server, identity_);
+  durable_.identity = identity_for(server);
 }
 
 // ---- servers that call ----
@@ -63,9 +68,7 @@ void ConnectionCore::on_called(size_t server, std::unique_ptr<Transport> transpo
     case State::closed:
       return;
   }
-  Identity identity = identity_;
-  identity.server_instance_id = servers_.id_of(server, identity_);
-  begin_contest(std::make_unique<Candidate>(loop_, server, std::move(identity), link_options(),
+  begin_contest(std::make_unique<Candidate>(loop_, server, identity_for(server), link_options(),
                                             std::move(transport), *this));
 }
 
@@ -193,10 +196,8 @@ void ConnectionCore::look_around() {
     const size_t server = (looked_at_ + step) % servers_.size();
     if (server == server_ || !servers_.may_be_tried(server, now_ms())) continue;
     looked_at_ = server;
-    Identity identity = identity_;
-    identity.server_instance_id = servers_.id_of(server, identity_);
     return begin_contest(std::make_unique<Candidate>(
-        loop_, server, std::move(identity), link_options(),
+        loop_, server, identity_for(server), link_options(),
         Transport::Target{servers_.endpoint(server), options_.tls, servers_.name(server)}, *this));
   }
   arm_contest();

@@ -230,7 +230,8 @@ void Broker::on_committed(const storage::CommitReceipt& receipt,
                           std::shared_ptr<const Block> block) {
   commit_times_.add(receipt.write_us);
   if (sessions_.connected() > 0) core_.cache.insert(std::move(block));
-  intake_.on_committed(receipt.sequence());
+  core_.committed = receipt.sequence();
+  intake_.on_committed();
   delivery_.on_committed(receipt.sequence());
   sessions_.on_committed(receipt.sequence());
   uplinks_.on_committed(receipt.sequence());

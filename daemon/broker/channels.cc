@@ -95,9 +95,8 @@ SubscriptionId Channels::subscribe(const protocol::Uuid& id, const char* end, co
   return core_.state.find_subscription(spec.name)->id;
 }
 
-void Channels::on_committed(storage::Sequence sequence) {
-  committed_ = sequence;
-  for (; !opened_.empty() && opened_.front().sequence <= sequence; opened_.pop_front()) {
+void Channels::on_committed() {
+  for (; !opened_.empty() && opened_.front().sequence <= core_.committed; opened_.pop_front()) {
     const Channel& channel = *core_.state.channels.find(opened_.front().id);  // it ends later
     tell(channel.owner(), protocol::ChannelOpened{describe(channel, channel.owner())});
   }
@@ -181,7 +180,7 @@ void Channels::run() {
 }
 
 void Channels::tell_drained(Channel& channel, ChannelDirection& direction, ClientNumber end) {
-  if (direction.told || channel.closed_from > committed_ || !is_drained(direction)) return;
+  if (direction.told || channel.closed_from > core_.committed || !is_drained(direction)) return;
   direction.told = true;
   tell(end, protocol::ChannelClosed{channel.id, *channel.closing});
 }

@@ -39,7 +39,7 @@ class Channels {
 
   // After recovery: what lost one of its parts with a damaged piece of the log is closed.
   void start();
-  void on_committed(storage::Sequence sequence);
+  void on_committed();
   // Once a second, behind Catalog::sweep(): tells ends that have had everything, ends what is over.
   void run();
   bool something_closes() const { return closing_ > 0; }
@@ -67,7 +67,6 @@ class Channels {
   Catalog& catalog_;
   const Services& services_;
   std::deque<Opened> opened_;
-  storage::Sequence committed_ = 0;
   size_t closing_ = 0;
 };
 

@@ -104,14 +104,13 @@ ControlOutcome ClientRequests::decide(const Client& client,
 }
 
 void ClientRequests::on_committed(storage::Sequence sequence) {
-  services_.on_committed(sequence);
   for (; !replies_.empty() && replies_.front().sequence <= sequence; replies_.pop_front()) {
     Peer* peer = core_.peers.find(replies_.front().connection);
     if (peer == nullptr || peer->closing) continue;
     --peer->replies_due;
     reply(*peer, replies_.front().message_id, replies_.front().outcome);
   }
-  channels_.on_committed(sequence);
+  channels_.on_committed();
   cursors_.on_committed();
 }
 

@@ -134,6 +134,7 @@ struct Core {
   Time now;
   Observer observer;
   bool draining = false;
+  storage::Sequence committed = 0;  // the last batch on stable storage; 0: none since the start
   // Since it was last looked at (Dials), a tracker had something for a client that is not here.
   bool absent_client_has_events = false;
   uint64_t uuids_made = 0;

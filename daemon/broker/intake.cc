@@ -239,7 +239,7 @@ void Intake::note_freshness(Client& client, const protocol::EventView& event) {
 void Intake::ack_when_committed(const AckTarget& target) {
   if (!core_.young.empty()) write_all();
   const storage::Sequence needed = core_.log.uncommitted_sequence();
-  if (needed <= committed_ || !core_.log.has_uncommitted()) return send_ack(target);
+  if (needed <= core_.committed || !core_.log.has_uncommitted()) return send_ack(target);
   acks_.push_back({needed, target});
 }
 
@@ -273,9 +273,8 @@ void Intake::send_ack(const AckTarget& target) {
   answer_ack(*peer, target.message_id);
 }
 
-void Intake::on_committed(storage::Sequence sequence) {
-  committed_ = sequence;
-  while (!acks_.empty() && acks_.front().sequence <= sequence) {
+void Intake::on_committed() {
+  while (!acks_.empty() && acks_.front().sequence <= core_.committed) {
     const PendingAck ack = acks_.front();
     acks_.pop_front();
     if (!waits_.waits(ack.position)) {
@@ -284,7 +283,7 @@ void Intake::on_committed(storage::Sequence sequence) {
       send_ack(*target);
     }
   }
-  drop_finished(sequence);
+  drop_finished();
 }
 
 // ---- events younger than commit_linger -------------------------------------------------------
@@ -328,7 +327,7 @@ void Intake::write_while(Predicate predicate) {
     young_bytes_ -= event.record.size();
     acks_.push_back({event.written_in, event.ack, event.position});
   }
-  drop_finished(committed_);
+  drop_finished();
 }
 
 void Intake::write_all() {
@@ -349,11 +348,11 @@ std::optional<uint64_t> Intake::deadline_ms() const {
          core_.settings.commit_linger_ms;
 }
 
-void Intake::drop_finished(storage::Sequence committed) {
+void Intake::drop_finished() {
   while (!core_.young.empty() && young_written_ > 0) {
     const YoungEvent& front = core_.young.front();
     const bool never_written = front.written_in == 0;
-    if (!never_written && front.written_in > committed) return;
+    if (!never_written && front.written_in > core_.committed) return;
     core_.young.pop_front();
     --young_written_;
   }

@@ -44,7 +44,7 @@ class Intake {
   bool owes_much(ConnectionId connection) const {
     return waits_.owed(connection) >= AckWaits::kPerPeerMax;
   }
-  void on_committed(storage::Sequence sequence);
+  void on_committed();
 
   // Hands young events to the log whose linger is over.
   void write_due();
@@ -85,7 +85,7 @@ class Intake {
   void note_progress(const YoungEvent& event);
   template <class Predicate>
   void write_while(Predicate predicate);
-  void drop_finished(storage::Sequence committed);
+  void drop_finished();
 
   Core& core_;
   Delivery& delivery_;
@@ -94,7 +94,6 @@ class Intake {
   std::string payload_;  // scratch
   size_t young_written_ = 0;     // at the front of core_.young
   uint64_t young_bytes_ = 0;     // not yet written
-  storage::Sequence committed_ = 0;
   AckWaits waits_;
   std::vector<ProgressRecord> progress_;  // of events that were never written
 };

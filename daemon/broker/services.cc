@@ -126,7 +126,7 @@ void Services::forget(const Client& owner) {
 // ---- looking up ------------------------------------------------------------------------------
 
 bool Services::is_shown(const Service& service, const Client& client) const {
-  return service.owner == client.number || service.known_from <= committed_;
+  return service.owner == client.number || service.known_from <= core_.committed;
 }
 
 tl::expected<std::vector<const Service*>, ControlOutcome> Services::find(

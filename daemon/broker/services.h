@@ -48,7 +48,6 @@ class Services {
 
   // After recovery: every lease begins now.
   void start();
-  void on_committed(storage::Sequence sequence) { committed_ = sequence; }
   void run_due();
   std::optional<uint64_t> deadline_ms() const;
 
@@ -62,7 +61,6 @@ class Services {
   std::string owner_of(const Service& service) const;
 
   Core& core_;
-  storage::Sequence committed_ = 0;
 };
 
 }  // namespace sink::broker

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import log_checker
 from daemon_fixture import Daemon, subscription, uplink
-from durable import DurablePublisher, DurableSubscriber
+from durable import DurablePublisher, DurableSubscriber, finish_all
 from far_daemon import FarDaemon
 from kill_cycles import RETRY, SETTLE_SECONDS, WINDOW, Refuser
 from logged_client import ClientLog, LoggedClient
@@ -167,20 +167,10 @@ class Chain:
 
     def finish(self):
         """Lets every open event get its answer, and every accepted one its deliveries."""
-        for publisher in self.publishers:
-            publisher.finish()
-        for publisher in self.publishers:
-            publisher.join(SETTLE_SECONDS)
-            if publisher.is_alive() or publisher.failure:
-                raise AssertionError(f"{publisher.name}: {publisher.failure or 'still waiting'}")
+        finish_all(self.publishers, SETTLE_SECONDS)
         for daemon in (self.cloud, self.gateway, self.cloud):
-            wait_until(lambda: self._settled(daemon), lambda: daemon.ctl_rows("sub", "ls"),
-                       SETTLE_SECONDS, interval=0.2)
-
-    @staticmethod
-    def _settled(daemon):
-        return not any(row[place] for row in daemon.ctl_rows("sub", "ls")
-                       for place in ("pending", "in_flight", "held"))
+            wait_until(daemon.has_settled, lambda: daemon.ctl_rows("sub", "ls"), SETTLE_SECONDS,
+                       interval=0.2)
 
     def close(self):
         for thread in (*self.publishers, *self.subscribers):

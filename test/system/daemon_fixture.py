@@ -241,6 +241,11 @@ class Daemon:
             raise AssertionError(f"{len(rows)} rows for subscription {name} {consumer}: {rows}")
         return rows[0]
 
+    def has_settled(self):
+        """No subscription has anything left to do."""
+        return not any(row[place] for row in self.ctl_rows("sub", "ls")
+                       for place in ("pending", "in_flight", "held"))
+
     def client_row(self, client_id):
         rows = [row for row in self.ctl_rows("client", "ls") if row["client_id"] == client_id]
         return rows[0] if rows else None

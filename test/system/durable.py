@@ -82,6 +82,16 @@ class DurablePublisher(threading.Thread):
         self._open.popleft()
 
 
+def finish_all(publishers, seconds):
+    """Stops them and lets every open event get its answer; each has so long for that."""
+    for publisher in publishers:
+        publisher.finish()
+    for publisher in publishers:
+        publisher.join(seconds)
+        if publisher.is_alive() or publisher.failure:
+            raise AssertionError(f"{publisher.name}: {publisher.failure or 'still waiting'}")
+
+
 class DurableSubscriber(threading.Thread):
     """Connects whenever it is not connected; the client's own log holds what it was delivered."""
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import log_checker
 from daemon_fixture import Daemon, subscription
-from durable import DurablePublisher, DurableSubscriber
+from durable import DurablePublisher, DurableSubscriber, finish_all
 from logged_client import ClientLog, LoggedClient
 from pki_fixture import Pki
 from sink_peer import PATIENCE, wait_until
@@ -128,18 +128,9 @@ class Load:
     def finish(self):
         """Lets every open event get its answer, and every accepted one its deliveries."""
         self._visitor.finish()
-        for publisher in self.publishers:
-            publisher.finish()
-        for publisher in self.publishers:
-            publisher.join(SETTLE_SECONDS)
-            if publisher.is_alive() or publisher.failure:
-                raise AssertionError(f"{publisher.name}: {publisher.failure or 'still waiting'}")
-        wait_until(self._settled, lambda: f"settled: {self._daemon.ctl_rows('sub', 'ls')}",
+        finish_all(self.publishers, SETTLE_SECONDS)
+        wait_until(self._daemon.has_settled, lambda: self._daemon.ctl_rows("sub", "ls"),
                    SETTLE_SECONDS, interval=0.2)
-
-    def _settled(self):
-        rows = self._daemon.ctl_rows("sub", "ls")
-        return not any(row[place] for row in rows for place in ("pending", "in_flight", "held"))
 
     def close(self):
         for thread in (self._visitor, *self.publishers, *self.subscribers):

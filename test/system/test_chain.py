@@ -29,18 +29,8 @@ class Chain(unittest.TestCase):
             self.assertEqual(summary.violations, [], summary.text())
             for verdict in (summary.up, summary.down):
                 self.assertGreater(verdict.accepted, 100)
-            self.assert_the_judge_was_awake(logs / "up")
+            self.assertTrue(log_checker.notices_a_loss(logs / "up" / "legacy.log"))
             shutil.rmtree(logs)  # kept where anything was wrong
-
-    def assert_the_judge_was_awake(self, directory):
-        """The same logs, with one event taken out of one of them, are a loss."""
-        log = directory / "legacy.log"
-        lines = log.read_text().splitlines()
-        event = next(line for line in lines if line.startswith("delivered ")).split()[1:4]
-        log.write_text("\n".join(line for line in lines if line.split()[1:4] != event))
-        found = log_checker.judge_directory(directory).violations
-        self.assertEqual(len(found), 1, found)
-        self.assertIn("never delivered", found[0])
 
 
 if __name__ == "__main__":

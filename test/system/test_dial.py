@@ -96,6 +96,13 @@ class Dials(SystemTest):
         _, metrics = gateway.http_get("/metrics")
         self.assertIn('sinkd_dials{state="connected"} 1', metrics)
 
+    def deliver(self, gateway, device, letter, count):
+        """The gateway gets something for the device, and takes it over for that."""
+        operator = self.client(gateway, "operator")
+        self.assert_acked(operator.publish_all(events(count, b"from-" + letter.encode())))
+        device.wait(f"connected gw-{letter} delivers")
+        device.wait(f"delivered from-{letter} {count}")
+
     def test_three_gateways_and_one_device(self):
         """The arbitration table, walked."""
         device = self.listener("gw-a", "gw-b", "gw-c")
@@ -106,20 +113,14 @@ class Dials(SystemTest):
         device.wait("contest gw-b turned away")
         self.wait_state(second, "resting")
         # The newcomer has something: it takes over.
-        operator = self.client(second, "operator")
-        self.assert_acked(operator.publish_all(events(3, b"from-b")))
-        device.wait("connected gw-b delivers")
-        device.wait("delivered from-b 3")
+        self.deliver(second, device, "b", 3)
         self.wait_state(first, "resting")
         # The newcomer has nothing, the present one came to deliver: it stays.
         third = self.gateway("gw-c", device)
         device.wait("contest gw-c turned away")
         self.wait_state(third, "resting")
         # Both came to deliver: the newcomer takes over.
-        operator = self.client(third, "operator")
-        self.assert_acked(operator.publish_all(events(2, b"from-c")))
-        device.wait("connected gw-c delivers")
-        device.wait("delivered from-c 2")
+        self.deliver(third, device, "c", 2)
         self.wait_state(second, "resting")
         # Who delivered last is preferred, over a restart of the device: first comes another one.
         third.stop()

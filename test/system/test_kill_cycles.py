@@ -27,18 +27,8 @@ class KillCycles(unittest.TestCase):
             self.assertEqual(summary.verdict.violations, [], summary.text())
             self.assertEqual(sum(summary.kinds.values()), KILLS)
             self.assertGreaterEqual(summary.verdict.accepted, KILLS)
-            self.assert_the_judge_was_awake(pathlib.Path(logs, "backend.log"), logs)
+            self.assertTrue(log_checker.notices_a_loss(pathlib.Path(logs, "backend.log")), "the judge was awake")
             shutil.rmtree(logs)  # kept where anything was wrong
-
-    def assert_the_judge_was_awake(self, log, logs):
-        """The same logs, with one event taken out of one of them, are a loss."""
-        lines = log.read_text().splitlines()
-        last = next(line for line in reversed(lines) if line.startswith("delivered "))
-        event = last.split()[1:4]
-        log.write_text("\n".join(line for line in lines if line.split()[1:4] != event))
-        found = log_checker.judge_directory(logs).violations
-        self.assertEqual(len(found), 1, found)
-        self.assertIn("never delivered", found[0])
 
 
 if __name__ == "__main__":

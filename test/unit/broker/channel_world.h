@@ -75,6 +75,11 @@ struct ChannelWorld : World {
     REQUIRE(asks(at, ListChannels{}) == ErrorCode::none);
     return at.outcome->channels.value().channels.size();
   }
+  // That this channel is over, once and for this reason; and of no other one.
+  bool both_were_told(protocol::ChannelEndReason reason) {
+    const std::vector<protocol::ChannelClosed> told{{info.id, reason}};
+    return server().channels_closed == told && user().channels_closed == told;
+  }
   size_t channels() { return core().state.channels.size(); }
 
   Uuid service{};

@@ -93,9 +93,7 @@ TEST_CASE("channels: a service that ends closes its channels when they are empty
   CHECK(world.got(world.server()) == "1");
   world.server().ack_all();
   world.advance(3'000);
-  for (Device* end : {&world.server(), &world.user()})
-    CHECK(end->channels_closed ==
-          std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::service_ended}});
+  CHECK(world.both_were_told(ChannelEndReason::service_ended));
   CHECK(world.channels() == 0);
 }
 
@@ -206,9 +204,7 @@ TEST_CASE("channels: one that has lost a part in a damaged log is closed at the 
   CHECK(world.answers(world.user()).find("2-05") != std::string::npos);
   world.server().ack_all();
   world.advance(3'000);
-  for (Device* end : {&world.server(), &world.user()})
-    CHECK(end->channels_closed ==
-          std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::service_ended}});
+  CHECK(world.both_were_told(ChannelEndReason::service_ended));
   CHECK(world.channels() == 0);
 }
 
