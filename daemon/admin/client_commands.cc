@@ -27,7 +27,7 @@ Client* find_client(const Engine& engine, const admin::Command& command, admin::
 }
 
 broker::Peer* connection_of(const Engine& engine, const Client& client) {
-  broker::Peer* peer = engine.core().peers.find(client.connection);
+  broker::Peer* peer = engine.core().peers.find(client.links.connection());
   return peer != nullptr && peer->client == &client ? peer : nullptr;
 }
 

@@ -234,6 +234,31 @@ void write_dials(MetricWriter& out, broker::Broker& broker) {
     out.sample(counts[state], {{"state", kStates[state]}});
 }
 
+void write_links(MetricWriter& out, const std::vector<admin::UplinkRow>& uplinks) {
+  const auto block = [&](std::string_view what, std::string_view type, std::string_view help,
+                         auto value_of) {
+    out.begin("uplink_link_" + std::string(what), type, help);
+    for (const auto& uplink : uplinks)
+      for (const auto& link : uplink.links)
+        out.sample(value_of(link),
+                   {{"uplink", uplink.name}, {"link", std::to_string(link.number)}});
+  };
+  using Link = const admin::UplinkLink&;
+  const auto seconds = [](uint64_t us) { return static_cast<double>(us) / 1e6; };
+  block("connected", "gauge", "1: connected",
+        [](Link link) { return uint64_t{link.state == admin::UplinkState::connected}; });
+  block("connected_seconds", "gauge", "How long its connection has lasted",
+        [](Link link) { return link.connected_seconds; });
+  block("latency_median_seconds", "gauge", "From a PING to its answer, of the last 5 minutes",
+        [&](Link link) { return seconds(link.median_us); });
+  block("latency_worst_seconds", "gauge", "The longest of the last 5 minutes",
+        [&](Link link) { return seconds(link.worst_us); });
+  block("in_flight_events", "gauge", "Events sent over it and not answered",
+        [](Link link) { return uint64_t{link.in_flight}; });
+  block("resumed_total", "counter", "Sessions of an earlier connection that went on",
+        [](Link link) { return link.resumed; });
+}
+
 void write_uplinks(MetricWriter& out, broker::Broker& broker) {
   std::vector<admin::UplinkRow> rows;
   for (const auto& uplink : broker.uplinks().all()) rows.push_back(uplink_row(broker, *uplink));
@@ -257,6 +282,9 @@ void write_uplinks(MetricWriter& out, broker::Broker& broker) {
         [](Row row) { return row.resumed; });
   block("failures_total", "counter", "Attempts that failed and connections that broke",
         [](Row row) { return row.failures; });
+  block("recycled_total", "counter", "Links made anew because they were the slowest",
+        [](Row row) { return row.recycled; });
+  write_links(out, rows);
 }
 
 // One sample for each file: of several certificates in it the one that expires first.

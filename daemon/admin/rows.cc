@@ -13,7 +13,7 @@ using broker::Tracker;
 constexpr size_t kAlarmsMax = 100;
 
 broker::Peer* peer_of(broker::Broker& broker, const broker::Client& client) {
-  broker::Peer* peer = broker.core().peers.find(client.connection);
+  broker::Peer* peer = broker.core().peers.find(client.links.connection());
   return peer != nullptr && peer->client == &client ? peer : nullptr;
 }
 
@@ -274,16 +274,31 @@ admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink
   broker::Core& core = broker.core();
   admin::UplinkRow row;
   row.name = uplink.spec.name;
-  row.state = static_cast<admin::UplinkState>(uplink.state);
+  row.state = static_cast<admin::UplinkState>(uplink.state());
   row.server = uplink.servers[uplink.server].address;
-  row.protocol_version = uplink.version;
+  row.protocol_version = uplink.first().version;
   row.last_error = uplink.last_error;
   row.last_error_ms = uplink.last_error_ms;
   row.handshakes = uplink.handshakes;
   row.resumed = uplink.resumed;
   row.failures = uplink.failures;
-  if (uplink.state == broker::UplinkState::connected)
-    row.connected_seconds = (core.now.monotonic_ms - uplink.connected_ms) / 1'000;
+  row.recycled = uplink.recycled;
+  for (const broker::UplinkLink& link : uplink.links) {
+    admin::UplinkLink& each = row.links.emplace_back();
+    each.number = link.number;
+    each.state = static_cast<admin::UplinkState>(link.state);
+    each.resumed = link.resumed;
+    if (link.state == broker::UplinkState::connected)
+      each.connected_seconds = (core.now.monotonic_ms - link.connected_ms) / 1'000;
+    if (link.health) {
+      each.median_us = link.health->median_us();
+      each.worst_us = link.health->worst_us();
+    }
+    if (broker::Peer* peer = core.peers.find(link.connection))
+      each.in_flight = static_cast<uint32_t>(peer->window.size());
+  }
+  if (const uint64_t since_ms = uplink.connected_ms(); since_ms != 0)
+    row.connected_seconds = (core.now.monotonic_ms - since_ms) / 1'000;
   if (const broker::Client* client = core.state.clients.find(uplink.client_id)) {
     for (const Tracker* tracker : client->trackers) {
       row.backlog += tracker->unsettled();

@@ -73,7 +73,7 @@ void BlockReads::on_timer(const Timer& timer) {
 
 bool BlockReads::still_waits(const Wait& wait) const {
   const Tracker* tracker = core_.state.tracker(wait.tracker);
-  return tracker != nullptr && tracker->client != nullptr && tracker->client->connection != 0 &&
+  return tracker != nullptr && tracker->client != nullptr && tracker->client->links.connected() &&
          tracker->has_next() && tracker->next() == wait.position;
 }
 

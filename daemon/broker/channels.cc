@@ -190,7 +190,7 @@ void Channels::tell_drained(Channel& channel, ChannelDirection& direction, Clien
 // If it is connected; else it learns it from ListChannels.
 void Channels::tell(ClientNumber end, const protocol::ControlRequest& word) {
   const Client* client = core_.state.clients.find(end);
-  Peer* peer = client == nullptr ? nullptr : core_.peers.find(client->connection);
+  Peer* peer = client == nullptr ? nullptr : core_.peers.find(client->links.connection());
   if (peer == nullptr || !peer->resumable) return;
   protocol::append_control(peer->output.tail(), 0, protocol::encode_control(word));
   core_.announce(*peer);

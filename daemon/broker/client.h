@@ -2,21 +2,21 @@
 // it, the broker changes it. Invariant: `number` and `client_id` never change.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "daemon/broker/client_links.h"
 #include "daemon/broker/clock_skew.h"
 #include "daemon/broker/producer_progress.h"
 #include "daemon/broker/rate_limit.h"
+#include "daemon/broker/takeover_limit.h"
 
 namespace sink::broker {
 
 using ClientNumber = uint32_t;
-using ConnectionId = uint64_t;  // slot and generation; 0: none
 
 struct Tracker;
 
@@ -38,19 +38,14 @@ struct Client {
   std::string application_version;
   std::string address;
   uint64_t last_seen_ms = 0;  // Unix time
-  ConnectionId connection = 0;
-  ConnectionId parked = 0;  // the Peer of a session whose connection broke (Resumption)
-  std::optional<std::array<uint8_t, 16>> ended_session;  // the last that came to its end parked
+  ClientLinks links;
   uint32_t epoch = 0;                           // rises with every connection
   std::map<uint64_t, uint64_t> freshness;       // event type id -> newest timestamp
   ClockSkew clock_skew;                         // since it connected
   ProducerProgress progress;
   Pace pace;                                    // over all its connections
   std::vector<Tracker*> trackers;               // those it consumes
-  // Takeovers: a token bucket, so that two peers with one identity cannot starve the rest.
-  uint64_t takeover_tokens_at_ms = 0;
-  uint32_t takeover_tokens = 0;
-  uint32_t takeovers_recent = 0;
+  TakeoverLimit takeovers;
 };
 
 }  // namespace sink::broker

@@ -29,6 +29,7 @@ const char* to_string(CloseReason reason) {
     case CloseReason::reserved_name: return "a client_id that only an uplink may have";
     case CloseReason::unreachable: return "the upstream server did not answer";
     case CloseReason::refused_by_upstream: return "refused by the upstream server";
+    case CloseReason::recycled: return "a fresh connection takes its place in the pool";
   }
   return "unknown";
 }
@@ -53,6 +54,7 @@ const char* label_of(CloseReason reason) {
     case CloseReason::reserved_name: return "reserved_name";
     case CloseReason::unreachable: return "unreachable";
     case CloseReason::refused_by_upstream: return "refused_by_upstream";
+    case CloseReason::recycled: return "recycled";
   }
   return "unknown";
 }

@@ -54,8 +54,9 @@ enum class CloseReason : uint8_t {
   peer_closed, protocol_error, instance_id_mismatch, quarantined, unsupported_protocol_version,
   unsupported_application_version, taken_over, takeover_limit, silent, kicked, forgotten, draining,
   client_limit, unanswered, revoked, reserved_name, unreachable, refused_by_upstream,
+  recycled,
 };
-inline constexpr int kCloseReasons = 18;
+inline constexpr int kCloseReasons = 19;
 const char* to_string(CloseReason reason);
 // As a label: "peer_closed".
 const char* label_of(CloseReason reason);

@@ -26,7 +26,7 @@ void Delivery::add(Tracker& tracker, Position position) {
   ++tracker.counts.matched;
   tracker.pending.push_back(position);
   if (tracker.subscription->spec.expire_after_ms > 0) arm_expiry(tracker);
-  if (tracker.client == nullptr || tracker.client->connection == 0) {
+  if (tracker.client == nullptr || !tracker.client->links.connected()) {
     core_.absent_client_has_events = true;
     return;
   }
@@ -42,65 +42,22 @@ void Delivery::wake(Tracker& tracker) {
   queue_.push(tracker.id, tracker.subscription->spec.priority);
 }
 
-void Delivery::attach(Client& client, Peer& peer) {
-  client.connection = peer.id;
-  for (Tracker* tracker : client.trackers) wake(*tracker);
-}
-
-void Delivery::detach(Client& client, Peer& peer) {
-  peer.window.for_each([&](uint16_t, Flight& flight) {
-    Tracker* tracker = core_.state.tracker(flight.tracker);
-    if (flight.late || tracker == nullptr) return;  // unreached: all of a removed tracker are late
-    tracker->ready.emplace(flight.position, true);
-  });
-  peer.window = protocol::InFlightWindow<Flight>(0, 1);
-  peer.sent_batches.clear();
-  if (client.connection == peer.id) client.connection = 0;
-  for (Tracker* tracker : client.trackers) {
-    tracker->in_flight = 0;
-    tracker->first_in_flight = tracker->last_in_flight = kNoMessage;
-    arm_expiry(*tracker);
-  }
-}
-
-// Of a client whose session waits to be resumed the parked Peer, which takes nothing.
-Peer* Delivery::peer_of(const Tracker& tracker) {
-  if (tracker.client == nullptr) return nullptr;
-  const Client& client = *tracker.client;
-  return core_.peers.find(client.connection != 0 ? client.connection : client.parked);
-}
-
-std::vector<uint16_t> Delivery::resume_window(Client& client, Peer& peer, uint64_t received) {
-  std::vector<uint16_t> unreceived;
-  std::vector<std::pair<uint64_t, uint16_t>> awaited;
-  peer.window.for_each([&](uint16_t id, Flight& flight) {
-    if (flight.mark.number > received) return unreceived.push_back(id);
-    if (!flight.mark.continues) awaited.emplace_back(flight.mark.number, id);
-    flight.sent_ms = core_.now.monotonic_ms;
-  });
-  for (const uint16_t id : unreceived) {
-    const Flight flight = *peer.window.take(id);
-    peer.sent_batches.erase(id);
-    Tracker* tracker = core_.state.tracker(flight.tracker);
-    if (tracker == nullptr || flight.late) continue;  // unreached: all of a removed one are late
-    unlink(*tracker, peer, flight);
-    tracker->ready.emplace(flight.position, flight.again);
-  }
-  for (Tracker* tracker : client.trackers)
-    if (tracker->in_flight > 0 && !tracker->timer_armed)
-      arm_timeout(*tracker, core_.now.monotonic_ms);
-  std::sort(awaited.begin(), awaited.end());
-  std::vector<uint16_t> ids;
-  for (const auto& [number, id] : awaited) ids.push_back(id);
-  return ids;
+bool Delivery::takes(const Peer& peer) const {
+  return !peer.closing && !peer.window.full() &&
+         peer.output.size() < core_.settings.output_buffer_bytes;
 }
 
 // In flight plus settled-but-not-yet-written never exceeds the window: after a crash at most a
 // window's worth is delivered twice (D2).
-bool Delivery::can_send(const Tracker& tracker, Peer& peer) {
-  return !tracker.paused() && !peer.closing && !peer.window.full() &&
-         tracker.in_flight + tracker.unsynced < tracker.subscription->spec.in_flight &&
-         peer.output.size() < core_.settings.output_buffer_bytes;
+bool Delivery::can_send(const Tracker& tracker) {
+  if (tracker.paused() ||
+      tracker.in_flight + tracker.unsynced >= tracker.subscription->spec.in_flight)
+    return false;
+  const auto& links = tracker.client->links.all();
+  return std::any_of(links.begin(), links.end(), [&](const ClientLink& link) {
+    const Peer* peer = core_.peers.find(link.connection);
+    return peer != nullptr && takes(*peer);
+  });
 }
 
 bool Delivery::pump_all() {
@@ -115,47 +72,49 @@ bool Delivery::pump_all() {
 
 // True: it could go on at once.
 bool Delivery::pump(Tracker& tracker, int budget) {
-  Peer* peer = peer_of(tracker);
-  if (peer == nullptr || peer->parked) core_.absent_client_has_events = true;
-  if (peer == nullptr) return false;
-  const bool more = take_turn(tracker, *peer, budget);
-  send_batch(*peer);
+  const Client* client = tracker.client;
+  if (client == nullptr || !client->links.connected()) {
+    core_.absent_client_has_events = true;
+    return false;
+  }
+  const bool more = take_turn(tracker, budget);
+  for (uint8_t link = 0; link < client->links.all().size(); ++link)
+    if (!batches_[link].empty()) send_batch(*peer_on(*client, link));
   return more;
 }
 
-bool Delivery::take_turn(Tracker& tracker, Peer& peer, int budget) {
+bool Delivery::take_turn(Tracker& tracker, int budget) {
+  Uplink* const uplink = core_.peers.find(tracker.client->links.connection())->uplink;
   for (; budget > 0; --budget) {
-    if (!tracker.has_next() || !can_send(tracker, peer)) return false;
-    const bool backlog = is_backlog(tracker, peer);
-    if (backlog && is_paced(peer)) return false;
-    const Step step = deliver_next(tracker, peer);
+    if (!tracker.has_next() || !can_send(tracker)) return false;
+    const bool backlog = is_backlog(tracker, uplink);
+    if (backlog && is_paced(*uplink, *tracker.client)) return false;
+    const Step step = deliver_next(tracker);
     if (step == Step::blocked) return false;
     if (backlog && step == Step::sent)
-      peer.uplink->backlog.take(1, peer.uplink->spec.rate, core_.now.monotonic_ms);
+      uplink->backlog.take(1, uplink->spec.rate, core_.now.monotonic_ms);
   }
   return true;
 }
 
 // Of an uplink whose backlog is to be sent at a rate: what was accepted before it was connected.
-bool Delivery::is_backlog(const Tracker& tracker, const Peer& peer) const {
-  return peer.uplink != nullptr && peer.uplink->spec.rate != 0 &&
-         tracker.next() < peer.uplink->backlog_end;
+bool Delivery::is_backlog(const Tracker& tracker, const Uplink* uplink) {
+  return uplink != nullptr && uplink->spec.rate != 0 && tracker.next() < uplink->backlog_end;
 }
 
 // Its trackers are woken when the next one may go.
-bool Delivery::is_paced(const Peer& peer) {
-  Uplink& uplink = *peer.uplink;
+bool Delivery::is_paced(Uplink& uplink, const Client& client) {
   const uint64_t now_ms = core_.now.monotonic_ms;
   const uint64_t ready_ms = uplink.backlog.ready_ms(uplink.spec.rate, now_ms);
   if (ready_ms <= now_ms) return false;
   if (uplink.paced_until_ms <= now_ms) {
     uplink.paced_until_ms = ready_ms;
-    core_.timers.set({ready_ms, TimerKind::pace, 0, peer.id});
+    core_.timers.set({ready_ms, TimerKind::pace, 0, client.number});
   }
   return true;
 }
 
-Delivery::Step Delivery::deliver_next(Tracker& tracker, Peer& peer) {
+Delivery::Step Delivery::deliver_next(Tracker& tracker) {
   if (tracker.ready.empty() && tracker.stall != Stall::none) return Step::blocked;
   const Position position = tracker.next();
   const bool again = !tracker.ready.empty() && tracker.ready.begin()->first == position;
@@ -175,10 +134,10 @@ Delivery::Step Delivery::deliver_next(Tracker& tracker, Peer& peer) {
     request_block(tracker, position);
     return Step::blocked;
   }
-  return deliver(tracker, peer, position, sent_before, *record);
+  return deliver(tracker, position, sent_before, *record);
 }
 
-Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,
+Delivery::Step Delivery::deliver(Tracker& tracker, Position position, bool sent_before,
                                  std::string_view record) {
   const auto event_record = decode_event_record(record);
   const auto event = event_record ? protocol::decode_event(event_record->payload)
@@ -205,6 +164,12 @@ Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position
       return Step::skipped;
     }
   }
+  Flight flight{position, key, core_.now.monotonic_ms, tracker.id, kNoMessage, kNoMessage, false,
+                sent_before, event_record->source, {}};
+  const auto link = tracker.client->links.link_for(flight.goes_with());
+  if (!link) return set_aside(tracker, position, sent_before);
+  Peer& peer = *peer_on(*tracker.client, *link);
+  if (!takes(peer)) return Step::blocked;  // the others of the pool wait for it, too
   take_next(tracker, position);
   const auto payload = formatted(tracker, *event_record, *event);
   if (!payload) {
@@ -212,9 +177,7 @@ Delivery::Step Delivery::deliver(Tracker& tracker, Peer& peer, Position position
                tracker.subscription->spec.after_quarantine == AfterQuarantine::hold_key);
     return Step::skipped;
   }
-  send(tracker, peer, *payload,
-       {position, key, core_.now.monotonic_ms, tracker.id, kNoMessage, kNoMessage, false,
-        sent_before, event_record->source, {}});
+  send(tracker, peer, *payload, flight);
   return Step::sent;
 }
 
@@ -265,34 +228,6 @@ void Delivery::lose(Tracker& tracker, Position position) {
                          "see sinkctl event ls and sinkctl log verify");
 }
 
-// ---- the list of deliveries in flight --------------------------------------------------------
-
-void Delivery::link(Tracker& tracker, Peer& peer, uint16_t id) {
-  Flight* flight = peer.window.find(id);
-  flight->previous = tracker.last_in_flight;
-  if (tracker.last_in_flight == kNoMessage) {
-    tracker.first_in_flight = id;
-  } else {
-    peer.window.find(tracker.last_in_flight)->next = id;
-  }
-  tracker.last_in_flight = id;
-  ++tracker.in_flight;
-}
-
-void Delivery::unlink(Tracker& tracker, Peer& peer, const Flight& flight) {
-  if (flight.previous == kNoMessage) {
-    tracker.first_in_flight = flight.next;
-  } else {
-    peer.window.find(flight.previous)->next = flight.next;
-  }
-  if (flight.next == kNoMessage) {
-    tracker.last_in_flight = flight.previous;
-  } else {
-    peer.window.find(flight.next)->previous = flight.previous;
-  }
-  --tracker.in_flight;
-}
-
 // ---- time and room ----------------------------------------------------------------------------
 
 void Delivery::on_writable(Client& client) {
@@ -302,8 +237,8 @@ void Delivery::on_writable(Client& client) {
 void Delivery::on_timer(const Timer& timer) {
   if (timer.kind == TimerKind::read) return reads_.on_timer(timer);
   if (timer.kind == TimerKind::pace) {
-    Peer* peer = core_.peers.find(timer.position);
-    if (peer != nullptr && peer->client != nullptr) on_writable(*peer->client);
+    if (Client* client = core_.state.clients.find(static_cast<ClientNumber>(timer.position)))
+      on_writable(*client);
     return;
   }
   Tracker* tracker = core_.state.tracker(timer.id);
@@ -321,24 +256,29 @@ void Delivery::on_timer(const Timer& timer) {
 // peer may still answer them.
 void Delivery::time_out(Tracker& tracker) {
   tracker.timer_armed = false;
-  Peer* peer = peer_of(tracker);
+  if (tracker.client == nullptr) return;
+  for (uint8_t link = 0; link < tracker.flights.size(); ++link) time_out_on(tracker, link);
+  wake(tracker);
+}
+
+void Delivery::time_out_on(Tracker& tracker, uint8_t link) {
+  Peer* peer = peer_on(*tracker.client, link);
   if (peer == nullptr || peer->parked) return;  // a resumed session arms it anew
   const uint64_t timeout = tracker.subscription->spec.ack_timeout_ms;
-  while (tracker.first_in_flight != kNoMessage) {
-    Flight* flight = peer->window.find(tracker.first_in_flight);
+  while (tracker.flights[link].first != kNoMessage) {
+    Flight* flight = peer->window.find(tracker.flights[link].first);
     if (flight->sent_ms + timeout > core_.now.monotonic_ms) {
       arm_timeout(tracker, flight->sent_ms);
       break;
     }
     const Flight late = *flight;
-    unlink(tracker, *peer, late);
+    delist(tracker, *peer, late);
     flight->late = true;
     ++core_.counters.events_timed_out;
     fail(tracker, {late.position, late.key, "", "no answer within the ack_timeout"},
          action_for_silence(tracker));
   }
   close_if_unanswered(*peer);
-  wake(tracker);
 }
 
 // A peer whose every id is taken by deliveries it never answered can be sent nothing more.
@@ -400,6 +340,7 @@ void Delivery::settle_late(Tracker& tracker, Position position) {
     return;
   }
   const bool unsent = mark->second.waiting || tracker.ready.erase(position) > 0 ||
+                      tracker.aside.erase(position) > 0 ||
                       remove_behind(tracker, mark->second.key, position);
   if (!unsent) {
     ++core_.counters.answers_ignored;

@@ -4,6 +4,7 @@
 // states.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <string>
 #include <vector>
@@ -108,15 +109,20 @@ class Delivery {
   };
   enum class Step : uint8_t { sent, skipped, blocked };
 
-  Peer* peer_of(const Tracker& tracker);
-  bool can_send(const Tracker& tracker, Peer& peer);
-  bool is_backlog(const Tracker& tracker, const Peer& peer) const;
-  bool is_paced(const Peer& peer);
+  Peer* peer_on(const Client& client, uint8_t link);
+  template <class Visit>
+  void for_each_flight(Tracker& tracker, Visit&& visit);
+  bool takes(const Peer& peer) const;
+  bool can_send(const Tracker& tracker);
+  static bool is_backlog(const Tracker& tracker, const Uplink* uplink);
+  bool is_paced(Uplink& uplink, const Client& client);
   bool pump(Tracker& tracker, int budget);
-  bool take_turn(Tracker& tracker, Peer& peer, int budget);
-  Step deliver_next(Tracker& tracker, Peer& peer);
-  Step deliver(Tracker& tracker, Peer& peer, Position position, bool sent_before,
-               std::string_view record);
+  bool take_turn(Tracker& tracker, int budget);
+  Step deliver_next(Tracker& tracker);
+  Step deliver(Tracker& tracker, Position position, bool sent_before, std::string_view record);
+  Step set_aside(Tracker& tracker, Position position, bool sent_before);
+  static void recall_aside(Tracker& tracker);
+  void recount_links(Client& client);
   void send(Tracker& tracker, Peer& peer, std::string_view payload, Flight flight);
   void send_batch(Peer& peer);
   static void mark_sent(Peer& peer, Flight& flight, std::string_view payload);
@@ -138,9 +144,10 @@ class Delivery {
   void on_nacked(Peer& peer, uint16_t message_id, std::string_view machine,
                  std::string_view human);
   Tracker* take_flight(Peer& peer, uint16_t message_id, Flight& flight);
-  void link(Tracker& tracker, Peer& peer, uint16_t id);
-  void unlink(Tracker& tracker, Peer& peer, const Flight& flight);
+  void enlist(Tracker& tracker, Peer& peer, uint16_t id);
+  void delist(Tracker& tracker, Peer& peer, const Flight& flight);
   void time_out(Tracker& tracker);
+  void time_out_on(Tracker& tracker, uint8_t link);
   void close_if_unanswered(Peer& peer);
 
   void settle(Tracker& tracker, Position position, Settled how);
@@ -184,7 +191,7 @@ class Delivery {
   std::vector<TrackerId> settlement_queue_;
   std::deque<Syncing> syncing_;
   std::string formatted_;  // scratch
-  OutgoingBatch batch_;    // of the turn that is under way
+  std::array<OutgoingBatch, protocol::kLinksMax> batches_;  // by link, of the turn under way
   uint64_t oldest_settlement_ms_ = 0;
   bool settlement_pressure_ = false;
 };

@@ -62,7 +62,7 @@ void Delivery::on_acked(Peer& peer, uint16_t message_id) {
   Tracker* tracker = take_flight(peer, message_id, flight);
   if (tracker == nullptr) return;
   if (flight.late) return settle_late(*tracker, flight.position);
-  unlink(*tracker, peer, flight);
+  delist(*tracker, peer, flight);
   ++core_.counters.events_acked;
   settle(*tracker, flight.position, Settled::acked);
   wake(*tracker);
@@ -77,7 +77,7 @@ void Delivery::on_nacked(Peer& peer, uint16_t message_id, std::string_view machi
     ++core_.counters.answers_ignored;
     return;
   }
-  unlink(*tracker, peer, flight);
+  delist(*tracker, peer, flight);
   ++core_.counters.events_nacked;
   ++tracker->counts.nacked;
   fail(*tracker,

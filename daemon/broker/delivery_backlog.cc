@@ -6,6 +6,20 @@
 
 namespace sink::broker {
 
+// The visit may take the flight that it is given off the list.
+template <class Visit>
+void Delivery::for_each_flight(Tracker& tracker, Visit&& visit) {
+  if (tracker.in_flight == 0) return;
+  for (uint8_t link = 0; link < tracker.flights.size(); ++link) {
+    for (uint16_t id = tracker.flights[link].first; id != kNoMessage;) {
+      Peer& peer = *peer_on(*tracker.client, link);
+      Flight& flight = *peer.window.find(id);
+      id = flight.next;
+      visit(peer, flight);
+    }
+  }
+}
+
 std::vector<Position> Delivery::collect_moving(Tracker& tracker) {
   std::vector<Position> moving;
   for (const auto& [position, sent] : tracker.ready) moving.push_back(position);
@@ -13,12 +27,8 @@ std::vector<Position> Delivery::collect_moving(Tracker& tracker) {
     if (mark.waiting) moving.push_back(position);
   for (const auto& [key, held] : tracker.held)
     for (const auto& [position, sent] : held.behind) moving.push_back(position);
-  Peer* peer = peer_of(tracker);
-  for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
-    const Flight* flight = peer->window.find(id);
-    moving.push_back(flight->position);
-    id = flight->next;
-  }
+  for (const auto& [position, sent] : tracker.aside) moving.push_back(position);
+  for_each_flight(tracker, [&](Peer&, Flight& flight) { moving.push_back(flight.position); });
   return moving;
 }
 
@@ -48,12 +58,10 @@ std::optional<Position> Delivery::oldest_moving(Tracker& tracker) {
       if (mark.waiting) oldest = std::min(oldest, position);
   for (const auto& [key, held] : tracker.held)
     if (!held.behind.empty()) oldest = std::min(oldest, held.behind.begin()->first);
-  Peer* peer = tracker.in_flight > 0 ? peer_of(tracker) : nullptr;
-  for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
-    const Flight* flight = peer->window.find(id);
-    oldest = std::min(oldest, flight->position);
-    id = flight->next;
-  }
+  if (!tracker.aside.empty()) oldest = std::min(oldest, tracker.aside.begin()->first);
+  for_each_flight(tracker, [&](Peer&, Flight& flight) {
+    oldest = std::min(oldest, flight.position);
+  });
   return oldest == UINT64_MAX ? std::nullopt : std::optional(oldest);
 }
 
@@ -92,14 +100,16 @@ uint64_t Delivery::drop_all(Tracker& tracker, DropReason why, Position end) {
 
 // What is in flight may still be answered; the answer changes nothing then.
 void Delivery::recall_flights(Tracker& tracker, Position end) {
-  Peer* peer = peer_of(tracker);
-  for (uint16_t id = tracker.first_in_flight; peer != nullptr && id != kNoMessage;) {
-    Flight* flight = peer->window.find(id);
-    id = flight->next;
-    if (flight->position >= end) continue;
-    unlink(tracker, *peer, *flight);
-    flight->late = true;
-    tracker.ready.emplace(flight->position, true);
+  for_each_flight(tracker, [&](Peer& peer, Flight& flight) {
+    if (flight.position >= end) return;
+    delist(tracker, peer, flight);
+    flight.late = true;
+    tracker.ready.emplace(flight.position, true);
+  });
+  if (tracker.client == nullptr) return;
+  for (Tracker* each : tracker.client->trackers) {
+    recall_aside(*each);
+    wake(*each);
   }
 }
 

@@ -119,7 +119,8 @@ bool Delivery::take_key(Tracker& tracker, KeyHash key, Position position) {
   if (fresh || former == position) return true;
   const auto other = tracker.marks.find(former);
   if (other == tracker.marks.end()) return true;  // in quarantine: found again by release_key
-  const bool idle = other->second.waiting || tracker.ready.erase(former) > 0;
+  const bool idle = other->second.waiting || tracker.ready.erase(former) > 0 ||
+                    tracker.aside.erase(former) > 0;
   stop_waiting(tracker, other->second);
   if (!idle) {
     held.displaced.insert(former);

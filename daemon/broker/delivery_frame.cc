@@ -16,12 +16,13 @@ constexpr std::string_view kSourcePlaceholder = "{source}";
 
 void Delivery::send(Tracker& tracker, Peer& peer, std::string_view payload, Flight flight) {
   const bool batched = peer.batch_events > 1 && OutgoingBatch::takes(payload.size());
-  if (!batched || !batch_.has_room(payload.size(), peer.batch_events)) send_batch(peer);
+  OutgoingBatch& batch = batches_[peer.link];
+  if (!batched || !batch.has_room(payload.size(), peer.batch_events)) send_batch(peer);
   if (!batched && peer.resumable) mark_sent(peer, flight, payload);
   const auto id = peer.window.add(flight);
-  link(tracker, peer, *id);
+  enlist(tracker, peer, *id);
   if (batched) {
-    batch_.add(*id, *protocol::decode_event(payload), payload.size());
+    batch.add(*id, *protocol::decode_event(payload), payload.size());
   } else {
     append_delivery(peer, *id, tracker, payload, flight);
     core_.announce(peer);
@@ -45,15 +46,16 @@ void Delivery::mark_sent(Peer& peer, Flight& flight, std::string_view payload) {
 // Each event keeps a place of its own in the window; on the wire only the first one's id is seen. A
 // batch of one is a PUBLISH.
 void Delivery::send_batch(Peer& peer) {
-  if (batch_.empty()) return;
-  const bool one = batch_.events().size() == 1;
+  OutgoingBatch& batch = batches_[peer.link];
+  if (batch.empty()) return;
+  const bool one = batch.events().size() == 1;
   std::string message;
   if (one) {
-    protocol::append_event(message, batch_.events().front().view());
+    protocol::append_event(message, batch.events().front().view());
   } else {
-    message = protocol::encode_batch(batch_.events());
+    message = protocol::encode_batch(batch.events());
   }
-  std::vector<uint16_t> ids = batch_.take_ids();
+  std::vector<uint16_t> ids = batch.take_ids();
   const uint16_t id = ids.front();
   Flight& first = *peer.window.find(id);
   mark_sent(peer, first, message);

@@ -32,6 +32,9 @@ struct Flight {
   bool again = false;              // it had been sent before
   ClientNumber source = 0;         // who published it
   protocol::TallyMark mark;        // version 1
+
+  // What chooses its link in a pool: an event that goes before or after any other goes by itself.
+  KeyHash goes_with() const { return key != 0 ? key : position; }
 };
 
 struct Uplink;
@@ -54,6 +57,7 @@ struct Peer {
   std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
   std::string address;
   Client* client = nullptr;
+  uint8_t link = 0;  // which of the client's links this is
   // This side has made the connection and has not given it up; null: a client, or nobody now.
   Uplink* uplink = nullptr;
   bool awaits_record = false;  // of an uplink: until the server's instance id is committed

@@ -14,25 +14,30 @@ std::string described(uint64_t count, uint32_t checksum) {
 
 void Resumption::park(Client& client, Peer& peer) {
   peer.parked = true;
-  client.connection = 0;
-  client.parked = peer.id;
+  ClientLink& link = client.links.at(peer.link);
+  link.connection = 0;
+  link.parked = peer.id;
   peer.parked_until_ms = core_.now.monotonic_ms + core_.settings.session_ttl_ms;
   parked_.insert({peer.parked_until_ms, peer.id, client.number});
 }
 
-void Resumption::end(Client& client) {
-  Peer* parked = core_.peers.find(client.parked);
+void Resumption::end(Client& client, uint8_t link) {
+  Peer* parked = core_.peers.find(client.links.at(link).parked);
   if (parked == nullptr) return;
-  client.ended_session = parked->resumable->id;
+  client.links.at(link).ended_session = parked->resumable->id;
   intake_.forget(parked->id);
   delivery_.detach(client, *parked);
   release(client, *parked);
 }
 
+void Resumption::end_all(Client& client) {
+  for (uint8_t link = 0; link < client.links.all().size(); ++link) end(client, link);
+}
+
 // The parked Peer's connection may still be closing: then its last word removes it.
 void Resumption::release(Client& client, Peer& parked) {
   parked_.erase({parked.parked_until_ms, parked.id, client.number});
-  client.parked = 0;
+  client.links.at(parked.link).parked = 0;
   parked.parked = false;
   parked.resumable.reset();
   if (parked.transport_gone) core_.peers.remove(parked.id);
@@ -40,12 +45,12 @@ void Resumption::release(Client& client, Peer& parked) {
 
 void Resumption::begin(Client& client, Peer& fresh, const protocol::SessionPoint* asked,
                        protocol::Welcome& welcome, std::string& answers) {
-  Peer* parked = core_.peers.find(client.parked);
+  Peer* parked = core_.peers.find(client.links.at(fresh.link).parked);
   std::vector<uint16_t> awaited;
-  const auto why_not = judge(client, parked, asked, fresh.window.capacity(), awaited);
+  const auto why_not = judge(client, fresh, parked, asked, awaited);
   if (why_not) {
     welcome.new_because = *why_not;
-    end(client);
+    end(client, fresh.link);
     start_new(fresh);
   } else {
     welcome.session.awaited = move(client, *parked, fresh, *asked);
@@ -60,18 +65,20 @@ void Resumption::begin(Client& client, Peer& fresh, const protocol::SessionPoint
   welcome.session.sent = session.sent.count;
 }
 
-std::optional<protocol::NewSessionReason> Resumption::judge(Client& client, Peer* parked,
+std::optional<protocol::NewSessionReason> Resumption::judge(Client& client, const Peer& fresh,
+                                                            Peer* parked,
                                                             const protocol::SessionPoint* asked,
-                                                            uint16_t window,
                                                             std::vector<uint16_t>& awaited) {
   using protocol::NewSessionReason;
   if (asked == nullptr) return NewSessionReason::none_asked;
   if (parked == nullptr || parked->resumable->id != asked->id)
-    return client.ended_session == asked->id ? NewSessionReason::expired
-                                             : NewSessionReason::unknown;
+    return client.links.at(fresh.link).ended_session == asked->id
+               ? NewSessionReason::expired
+               : NewSessionReason::unknown;
   ResumableSession& session = *parked->resumable;
   if (!session.answers.complete()) return NewSessionReason::unknown;
-  if (parked->window.size() > window) return NewSessionReason::unknown;  // it takes less now
+  // It takes less now.
+  if (parked->window.size() > fresh.window.capacity()) return NewSessionReason::unknown;
   const protocol::SenderFacts facts = facts_of(*parked, asked->received);
   const auto why_not = protocol::judge_resumption(*asked, facts);
   if (why_not == NewSessionReason::checksum_mismatch)
@@ -104,15 +111,15 @@ std::vector<uint16_t> Resumption::move(Client& client, Peer& parked, Peer& fresh
   fresh.window = std::exchange(parked.window, protocol::InFlightWindow<Flight>(0, 1));
   fresh.window.set_capacity(capacity);
   fresh.resumable->sent = {theirs.received, theirs.checksum};
-  client.connection = fresh.id;
+  client.links.at(fresh.link).connection = fresh.id;
   auto awaited = delivery_.resume_window(client, fresh, theirs.received);
   intake_.redirect(parked.id, fresh.id);
   release(client, parked);
   return awaited;
 }
 
-std::optional<protocol::SessionPoint> Resumption::point(const Client& client) {
-  Peer* parked = core_.peers.find(client.parked);
+std::optional<protocol::SessionPoint> Resumption::point(Client& client, uint8_t link) {
+  Peer* parked = core_.peers.find(client.links.at(link).parked);
   if (parked == nullptr || !parked->resumable->answers.complete()) return std::nullopt;
   const ResumableSession& session = *parked->resumable;
   return protocol::SessionPoint{session.id, session.received.count, session.received.checksum,
@@ -120,7 +127,7 @@ std::optional<protocol::SessionPoint> Resumption::point(const Client& client) {
 }
 
 bool Resumption::follow(Client& client, Peer& fresh, const protocol::Welcome& welcome) {
-  Peer* parked = core_.peers.find(client.parked);
+  Peer* parked = core_.peers.find(client.links.at(fresh.link).parked);
   const bool agreed =
       welcome.resumed && parked != nullptr && parked->resumable->id == welcome.session.id &&
       parked->resumable->answers.complete() &&
@@ -131,7 +138,7 @@ bool Resumption::follow(Client& client, Peer& fresh, const protocol::Welcome& we
     ++core_.counters.sessions_resumed;
     return true;
   }
-  end(client);
+  end(client, fresh.link);
   fresh.resumable = std::make_unique<ResumableSession>();
   fresh.resumable->id = welcome.session.id;
   return !welcome.resumed;
@@ -151,10 +158,11 @@ void Resumption::expire_due() {
     const auto [until_ms, connection, number] = *parked_.begin();
     if (until_ms > core_.now.monotonic_ms) return;
     Client* client = core_.state.clients.find(number);
+    const uint8_t link = core_.peers.find(connection)->link;
     ++core_.counters.sessions_expired;
     core_.notice(Severity::info, "session_expired", client->client_id,
                  "did not come back within session_ttl; what was in flight is delivered anew");
-    end(*client);
+    end(*client, link);
   }
 }
 

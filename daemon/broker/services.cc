@@ -225,7 +225,7 @@ void Services::end(Service& service) {
 void Services::tell_owner(const Service& service, ServiceEndReason reason) {
   const Client* owner = core_.state.clients.find(service.owner);
   // unreached: it goes with its owner
-  Peer* peer = owner == nullptr ? nullptr : core_.peers.find(owner->connection);
+  Peer* peer = owner == nullptr ? nullptr : core_.peers.find(owner->links.connection());
   if (peer == nullptr || !peer->resumable) return;
   const protocol::ServiceEnded ended{service.uuid, to_text(service.name), reason};
   protocol::append_control(peer->output.tail(), 0, protocol::encode_control(ended));

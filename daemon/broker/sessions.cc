@@ -9,9 +9,6 @@
 namespace sink::broker {
 namespace {
 
-constexpr uint32_t kTakeoverBurst = 20;
-constexpr uint64_t kTakeoverRefillMs = 500;
-constexpr uint32_t kTakeoverAlarm = 5;
 constexpr size_t kDecidingBytesMax = 65'536;  // pipelined behind a request that is being decided
 constexpr uint64_t kEventBytesMax = protocol::kFrameBytesMax - 2;  // a PUBLISH holds no more
 constexpr uint32_t kRetryAfterRefusalMs = 60'000;  // an operator must act first
@@ -249,6 +246,7 @@ void Sessions::on_request(Peer& peer, protocol::ConnectionRequest request) {
     if (!greeting)
       return violate(peer, {greeting.error(), false, protocol::MessageType::connection_request});
     peer.greeting = std::make_unique<protocol::Greeting>(std::move(*greeting));
+    peer.link = peer.greeting->link;
     request.application_version = peer.greeting->application_version;
     request.client_instance_id = peer.greeting->client_instance_id;
     request.server_instance_id = peer.greeting->server_instance_id;
@@ -333,7 +331,7 @@ void Sessions::welcome(Peer& peer, Client& client, protocol::ResponseCode code) 
     if (has_undelivered(client)) welcome.reason = protocol::ConnectionReason::delivery;
     resumption_.begin(client, peer, asked ? &*asked : nullptr, welcome, missed_answers);
   } else {
-    resumption_.end(client);
+    resumption_.end(client, peer.link);
   }
   respond(peer, response, std::move(welcome));
   peer.output.tail() += missed_answers;
@@ -362,18 +360,31 @@ void Sessions::join(Peer& peer, Client& client, std::string how) {
   if (was_paused) core_.transport.resume_input(peer.id);
 }
 
-// The older connection is fenced here and now: nothing it says later changes anything.
+// The older connection of the same link is fenced here and now: nothing it says later changes
+// anything. A client that begins anew has no other links, whatever their connections have heard.
 bool Sessions::take_over(Peer& peer, Client& client) {
-  Peer* older = core_.peers.find(client.connection);
+  Peer* older = core_.peers.find(client.links.at(peer.link).connection);
   // unreached: it is the client's connection only once it is welcome
-  if (older == nullptr || older == &peer) return true;
-  if (!asks_for_session_of(peer, *older) && !may_take_over(client)) {
+  if (older == &peer) return true;
+  if (older != nullptr && !asks_for_session_of(peer, *older) && !may_take_over(client)) {
     close(peer, CloseReason::takeover_limit);
     return false;
   }
-  ++core_.counters.connections_taken_over;
-  close(*older, CloseReason::taken_over);
+  if (older != nullptr) {
+    ++core_.counters.connections_taken_over;
+    close(*older, CloseReason::taken_over);
+  }
+  const bool begins = peer.link == 0 && !(peer.greeting && peer.greeting->session);
+  if (begins && client.links.is_pool()) {
+    close_all(client, CloseReason::taken_over);
+    resumption_.end_all(client);
+  }
   return true;
+}
+
+void Sessions::close_all(Client& client, CloseReason reason) {
+  for (const ClientLink& link : std::vector<ClientLink>(client.links.all()))
+    if (Peer* peer = core_.peers.find(link.connection)) close(*peer, reason);
 }
 
 // Then it is the same device on another way, not a second one with its certificate.
@@ -383,23 +394,12 @@ bool Sessions::asks_for_session_of(const Peer& peer, const Peer& older) {
 }
 
 bool Sessions::may_take_over(Client& client) {
-  const uint64_t elapsed = core_.now.monotonic_ms - client.takeover_tokens_at_ms;
-  if (client.takeover_tokens_at_ms == 0 || elapsed >= kTakeoverBurst * kTakeoverRefillMs) {
-    client.takeover_tokens = kTakeoverBurst;
-    client.takeovers_recent = 0;
-    client.takeover_tokens_at_ms = core_.now.monotonic_ms;
-  } else {
-    const auto refill = static_cast<uint32_t>(elapsed / kTakeoverRefillMs);
-    client.takeover_tokens = std::min(kTakeoverBurst, client.takeover_tokens + refill);
-    client.takeover_tokens_at_ms += refill * kTakeoverRefillMs;
-  }
-  if (++client.takeovers_recent >= kTakeoverAlarm)
+  const bool may = client.takeovers.take(core_.now.monotonic_ms);
+  if (client.takeovers.alternates())
     core_.alarm("identity/" + client.client_id,
                 "two peers alternate on the identity " + client.client_id +
                     ": one certificate is in use on two devices; revoke it and issue new ones");
-  if (client.takeover_tokens == 0) return false;
-  --client.takeover_tokens;
-  return true;
+  return may;
 }
 
 // What the operator did while the record was on its way to the disk comes first.
@@ -438,7 +438,7 @@ void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response,
   welcome.server_name = core_.settings.server_name;
   const uint64_t event_bytes = std::min<uint64_t>(core_.log.record_bytes_max(), kEventBytesMax);
   welcome.limits = {protocol::kWindowMax, static_cast<uint32_t>(event_bytes),
-                    core_.settings.batch_events};
+                    core_.settings.batch_events, protocol::kLinksMax};
   welcome.session_ttl_ms = static_cast<uint32_t>(core_.settings.session_ttl_ms);
   welcome.keepalive_ms = static_cast<uint32_t>(core_.settings.keepalive_ms);
   const std::string body = protocol::encode_welcome(welcome);
@@ -466,7 +466,8 @@ void Sessions::close(Peer& peer, CloseReason reason) {
   if (peer.client != nullptr)
     core_.notice(Severity::info, "client_disconnected", peer.client->client_id, to_string(reason));
   say_goodbye(peer, reason);
-  leave(peer, reason == CloseReason::taken_over || reason == CloseReason::silent);
+  leave(peer, reason == CloseReason::taken_over || reason == CloseReason::silent ||
+                  reason == CloseReason::recycled);
   if (peer.uplink != nullptr) uplinks_->on_left(peer, reason);
   core_.transport.close(peer.id, reason);
 }
@@ -474,7 +475,8 @@ void Sessions::close(Peer& peer, CloseReason reason) {
 // To the peer that is taken over, too: to it this is another one of the same name.
 void Sessions::say_goodbye(Peer& peer, CloseReason reason) {
   if (peer.client == nullptr || !peer.resumable) return;
-  if (peer.uplink != nullptr && reason == CloseReason::silent) return;  // the session is to go on
+  const bool goes_on = reason == CloseReason::silent || reason == CloseReason::recycled;
+  if (peer.uplink != nullptr && goes_on) return;  // on its next connection
   protocol::Goodbye goodbye;
   goodbye.human = to_string(reason);
   if (reason == CloseReason::draining) goodbye.reason = protocol::GoodbyeReason::restart;
@@ -492,7 +494,7 @@ void Sessions::leave(Peer& peer, bool resumable) {
   --connected_;
   client.last_seen_ms = core_.now.wall_ms;
   requests_.forget(peer.id);
-  dials_->on_left(client, peer.goodbye);
+  if (peer.link == 0) dials_->on_left(client, peer.goodbye);
   if (resumable && peer.resumable && !peer.goodbye && core_.settings.session_ttl_ms > 0)
     return resumption_.park(client, peer);
   intake_.forget(peer.id);
@@ -549,8 +551,8 @@ void Sessions::quarantine(Client& client, ClientQuarantine quarantine) {
                    encode(ClientQuarantineRecord{client.number, client.quarantine}));
   core_.notice(Severity::warning, "client_quarantined", client.client_id,
                "may not connect until released; see sinkctl client show");
-  if (Peer* peer = core_.peers.find(client.connection)) close(*peer, CloseReason::quarantined);
-  resumption_.end(client);
+  close_all(client, CloseReason::quarantined);
+  resumption_.end_all(client);
 }
 
 void Sessions::release(Client& client) {
@@ -563,9 +565,8 @@ void Sessions::release(Client& client) {
 // The presented instance becomes the client's; what the old instance published is another history.
 bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped, Position end) {
   if (!client.presented_instance_id) return false;
-  if (Peer* peer = core_.peers.find(client.connection))
-    close(*peer, CloseReason::instance_id_mismatch);
-  resumption_.end(client);
+  close_all(client, CloseReason::instance_id_mismatch);
+  resumption_.end_all(client);
   intake_.write_all();  // what the old instance published belongs before the new history
   intake_.write_progress();
   client.instance_id = std::exchange(client.presented_instance_id, std::nullopt);
@@ -580,8 +581,8 @@ bool Sessions::adopt(Client& client, bool drop_backlog, uint64_t& dropped, Posit
 }
 
 uint64_t Sessions::forget(Client& client) {
-  if (Peer* peer = core_.peers.find(client.connection)) close(*peer, CloseReason::forgotten);
-  resumption_.end(client);
+  close_all(client, CloseReason::forgotten);
+  resumption_.end_all(client);
   requests_.forget(client);
   const uint64_t dropped = catalog_.forget_consumer(client);
   core_.log.append(kinds::client_forgotten, encode(ReleasedRecord{client.number, 0}));

@@ -1,7 +1,7 @@
 // Connections and clients: handshake, takeover, silence, client quarantine, adopt and forget.
 // Not responsible for events. Invariants: I9 (nothing but a CONNECTION REQUEST is looked at before
-// the handshake has succeeded), N1 (one live connection per client; the old one is fenced before
-// the new one gets data). A hello leaves only after the client's record is committed.
+// the handshake has succeeded), N1 (one live connection per link of a client; the old one is
+// fenced before the new one gets data). A hello leaves only after the client's record is committed.
 #pragma once
 
 #include <deque>
@@ -96,6 +96,7 @@ class Sessions {
               const protocol::ConnectionRequest& request);
   void welcome(Peer& peer, Client& client, protocol::ResponseCode code);
   bool take_over(Peer& peer, Client& client);
+  void close_all(Client& client, CloseReason reason);
   static bool asks_for_session_of(const Peer& peer, const Peer& older);
   bool may_take_over(Client& client);
   Client* admit_client(Peer& peer, const std::string& identity);

@@ -1,7 +1,7 @@
 // One subscription's hold on one consumer: what is pending, in flight, waiting, in quarantine.
 // Plain state and the small questions about it; Delivery moves events through it.
-// Invariant (S3): matched = pending + ready + in flight + waiting + behind + quarantined + acked +
-// expired + dropped, after every step.
+// Invariant (S3): matched = pending + ready + aside + in flight + waiting + behind + quarantined +
+// acked + expired + dropped, after every step.
 //
 //            accept            send               ACK
 //   (event) -------> pending -------> in flight -------> acked
@@ -76,6 +76,12 @@ enum class Stall : uint8_t { none, held_full, quarantine_full };
 
 inline constexpr uint16_t kNoMessage = UINT16_MAX;
 
+// In flight on one link, oldest first, as a list through the window of its connection.
+struct FlightList {
+  uint16_t first = kNoMessage;
+  uint16_t last = kNoMessage;
+};
+
 struct Tracker {
   TrackerId id = 0;
   Subscription* subscription = nullptr;
@@ -85,16 +91,15 @@ struct Tracker {
 
   PendingRuns pending;               // never sent
   std::map<Position, bool> ready;    // came back from flight or hold; true: was sent before
+  std::map<Position, bool> aside;    // the same, of keys whose link may be resumed (ClientLinks)
   std::unordered_map<Position, Mark> marks;
   std::unordered_map<KeyHash, HeldKey> held;
   Quarantine quarantined;
   uint64_t behind = 0;               // events in held[].behind
   uint64_t waiting = 0;              // marks with waiting set
 
-  // In flight, oldest first, as a list through the window of the consumer's connection.
-  uint16_t first_in_flight = kNoMessage;
-  uint16_t last_in_flight = kNoMessage;
-  uint32_t in_flight = 0;
+  std::vector<FlightList> flights;   // by the number of the consumer's link
+  uint32_t in_flight = 0;            // on all of them
   uint32_t unsynced = 0;             // settled, the record not yet committed
   std::vector<Position> acked_positions;    // settled since the last settlement record
   std::vector<Position> dropped_positions;
@@ -111,7 +116,8 @@ struct Tracker {
 
   bool paused() const { return subscription->paused; }
   uint64_t unsettled() const {
-    return pending.size() + ready.size() + in_flight + waiting + behind + quarantined.size();
+    return pending.size() + ready.size() + aside.size() + in_flight + waiting + behind +
+           quarantined.size();
   }
   bool has_next() const { return !ready.empty() || !pending.empty(); }
   // The oldest that may be sent; only if has_next(). While stalled, pending ones may not.
@@ -119,6 +125,10 @@ struct Tracker {
     if (ready.empty()) return pending.front();
     const Position again = ready.begin()->first;
     return pending.empty() || stall != Stall::none ? again : std::min(again, pending.front());
+  }
+  FlightList& flights_on(uint8_t link) {
+    if (link >= flights.size()) flights.resize(link + size_t{1});
+    return flights[link];
   }
   std::vector<Position> marked() const;  // the positions that have a mark, in order
   // Conservation, checked by tests and the simulator.

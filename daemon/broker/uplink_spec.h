@@ -18,6 +18,8 @@ struct UplinkSpec {
   bool version_0 = true;
   std::string application_version = "sinkd";
   uint32_t rate = 0;  // events of backlog a second; 0: as fast as they are acknowledged
+  uint32_t links = 1;              // connections at a time, 1 to protocol::kLinksMax
+  uint64_t recycle_ms = 600'000;   // so often the slowest is made anew; 0: never
   bool operator==(const UplinkSpec&) const = default;
 };
 

@@ -8,7 +8,6 @@
 namespace sink::broker {
 namespace {
 
-constexpr uint64_t kConnectTimeoutMs = 30'000;  // from the name lookup to the end of the handshake
 constexpr uint64_t kQuarantinedRetryMs = 30'000;  // whether it has been released
 constexpr uint64_t kRefusedRetryMs = 60'000;  // version 0 does not say when to come back
 constexpr uint64_t kVersion0ForMs = 24 * 3'600'000;  // then version 1 is tried again
@@ -27,7 +26,8 @@ std::vector<std::string> Uplinks::configure(const std::vector<UplinkSpec>& specs
       return spec.name == uplink->spec.name;
     });
     if (listed) continue;
-    remove(*uplink);
+    close_links(*uplink, 0);
+    uplink->servers.clear();
     changes.push_back("uplink " + uplink->spec.name +
                       " is no longer in the configuration; what waits for it is kept");
   }
@@ -38,8 +38,7 @@ std::vector<std::string> Uplinks::configure(const std::vector<UplinkSpec>& specs
       add(spec);
       changes.push_back("uplink " + spec.name + " added");
     } else if (!(known->spec == spec)) {
-      if (Peer* peer = core_.peers.find(known->connection))
-        sessions_.close(*peer, CloseReason::kicked);
+      close_links(*known, 0);
       use_servers(*known, spec);
       changes.push_back("uplink " + spec.name + " changed");
     }
@@ -65,22 +64,31 @@ void Uplinks::use_servers(Uplink& uplink, const UplinkSpec& spec) {
   uplink.servers.clear();
   for (const std::string& address : spec.servers) uplink.servers.push_back({address, 0, {}});
   uplink.server = uplink.failed = 0;
-  uplink.backoff = {};
+  uplink.links = std::vector<UplinkLink>(spec.links);
+  uplink.pool = 1;
+  uplink.recycle_ms = 0;
+  for (size_t i = 0; i < uplink.links.size(); ++i) {
+    uplink.links[i].number = static_cast<uint8_t>(i);
+    uplink.links[i].due_ms = core_.now.monotonic_ms;
+  }
   const std::string& latest = core_.state.upstreams[spec.name].latest;
   for (size_t i = 0; i < spec.servers.size(); ++i)
     if (spec.servers[i] == latest) uplink.server = i;
-  uplink.state = UplinkState::waiting;
-  uplink.due_ms = core_.now.monotonic_ms;
 }
 
-void Uplinks::remove(Uplink& uplink) {
-  if (Peer* peer = core_.peers.find(uplink.connection))
-    sessions_.close(*peer, CloseReason::kicked);
-  uplink.servers.clear();
+// Those from that number on; their sessions end with them.
+void Uplinks::close_links(Uplink& uplink, size_t from) {
+  for (size_t i = from; i < uplink.links.size(); ++i) {
+    for (const ConnectionId id : {uplink.links[i].successor, uplink.links[i].connection})
+      if (Peer* peer = core_.peers.find(id)) sessions_.close(*peer, CloseReason::kicked);
+    sessions_.resumption().end(client_of(uplink), static_cast<uint8_t>(i));
+  }
 }
 
 // Of one that neither waits nor is stopped.
-Peer& Uplinks::peer_of(const Uplink& uplink) { return *core_.peers.find(uplink.connection); }
+Peer& Uplinks::peer_of(const UplinkLink& link) { return *core_.peers.find(link.connection); }
+
+UplinkLink& Uplinks::link_of(const Peer& peer) { return peer.uplink->links[peer.link]; }
 
 // Whoever forgot it has dropped what waited for it: it begins anew.
 Client& Uplinks::client_of(const Uplink& uplink) {
@@ -94,27 +102,37 @@ Client& Uplinks::client_of(const Uplink& uplink) {
 // ---- connecting ------------------------------------------------------------------------------
 
 void Uplinks::run_due() {
-  const uint64_t now_ms = core_.now.monotonic_ms;
-  for (const auto& owned : uplinks_) {
-    Uplink& uplink = *owned;
-    if (uplink.state == UplinkState::connected) {
-      keep_alive(uplink);
-    } else if (uplink.due_ms <= now_ms && uplink.state == UplinkState::waiting) {
-      dial(uplink);
-    } else if (uplink.due_ms <= now_ms && uplink.state != UplinkState::stopped) {
-      fail(peer_of(uplink), "no answer within 30 s", CloseReason::unreachable);
-    }
+  for (const auto& uplink : uplinks_) {
+    for (UplinkLink& link : uplink->links) run_link(*uplink, link);
+    run_pool(*uplink);
   }
+}
+
+void Uplinks::run_link(Uplink& uplink, UplinkLink& link) {
+  if (link.state == UplinkState::stopped) return;
+  if (link.state == UplinkState::connected) return keep_alive(link);
+  if (link.due_ms > core_.now.monotonic_ms) return;
+  if (link.state != UplinkState::waiting)
+    return fail(peer_of(link), "no answer within 30 s", CloseReason::unreachable);
+  if (may_open(uplink, link)) dial(uplink, link);
 }
 
 std::optional<uint64_t> Uplinks::deadline_ms() const {
   std::optional<uint64_t> deadline;
+  const auto note = [&](uint64_t due_ms) {
+    deadline = std::min(deadline.value_or(UINT64_MAX), due_ms);
+  };
   for (const auto& uplink : uplinks_) {
-    if (uplink->state == UplinkState::stopped) continue;
-    if (uplink->state == UplinkState::waiting && !may_dial()) continue;
-    const uint64_t due =
-        uplink->state == UplinkState::connected ? uplink->keepalive->deadline_ms() : uplink->due_ms;
-    deadline = std::min(deadline.value_or(UINT64_MAX), due);
+    for (const UplinkLink& link : uplink->links) {
+      if (link.state == UplinkState::stopped) continue;
+      if (link.state == UplinkState::waiting && !(may_dial() && may_open(*uplink, link))) continue;
+      if (link.state != UplinkState::connected) {
+        note(link.due_ms);
+      } else if (!link.health) {
+        note(link.keepalive->deadline_ms());
+      }
+    }
+    if (const auto due_ms = pool_deadline_ms(*uplink)) note(*due_ms);
   }
   return deadline;
 }
@@ -124,60 +142,68 @@ bool Uplinks::may_dial() const {
   return !core_.draining && dialler_ != nullptr && !core_.log.failed();
 }
 
-void Uplinks::dial(Uplink& uplink) {
+void Uplinks::dial(Uplink& uplink, UplinkLink& link) {
   if (!may_dial()) return;
   if (sessions_.is_quarantined(client_of(uplink))) {
-    note_error(uplink, kInQuarantine);
-    uplink.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;
+    note_error(uplink, link, kInQuarantine);
+    link.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;
     return;
   }
-  Upstream& server = uplink.servers[uplink.server];
+  const Upstream& server = uplink.servers[uplink.server];
   const bool only_0 = !uplink.spec.version_1 || core_.now.monotonic_ms < server.version_0_until_ms;
-  uplink.version = only_0 ? protocol::kProtocolVersion0 : protocol::kProtocolVersion1;
-  const auto first_id = static_cast<uint16_t>(core_.random(core_.now.monotonic_ms + 1) %
-                                              protocol::kMessageIds);
+  link.version = only_0 ? protocol::kProtocolVersion0 : protocol::kProtocolVersion1;
+  link.state = UplinkState::dialling;
+  link.explained = false;
+  link.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
+  link.connection = make_connection(uplink, link).id;
+}
+
+Peer& Uplinks::make_connection(Uplink& uplink, const UplinkLink& link) {
+  const auto first_id = static_cast<uint16_t>(
+      core_.random(core_.now.monotonic_ms + link.number + 1) % protocol::kMessageIds);
   Peer& peer = core_.peers.add(first_id, core_.settings.in_flight);
-  peer.session = protocol::Session(protocol::Role::client, uplink.version);
+  peer.session = protocol::Session(protocol::Role::client, link.version);
   peer.uplink = &uplink;
+  peer.link = link.number;
   peer.identity = uplink.client_id;
-  peer.address = server.address;
-  uplink.connection = peer.id;
-  uplink.state = UplinkState::dialling;
-  uplink.explained = false;
-  uplink.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
-  dialler_->dial(peer.id, uplink.spec, server.address);
+  peer.address = uplink.servers[uplink.server].address;
+  dialler_->dial(peer.id, uplink.spec, peer.address);
+  return peer;
 }
 
 void Uplinks::dialled(Peer& peer) {
   if (peer.uplink == nullptr) return;
   Uplink& uplink = *peer.uplink;
-  uplink.state = UplinkState::greeting;
-  greet(uplink, peer);
+  UplinkLink& link = link_of(peer);
+  if (peer.id == link.successor) succeed(link, peer);
+  link.state = UplinkState::greeting;
+  greet(uplink, link, peer);
   core_.announce(peer);
 }
 
 void Uplinks::dial_failed(Peer& peer, std::string reason) {
-  if (peer.uplink != nullptr) note_error(*peer.uplink, std::move(reason));
+  if (peer.uplink != nullptr) note_error(*peer.uplink, link_of(peer), std::move(reason));
   sessions_.disconnected(peer);
 }
 
-void Uplinks::greet(Uplink& uplink, Peer& peer) {
-  const Client& client = client_of(uplink);
+void Uplinks::greet(Uplink& uplink, UplinkLink& link, Peer& peer) {
+  Client& client = client_of(uplink);
   const auto& known = core_.state.upstreams[uplink.spec.name].instance_ids;
-  const auto id = known.find(uplink.servers[uplink.server].address);
+  const auto id = known.find(peer.address);
   protocol::Greeting greeting;
   greeting.application_version = uplink.spec.application_version;
   greeting.client_instance_id = core_.log.identity().server_instance_id;
   if (id != known.end()) greeting.server_instance_id = id->second;
-  if (uplink.version == protocol::kProtocolVersion0)
+  if (link.version == protocol::kProtocolVersion0)
     return protocol::append_request(
         peer.output.tail(), {0, greeting.application_version, greeting.client_instance_id,
                              greeting.server_instance_id});
   greeting.reason = protocol::ConnectionReason::delivery;
   greeting.limits = {core_.settings.in_flight, 0, 0};
-  greeting.session = sessions_.resumption().point(client);
+  greeting.session = sessions_.resumption().point(client, link.number);
+  greeting.link = link.number;
   const std::string body = protocol::encode_greeting(greeting);
-  protocol::append_request(peer.output.tail(), {uplink.version, {}, 0, std::nullopt, body});
+  protocol::append_request(peer.output.tail(), {link.version, {}, 0, std::nullopt, body});
 }
 
 // ---- the server's answer ---------------------------------------------------------------------
@@ -211,8 +237,8 @@ void Uplinks::accepted(Peer& peer, ResponseCode code, uint32_t server_instance_i
   }
   if (is_known) return fail(peer, "said \"hello new client\" to a gateway that it knows");
   remember(uplink, peer.address, server_instance_id, false);
-  uplink.state = UplinkState::saving;
-  uplink.welcome = std::move(welcome);
+  link_of(peer).state = UplinkState::saving;
+  link_of(peer).welcome = std::move(welcome);
   peer.awaits_record = true;
   saving_.push_back({core_.log.uncommitted_sequence(), peer.id});
 }
@@ -222,17 +248,20 @@ void Uplinks::on_committed(storage::Sequence sequence) {
     Peer* peer = core_.peers.find(saving_.front().connection);
     if (peer == nullptr || peer->uplink == nullptr) continue;
     peer->awaits_record = false;
-    connected(*peer, std::exchange(peer->uplink->welcome, std::nullopt));
+    connected(*peer, std::exchange(link_of(*peer).welcome, std::nullopt));
     if (!peer->closing) sessions_.on_bytes(*peer, {});  // what came behind the response
   }
 }
 
 void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   Uplink& uplink = *peer.uplink;
+  UplinkLink& link = link_of(peer);
   Client& client = client_of(uplink);
   if (sessions_.is_quarantined(client))  // since the connection was made
     return fail(peer, kInQuarantine, CloseReason::quarantined);
   uint64_t keepalive_ms = core_.settings.keepalive_ms;
+  if (link.number == 0) form_pool(uplink, peer, welcome ? welcome->limits.links : 1);
+  const bool others_are_up = client.links.connected();
   if (welcome) {
     peer.window.set_capacity(std::min(core_.settings.in_flight, welcome->limits.window));
     peer.batch_events = std::min(welcome->limits.batch_events, OutgoingBatch::kEventsMax);
@@ -241,34 +270,42 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
     if (!sessions_.resumption().follow(client, peer, *welcome))
       return fail(peer, "resumes a session that this gateway remembers otherwise; a new one is "
                         "begun");
+    link.resumed += welcome->resumed ? 1 : 0;
     uplink.resumed += welcome->resumed ? 1 : 0;
   } else {
-    sessions_.resumption().end(client);
+    sessions_.resumption().end(client, link.number);
   }
   ++uplink.handshakes;
-  uplink.state = UplinkState::connected;
-  uplink.failed = 0;
-  uplink.connected_ms = core_.now.monotonic_ms;
-  uplink.backlog_end = core_.log.next_position();
-  uplink.paced_until_ms = 0;  // a timer that is set is the former connection's
-  uplink.backoff.on_connected(core_.now.monotonic_ms);
-  uplink.keepalive.emplace(keepalive_ms, core_.now.monotonic_ms);
-  const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];
-  if (memory.latest != peer.address)
-    remember(uplink, peer.address, memory.instance_ids.at(peer.address), true);
-  sessions_.join(peer, client,
-                 "uplink, to " + peer.address + ", version " + std::to_string(uplink.version) +
-                     (welcome && welcome->resumed ? ", resumed" : ""));
+  if (!others_are_up) {
+    uplink.backlog_end = core_.log.next_position();
+    uplink.paced_until_ms = 0;  // a timer that is set is the former connection's
+  }
+  link.state = UplinkState::connected;
+  link.connected_ms = core_.now.monotonic_ms;
+  link.backoff.on_connected(core_.now.monotonic_ms);
+  link.keepalive.emplace(keepalive_ms, core_.now.monotonic_ms);
+  if (uplink.pool > 1) link.health.emplace(core_.now.us());
+  if (link.number == 0) {
+    uplink.failed = 0;
+    const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];
+    if (memory.latest != peer.address)
+      remember(uplink, peer.address, memory.instance_ids.at(peer.address), true);
+  }
+  std::string how = "uplink, to " + peer.address + ", version " + std::to_string(link.version);
+  if (uplink.links.size() > 1) how += ", link " + std::to_string(link.number);
+  if (welcome && welcome->resumed) how += ", resumed";
+  sessions_.join(peer, client, std::move(how));
   core_.announce(peer);  // the answers that the server has missed
 }
 
 void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,
                       const protocol::Welcome* welcome) {
   Uplink& uplink = *peer.uplink;
+  UplinkLink& link = link_of(peer);
   Upstream& server = uplink.servers[uplink.server];
   const bool may_fall_back = response.code == ResponseCode::unsupported_protocol_version &&
-                             uplink.version != protocol::kProtocolVersion0 &&
-                             uplink.spec.version_0;
+                             link.version != protocol::kProtocolVersion0 &&
+                             uplink.spec.version_0 && link.number == 0;
   if (may_fall_back) {
     server.version_0_until_ms = core_.now.monotonic_ms + kVersion0ForMs;
     core_.notice(Severity::notice, "uplink_fallback", uplink.client_id,
@@ -279,15 +316,17 @@ void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,
                                                     : response.human;
   std::string why = protocol::to_string(response.code);
   if (!human.empty() && human != why) why += ": " + std::string(human.substr(0, 200));
-  if (response.code == ResponseCode::instance_id_mismatch)
+  if (response.code == ResponseCode::instance_id_mismatch && link.number == 0)
     stop_server(uplink,
                 "does not know this gateway as it did (instance id mismatch): it was wiped, "
                 "restored or replaced, or another gateway has this certificate. Nothing is sent "
                 "to it; what waits is kept. If it is the right server, say sinkctl uplink adopt " +
                     uplink.spec.name + ", and adopt this gateway there (sinkctl client adopt)");
   const uint64_t wait_ms = welcome != nullptr ? welcome->retry_after_ms : kRefusedRetryMs;
-  server.not_before_ms = core_.now.monotonic_ms + wait_ms;
+  const uint64_t not_before_ms = core_.now.monotonic_ms + wait_ms;
+  if (link.number == 0) server.not_before_ms = not_before_ms;
   fail(peer, why);
+  if (link.number != 0) link.due_ms = std::max(link.due_ms, not_before_ms);
 }
 
 void Uplinks::stop_server(Uplink& uplink, std::string because) {
@@ -305,8 +344,9 @@ bool Uplinks::adopt(Uplink& uplink) {
     server.stopped_because.clear();
     remember(uplink, server.address, std::nullopt, false);
   }
-  if (any && uplink.state == UplinkState::stopped) uplink.state = UplinkState::waiting;
-  if (any && uplink.state == UplinkState::waiting) uplink.due_ms = core_.now.monotonic_ms;
+  UplinkLink& first = uplink.links.front();
+  if (any && first.state == UplinkState::stopped) first.state = UplinkState::waiting;
+  if (any && first.state == UplinkState::waiting) first.due_ms = core_.now.monotonic_ms;
   if (any) core_.alarms.erase("uplink/" + uplink.spec.name);
   return any;
 }
@@ -321,59 +361,75 @@ void Uplinks::remember(const Uplink& uplink, const std::string& server,
 // ---- while connected, and the end --------------------------------------------------------------
 
 void Uplinks::on_message(Peer& peer, const protocol::Message& message) {
-  Uplink& uplink = *peer.uplink;
-  if (uplink.keepalive) uplink.keepalive->on_received(core_.now.monotonic_ms);
+  UplinkLink& link = link_of(peer);
+  if (link.keepalive) link.keepalive->on_received(core_.now.monotonic_ms);
+  if (link.health) link.health->on_heard(core_.now.us());
+  if (link.health && std::holds_alternative<protocol::Pong>(message))
+    link.health->on_answered(core_.now.us());
   if (std::holds_alternative<protocol::Ack>(message) ||
       std::holds_alternative<protocol::Publish>(message) ||
       std::holds_alternative<protocol::Deliver>(message))
-    uplink.backoff.on_useful();
+    link.backoff.on_useful();
 }
 
-void Uplinks::keep_alive(Uplink& uplink) {
-  const auto due = uplink.keepalive->due(core_.now.monotonic_ms);
+void Uplinks::keep_alive(UplinkLink& link) {
+  if (link.health) return watch(link);
+  const auto due = link.keepalive->due(core_.now.monotonic_ms);
   if (due == protocol::Keepalive::Action::none) return;
-  Peer& peer = peer_of(uplink);
+  Peer& peer = peer_of(link);
   if (due == protocol::Keepalive::Action::give_up)
     return fail(peer, "silent for one and a half keepalive intervals", CloseReason::silent);
-  uplink.keepalive->on_pinged(core_.now.monotonic_ms);
+  link.keepalive->on_pinged(core_.now.monotonic_ms);
   protocol::append_ping(peer.output.tail());
   core_.announce(peer);
 }
 
 void Uplinks::on_goodbye(Peer& peer, const protocol::Goodbye& goodbye) {
-  note_error(*peer.uplink, std::string("said goodbye: ") + protocol::to_string(goodbye.reason));
+  note_error(*peer.uplink, link_of(peer),
+             std::string("said goodbye: ") + protocol::to_string(goodbye.reason));
 }
 
 void Uplinks::fail(Peer& peer, std::string reason, CloseReason close) {
-  note_error(*peer.uplink, std::move(reason));
+  note_error(*peer.uplink, link_of(peer), std::move(reason));
   sessions_.close(peer, close);
 }
 
-void Uplinks::note_error(Uplink& uplink, std::string reason) {
+void Uplinks::note_error(Uplink& uplink, UplinkLink& link, std::string reason) {
   uplink.last_error = uplink.servers[uplink.server].address + ": " + std::move(reason);
+  if (link.number != 0) uplink.last_error += " (link " + std::to_string(link.number) + ")";
   uplink.last_error_ms = core_.now.wall_ms;
-  uplink.explained = true;
+  link.explained = true;
   core_.notice(Severity::notice, "uplink_trouble", uplink.client_id, uplink.last_error);
 }
 
 void Uplinks::on_left(Peer& peer, CloseReason reason) {
-  Uplink& uplink = *peer.uplink;
-  peer.uplink = nullptr;
-  uplink.connection = 0;
-  uplink.welcome.reset();
-  uplink.keepalive.reset();
+  UplinkLink& link = link_of(peer);
+  Uplink& uplink = *std::exchange(peer.uplink, nullptr);
+  const bool explained = std::exchange(link.explained, false);
+  if (reason != CloseReason::recycled && reason != CloseReason::unsupported_protocol_version) {
+    if (!explained) note_error(uplink, link, to_string(reason));
+    link.explained = false;
+    ++uplink.failures;
+  }
+  if (on_link_left(link, peer)) return;
   if (reason == CloseReason::unsupported_protocol_version) {
-    uplink.state = UplinkState::waiting;  // at once, with version 0
-    uplink.due_ms = core_.now.monotonic_ms;
+    link.due_ms = core_.now.monotonic_ms;  // at once, with version 0
     return;
   }
-  if (!uplink.explained) note_error(uplink, to_string(reason));
-  ++uplink.failures;
-  retry(uplink);
+  retry(uplink, link);
+}
+
+// Where others of the pool are connected it comes back to them.
+void Uplinks::retry(Uplink& uplink, UplinkLink& link) {
+  if (link.number == 0 && !client_of(uplink).links.connected()) return choose_server(uplink);
+  const auto random = static_cast<uint32_t>(core_.random(core_.now.monotonic_ms + link.number));
+  link.due_ms = core_.now.monotonic_ms +
+                link.backoff.next_delay_ms(core_.now.monotonic_ms, random).value_or(0);
 }
 
 // The next server in their order; behind the last one of a round the wait gets longer.
-void Uplinks::retry(Uplink& uplink) {
+void Uplinks::choose_server(Uplink& uplink) {
+  UplinkLink& first = uplink.links.front();
   const size_t count = uplink.servers.size();
   std::optional<size_t> next;
   for (size_t step = 1; step <= count; ++step) {
@@ -384,20 +440,19 @@ void Uplinks::retry(Uplink& uplink) {
     if (uplink.servers[*next].not_before_ms <= core_.now.monotonic_ms) break;
   }
   if (!next) {
-    uplink.state = UplinkState::stopped;
+    first.state = UplinkState::stopped;
     return;
   }
-  uplink.state = UplinkState::waiting;
   uplink.server = *next;
   ++uplink.failed;
   uint64_t wait_ms = 0;
   if (uplink.failed >= uplink.servers.size()) {
     uplink.failed = 0;
     const auto random = static_cast<uint32_t>(core_.random(core_.now.monotonic_ms));
-    wait_ms = uplink.backoff.next_delay_ms(core_.now.monotonic_ms, random).value_or(0);
+    wait_ms = first.backoff.next_delay_ms(core_.now.monotonic_ms, random).value_or(0);
   }
-  uplink.due_ms = std::max(core_.now.monotonic_ms + wait_ms,
-                           uplink.servers[uplink.server].not_before_ms);
+  first.due_ms = std::max(core_.now.monotonic_ms + wait_ms,
+                          uplink.servers[uplink.server].not_before_ms);
 }
 
 }  // namespace sink::broker

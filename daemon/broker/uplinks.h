@@ -1,9 +1,11 @@
 // Uplinks: sinkd as a client of other Sink servers. Chooses the server, speaks the client's side of
 // the handshake, resumes sessions, pings, tries again, and stops where the server is not the one it
 // was. Not responsible for name lookups, sockets or TLS (Dialler), nor for events: once connected,
-// an uplink is a Peer like any other. Invariants: at most one connection of an uplink at a time; no
-// event passes before the server's instance id is committed (I9).
+// an uplink is a Peer like any other. Invariants: at most one connection of a link takes events at
+// a time; no event passes before the server's instance id is committed (I9); the links of a pool
+// are connected to one server, the one that the first has found.
 //
+// Each link:
 //   waiting --due--> dialling --ready--> greeting --connected--------------> connected
 //      ^                |                   |  \--hello--> saving --committed--^  |
 //      +----------------+-------------------+----------------+-------------------+
@@ -16,11 +18,9 @@
 #include <vector>
 
 #include "daemon/broker/core.h"
-#include "protocol/backoff.h"
+#include "daemon/broker/uplink.h"
 #include "protocol/control/control.h"
-#include "protocol/control/greeting.h"
 #include "protocol/frame.h"
-#include "protocol/keepalive.h"
 
 namespace sink::broker {
 
@@ -32,39 +32,6 @@ class Dialler {
   virtual ~Dialler() = default;
   virtual void dial(ConnectionId connection, const UplinkSpec& uplink,
                     const std::string& server) = 0;
-};
-
-enum class UplinkState : uint8_t { waiting, dialling, greeting, saving, connected, stopped };
-
-// One server of an uplink.
-struct Upstream {
-  std::string address;              // "host:port"
-  uint64_t version_0_until_ms = 0;  // it does not speak version 1
-  uint64_t not_before_ms = 0;       // it has refused, and said when to come back
-  std::string stopped_because;      // not tried until an operator has looked; empty: it is
-};
-
-struct Uplink {
-  UplinkSpec spec;
-  std::string client_id;
-  std::vector<Upstream> servers;
-  UplinkState state = UplinkState::waiting;
-  size_t server = 0;        // the one that is tried, or connected
-  size_t failed = 0;        // servers in a row that could not be reached
-  protocol::Backoff backoff;  // between rounds through all servers
-  uint64_t due_ms = 0;      // waiting: next attempt; dialling to saving: given up then
-  uint64_t connected_ms = 0;
-  ConnectionId connection = 0;
-  uint8_t version = 0;      // of the protocol, as asked for
-  std::optional<protocol::Welcome> welcome;  // while saving
-  std::optional<protocol::Keepalive> keepalive;  // while connected
-  Position backlog_end = 0;      // what was accepted before this connection is backlog
-  TokenBucket backlog;           // of spec.rate
-  uint64_t paced_until_ms = 0;   // a timer is set for then
-  bool explained = false;        // the end of this attempt stands in last_error
-  std::string last_error;
-  uint64_t last_error_ms = 0;  // Unix time; 0: none
-  uint64_t handshakes = 0, resumed = 0, failures = 0;
 };
 
 class Uplinks {
@@ -97,14 +64,17 @@ class Uplinks {
   Uplink* find(std::string_view name);
 
  private:
-  Peer& peer_of(const Uplink& uplink);
+  Peer& peer_of(const UplinkLink& link);
   Client& client_of(const Uplink& uplink);
+  static UplinkLink& link_of(const Peer& peer);
   void add(const UplinkSpec& spec);
-  void remove(Uplink& uplink);
+  void close_links(Uplink& uplink, size_t from);
   void use_servers(Uplink& uplink, const UplinkSpec& spec);
   bool may_dial() const;
-  void dial(Uplink& uplink);
-  void greet(Uplink& uplink, Peer& peer);
+  void run_link(Uplink& uplink, UplinkLink& link);
+  void dial(Uplink& uplink, UplinkLink& link);
+  Peer& make_connection(Uplink& uplink, const UplinkLink& link);
+  void greet(Uplink& uplink, UplinkLink& link, Peer& peer);
   void refused(Peer& peer, const protocol::ConnectionResponse& response,
                const protocol::Welcome* welcome);
   void accepted(Peer& peer, protocol::ResponseCode code, uint32_t server_instance_id,
@@ -113,10 +83,24 @@ class Uplinks {
   void remember(const Uplink& uplink, const std::string& server,
                 std::optional<uint32_t> server_instance_id, bool latest);
   void fail(Peer& peer, std::string reason, CloseReason close = CloseReason::refused_by_upstream);
-  void note_error(Uplink& uplink, std::string reason);
-  void retry(Uplink& uplink);
-  void keep_alive(Uplink& uplink);
+  void note_error(Uplink& uplink, UplinkLink& link, std::string reason);
+  void retry(Uplink& uplink, UplinkLink& link);
+  void choose_server(Uplink& uplink);
+  void keep_alive(UplinkLink& link);
   void stop_server(Uplink& uplink, std::string because);
+
+  // uplink_pool.cc
+  static bool may_open(const Uplink& uplink, const UplinkLink& link);
+  void form_pool(Uplink& uplink, const Peer& first, size_t links);
+  void watch(UplinkLink& link);
+  void run_pool(Uplink& uplink);
+  std::optional<uint64_t> pool_deadline_ms(const Uplink& uplink) const;
+  void recycle(Uplink& uplink, UplinkLink& link);
+  void succeed(UplinkLink& link, Peer& fresh);
+  static bool on_link_left(UplinkLink& link, const Peer& peer);
+  uint64_t jittered(uint64_t ms) const;
+
+  static constexpr uint64_t kConnectTimeoutMs = 30'000;  // from the lookup to the handshake's end
 
   struct Saving {
     storage::Sequence sequence = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/config/units.h"
+#include "protocol/control/greeting.h"
 
 namespace sink::config {
 namespace {
@@ -25,6 +26,8 @@ constexpr Range<uint64_t> kSegmentSizes{256 * kKiB, kGiB};
 constexpr Range<uint64_t> kStoreSizes{kMiB, 1'024 * kTiB};
 constexpr Range<uint64_t> kRetentions{0, 3'650 * kDay};
 constexpr Range<uint32_t> kUplinkRates{0, 10'000'000};
+constexpr Range<uint32_t> kUplinkLinks{1, protocol::kLinksMax};
+constexpr Range<uint64_t> kRecycles{0, kDay};
 constexpr Range<uint32_t> kConnections{1, 10'000'000};
 constexpr Range<uint32_t> kInFlight{1, 4'095};  // 12-bit message ids, one of them always free
 constexpr Range<uint64_t> kOutputBuffers{128 * kKiB,
@@ -168,6 +171,8 @@ void read_uplink(TableReader reader, Uplink& uplink) {
   read_versions(reader, uplink.spec);
   reader.text("application_version", uplink.spec.application_version);
   read_rate(reader, uplink.spec.rate);
+  reader.count("links", uplink.spec.links, kUplinkLinks);
+  reader.duration("recycle", uplink.spec.recycle_ms, kRecycles);
   reader.report_unknown();
 }
 

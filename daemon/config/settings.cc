@@ -125,6 +125,8 @@ void add_uplink(TableSettings table, const Uplink& uplink) {
                                                                         : "[0]");
   table.live("application_version", toml_text(uplink.spec.application_version));
   table.live("rate", std::to_string(uplink.spec.rate));
+  table.live("links", std::to_string(uplink.spec.links));
+  table.live("recycle", duration(uplink.spec.recycle_ms));
 }
 
 void add_dial(TableSettings table, const broker::DialSpec& dial) {

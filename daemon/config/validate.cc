@@ -183,6 +183,10 @@ void check_uplink(const Uplink& uplink, const std::string& path, RuleCheck& chec
   need(".certificate", uplink.certificate, "the certificate that its servers know this gateway by");
   need(".private_key", uplink.private_key, "the key of its certificate");
   need(".server_ca", uplink.server_ca, "the CA that has signed its servers' certificates");
+  if (uplink.spec.links > 1 && !uplink.spec.version_1)
+    check.refuse(path + ".links", "is " + std::to_string(uplink.spec.links) +
+                                      ", and version 0 has one connection only",
+                 "leave it out, or let protocol name version 1");
   if (uplink.spec.application_version.size() > kNameMax)
     check.refuse(path + ".application_version",
                  "has " + std::to_string(uplink.spec.application_version.size()) + " bytes",

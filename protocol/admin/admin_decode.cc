@@ -107,6 +107,7 @@ class Reader {
   ConfigRow row(const wire::ConfigRow& in);
   CertificateRow row(const wire::CertificateRow& in);
   UplinkServer row(const wire::UplinkServer& in);
+  UplinkLink row(const wire::UplinkLink& in);
   UplinkRow row(const wire::UplinkRow& in);
   DialRow row(const wire::DialRow& in);
   ServiceChannel row(const wire::ServiceChannel& in);
@@ -240,6 +241,11 @@ UplinkServer Reader::row(const wire::UplinkServer& in) {
   return server;
 }
 
+UplinkLink Reader::row(const wire::UplinkLink& in) {
+  return {in.number(),    enumerated(in.state(), UplinkState::stopped), in.connected_seconds(),
+          in.median_us(), in.worst_us(), in.in_flight(), in.resumed()};
+}
+
 UplinkRow Reader::row(const wire::UplinkRow& in) {
   UplinkRow uplink;
   uplink.name = text(in.name());
@@ -255,6 +261,8 @@ UplinkRow Reader::row(const wire::UplinkRow& in) {
   uplink.resumed = in.resumed();
   uplink.failures = in.failures();
   uplink.servers = rows<UplinkServer>(in.servers());
+  uplink.recycled = in.recycled();
+  uplink.links = rows<UplinkLink>(in.links());
   return uplink;
 }
 

@@ -137,15 +137,23 @@ flatbuffers::Offset<wire::UplinkServer> row(Builder& builder, const UplinkServer
                                   stopped_because);
 }
 
+flatbuffers::Offset<wire::UplinkLink> row(Builder& builder, const UplinkLink& link) {
+  return wire::CreateUplinkLink(builder, link.number, static_cast<uint8_t>(link.state),
+                                link.connected_seconds, link.median_us, link.worst_us,
+                                link.in_flight, link.resumed);
+}
+
 flatbuffers::Offset<wire::UplinkRow> row(Builder& builder, const UplinkRow& uplink) {
   const auto name = text(builder, uplink.name);
   const auto server = text(builder, uplink.server);
   const auto last_error = text(builder, uplink.last_error);
   const auto servers = rows<wire::UplinkServer>(builder, uplink.servers);
+  const auto links = rows<wire::UplinkLink>(builder, uplink.links);
   return wire::CreateUplinkRow(builder, name, static_cast<uint8_t>(uplink.state), server,
                                uplink.protocol_version, last_error, uplink.last_error_ms,
                                uplink.backlog, uplink.in_flight, uplink.connected_seconds,
-                               uplink.handshakes, uplink.resumed, uplink.failures, servers);
+                               uplink.handshakes, uplink.resumed, uplink.failures, servers,
+                               uplink.recycled, links);
 }
 
 template <typename Wire, typename Row>

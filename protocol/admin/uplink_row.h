@@ -25,6 +25,17 @@ struct UplinkServer {
   std::string stopped_because;          // empty: it is tried
 };
 
+// One link of its pool. Latencies are from a PING to its answer, of the last five minutes.
+struct UplinkLink {
+  uint8_t number = 0;
+  UplinkState state = UplinkState::waiting;
+  uint64_t connected_seconds = 0;  // for so long; 0: not connected
+  uint64_t median_us = 0;          // 0: not measured; a single link is not
+  uint64_t worst_us = 0;
+  uint32_t in_flight = 0;
+  uint64_t resumed = 0;            // sessions that went on, since the process started
+};
+
 struct UplinkRow {
   std::string name;
   UplinkState state = UplinkState::waiting;
@@ -39,6 +50,8 @@ struct UplinkRow {
   uint64_t resumed = 0;             // of those, with the session of the last connection
   uint64_t failures = 0;            // attempts that failed and connections that broke
   std::vector<UplinkServer> servers;
+  uint64_t recycled = 0;            // links that were made anew because they were the slowest
+  std::vector<UplinkLink> links;
 };
 
 }  // namespace sink::admin

@@ -14,7 +14,8 @@ using Decoded = tl::expected<Value, DecodeError>;
 tl::unexpected<DecodeError> bad_table() { return tl::unexpected(DecodeError::bad_table); }
 
 flatbuffers::Offset<wire::Limits> append(Builder& builder, const Limits& limits) {
-  return wire::CreateLimits(builder, limits.window, limits.event_bytes, limits.batch_events);
+  return wire::CreateLimits(builder, limits.window, limits.event_bytes, limits.batch_events,
+                            limits.links);
 }
 
 flatbuffers::Offset<wire::SessionPoint> append(Builder& builder, const SessionPoint& point) {
@@ -25,7 +26,8 @@ flatbuffers::Offset<wire::SessionPoint> append(Builder& builder, const SessionPo
 
 Decoded<Limits> decode(const wire::Limits* table) {
   if (table == nullptr || table->window() == 0 || table->window() > kWindowMax) return bad_table();
-  return Limits{table->window(), table->event_bytes(), table->batch_events()};
+  return Limits{table->window(), table->event_bytes(), table->batch_events(),
+                std::clamp<uint8_t>(table->links(), 1, kLinksMax)};
 }
 
 Decoded<SessionPoint> decode(const wire::SessionPoint& table) {
@@ -60,7 +62,7 @@ std::string encode_greeting(const Greeting& greeting) {
   return finish(builder, wire::CreateConnectionRequest(
                              builder, version, greeting.client_instance_id, server,
                              static_cast<wire::ConnectionReason>(greeting.reason), limits,
-                             session));
+                             session, greeting.link));
 }
 
 std::string encode_welcome(const Welcome& welcome) {
@@ -92,6 +94,8 @@ Decoded<Greeting> decode_greeting(Bytes body) {
   const auto limits = decode(table->limits());
   if (!limits) return bad_table();
   greeting.limits = *limits;
+  if (table->link() >= kLinksMax) return bad_table();
+  greeting.link = table->link();
   if (table->session() == nullptr) return greeting;
   auto session = decode(*table->session());
   if (!session) return bad_table();

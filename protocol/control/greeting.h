@@ -30,11 +30,16 @@ enum class NewSessionReason : uint8_t {
   impossible_count = 4,   // more than was sent, or less than was answered
 };
 
+// A client may be connected over several links at a time, each with a session of its own; they are
+// numbered from 0, and over 0 alone everything works.
+inline constexpr uint8_t kLinksMax = 16;
+
 // What one side takes from the other.
 struct Limits {
   uint16_t window = kWindowMax;  // events without an answer, 1 to 4095
   uint32_t event_bytes = 0;      // of one event's payload
   uint32_t batch_events = 0;     // of one BATCH; 0: none are taken
+  uint8_t links = 1;             // of one client; a server says it
   bool operator==(const Limits&) const = default;
 };
 
@@ -58,6 +63,7 @@ struct Greeting {
   ConnectionReason reason = ConnectionReason::discovery;
   Limits limits;
   std::optional<SessionPoint> session;  // the one to be resumed
+  uint8_t link = 0;                     // below kLinksMax, and what the server takes
   bool operator==(const Greeting&) const = default;
 };
 

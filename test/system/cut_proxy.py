@@ -8,7 +8,8 @@ LINGER_NONE = struct.pack("ii", 1, 0)  # close() resets: unsent bytes are thrown
 
 
 class CutProxy:
-    """Forwards to `target`, a (host, port); cut() resets every connection, both ends."""
+    """Forwards to `target`, a (host, port); cut() resets connections, both ends; a silent one takes
+    bytes and carries none."""
 
     def __init__(self, target):
         self.target = target
@@ -16,6 +17,7 @@ class CutProxy:
         self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.lock = threading.Lock()
         self.pairs = []
+        self.silent = set()  # ends
         self.accepted = 0
         self.closing = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -41,19 +43,25 @@ class CutProxy:
             for source, sink in ((near, far), (far, near)):
                 threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
-    @staticmethod
-    def _pump(source, sink):
+    def _pump(self, source, sink):
         try:
             while data := source.recv(65536):
-                sink.sendall(data)
+                if source not in self.silent:
+                    sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass
 
-    def cut(self):
-        """How many connections were cut."""
+    def silence(self, index):
+        """The connection that was accepted at that place, of those that were not cut."""
         with self.lock:
-            pairs, self.pairs = self.pairs, []
+            self.silent.update(self.pairs[index])
+
+    def cut(self, index=None):
+        """All, or the one at that place; how many connections were cut."""
+        with self.lock:
+            pairs = self.pairs if index is None else [self.pairs[index]]
+            self.pairs = [pair for pair in self.pairs if pair not in pairs]
         for pair in pairs:
             for end in pair:
                 try:

@@ -91,7 +91,8 @@ Reply full_reply() {
   reply.config = {ConfigRow{"k", "v", "default", "f", 1, 2}};
   reply.certificates = {CertificateRow{"l", "f", "server", "s", "i", "0a", 1, 2}};
   reply.uplinks = {UplinkRow{"n", UplinkState::stopped, "eu:1", 1, "e", 2, 3, 4, 5, 6, 7, 8,
-                             {UplinkServer{"eu:1", 0, true, "wiped"}, UplinkServer{}}},
+                             {UplinkServer{"eu:1", 0, true, "wiped"}, UplinkServer{}}, 9,
+                             {UplinkLink{3, UplinkState::connected, 1, 2, 3, 4, 5}, UplinkLink{}}},
                    UplinkRow{}};
   reply.dials = {DialRow{"c", "h:1", DialState::stopped, "e", 1, 2, 3}, DialRow{}};
   reply.services = {ServiceRow{"a.b@1.0.0", "uuid", "o", true, true, 1, 2, kRaw,
@@ -134,6 +135,10 @@ auto fields(const UplinkServer& c) {
   const auto& [a, b, d, e] = c;
   return std::tie(a, b, d, e);
 }
+auto fields(const UplinkLink& c) {
+  const auto& [a, b, d, e, f, g, h] = c;
+  return std::tie(a, b, d, e, f, g, h);
+}
 auto fields(const DialRow& c) {
   const auto& [a, b, d, e, f, g, h] = c;
   return std::tie(a, b, d, e, f, g, h);
@@ -169,10 +174,12 @@ void check_equal(const ClientRow& x, const ClientRow& y) {
 }
 
 void check_equal(const UplinkRow& x, const UplinkRow& y) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, servers] = x;
-  const auto& [A, B, C, D, E, F, G, H, I, J, K, L, servers2] = y;
-  CHECK(std::tie(a, b, c, d, e, f, g, h, i, j, k, l) ==
-        std::tie(A, B, C, D, E, F, G, H, I, J, K, L));
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, servers, m, links] = x;
+  const auto& [A, B, C, D, E, F, G, H, I, J, K, L, servers2, M, links2] = y;
+  CHECK(std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m) ==
+        std::tie(A, B, C, D, E, F, G, H, I, J, K, L, M));
+  REQUIRE(links.size() == links2.size());
+  for (size_t n = 0; n < links.size(); ++n) CHECK(fields(links[n]) == fields(links2[n]));
   REQUIRE(servers.size() == servers2.size());
   for (size_t n = 0; n < servers.size(); ++n) CHECK(fields(servers[n]) == fields(servers2[n]));
 }

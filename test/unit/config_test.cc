@@ -361,6 +361,14 @@ server_ca = "ca.pem"
   CHECK(good(whole + "rate = \"250\"\n").uplinks[0].spec.rate == 250);
   for (const char* wrong : {"\"\"", "\"-1\"", "\"5/s\"", "\"10000001\"", "\"99999999999\""})
     expect_error(whole + "rate = " + wrong + "\n", 7, "uplink[0].rate", "from 0 to 10000000");
+  CHECK(good(whole).uplinks[0].spec.links == 1);
+  CHECK(good(whole).uplinks[0].spec.recycle_ms == 600'000);
+  const Config pool = good(whole + "links = 16\nrecycle = \"0s\"\n");
+  CHECK(pool.uplinks[0].spec.links == 16);
+  CHECK(pool.uplinks[0].spec.recycle_ms == 0);
+  expect_error(whole + "links = 0\n", 7, "uplink[0].links", "from 1 to 16");
+  expect_error(whole + "links = 17\n", 7, "uplink[0].links", "from 1 to 16");
+  expect_error(whole + "links = 2\nprotocol = [0]\n", 7, "uplink[0].links", "version 1");
   CHECK(good(whole).uplinks[0].spec.version_1);
   CHECK(good(whole).uplinks[0].spec.version_0);
   expect_error(whole + "protocol = [2]\n", 7, "uplink[0].protocol", "[1, 0]");

@@ -250,6 +250,17 @@ Json to_json(const admin::UplinkRow& uplink) {
         {"version_0", server.version_0},
         {"stopped_because", server.stopped_because},
     });
+  Json links = Json::array();
+  for (const admin::UplinkLink& link : uplink.links)
+    links.push_back({
+        {"link", link.number},
+        {"state", word_of(link.state)},
+        {"connected_seconds", link.connected_seconds},
+        {"latency_median_us", link.median_us},
+        {"latency_worst_us", link.worst_us},
+        {"in_flight", link.in_flight},
+        {"resumed", link.resumed},
+    });
   return {
       {"uplink", uplink.name},
       {"state", word_of(uplink.state)},
@@ -263,7 +274,9 @@ Json to_json(const admin::UplinkRow& uplink) {
       {"handshakes", uplink.handshakes},
       {"resumed", uplink.resumed},
       {"failures", uplink.failures},
+      {"recycled", uplink.recycled},
       {"servers", servers},
+      {"links", links},
   };
 }
 

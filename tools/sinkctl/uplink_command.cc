@@ -22,13 +22,34 @@ Tone tone_of(admin::UplinkState state) {
   return Tone::plain;
 }
 
-Cell state_cell(const admin::UplinkRow& uplink) {
-  return {std::string(word_of(uplink.state)), tone_of(uplink.state)};
+Cell state_cell(admin::UplinkState state) {
+  return {std::string(word_of(state)), tone_of(state)};
 }
 
-std::string for_so_long(const admin::UplinkRow& uplink) {
-  return uplink.state == admin::UplinkState::connected ? format_span(uplink.connected_seconds)
-                                                       : "-";
+// Of an uplink, or of one of its links.
+std::string for_so_long(const auto& row) {
+  return row.state == admin::UplinkState::connected ? format_span(row.connected_seconds) : "-";
+}
+
+std::string milliseconds(uint64_t us) {
+  if (us == 0) return "-";
+  return std::to_string(us / 1'000) + "." + std::to_string(us / 100 % 10) + " ms";
+}
+
+void print_links(Context& context, const admin::UplinkRow& uplink) {
+  Table table({{"LINK", Align::right},
+               {"STATE"},
+               {"FOR"},
+               {"LATENCY", Align::right},
+               {"WORST", Align::right},
+               {"IN FLIGHT", Align::right},
+               {"RESUMED", Align::right}});
+  for (const admin::UplinkLink& link : uplink.links)
+    table.add({std::to_string(link.number), state_cell(link.state), for_so_long(link),
+               milliseconds(link.median_us), milliseconds(link.worst_us),
+               format_count(link.in_flight), format_count(link.resumed)});
+  context.out << '\n';
+  table.print(context);
 }
 
 ExitStatus list(Context& context) {
@@ -47,8 +68,9 @@ ExitStatus list(Context& context) {
       print_line(context.out, to_json(row));
       continue;
     }
-    table.add({row.name, state_cell(row), row.server, for_so_long(row), format_count(row.backlog),
-               format_count(row.in_flight), shortened(row.last_error, kErrorColumns)});
+    table.add({row.name, state_cell(row.state), row.server, for_so_long(row),
+               format_count(row.backlog), format_count(row.in_flight),
+               shortened(row.last_error, kErrorColumns)});
   }
   if (context.options.json) return ExitStatus::ok;
   if (table.empty()) {
@@ -71,6 +93,7 @@ void print_uplink(Context& context, const admin::UplinkRow& uplink) {
   properties.add("Handshakes", format_count(uplink.handshakes));
   properties.add("Sessions resumed", format_count(uplink.resumed));
   properties.add("Failures", format_count(uplink.failures));
+  if (uplink.links.size() > 1) properties.add("Links recycled", format_count(uplink.recycled));
   if (!uplink.last_error.empty())
     properties.add("Last error", rfc3339(uplink.last_error_ms) + "  " + uplink.last_error);
   properties.print(context);
@@ -84,6 +107,7 @@ void print_uplink(Context& context, const admin::UplinkRow& uplink) {
   }
   context.out << '\n';
   table.print(context);
+  if (uplink.links.size() > 1) print_links(context, uplink);
 }
 
 ExitStatus show(Context& context, const std::string& name) {
@@ -108,7 +132,7 @@ void register_uplink(CLI::App& root, Context& context) {
     return list(context);
   })->alias("list");
   auto name = std::make_shared<std::string>();
-  CLI::App* shows = add_verb(*noun, context, "show", "one, with its servers",
+  CLI::App* shows = add_verb(*noun, context, "show", "one, with its servers and links",
                              [&context, name] { return show(context, *name); });
   shows->add_option("uplink", *name, "its name")->required();
   auto command = std::make_shared<admin::Command>();

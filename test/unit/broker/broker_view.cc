@@ -83,9 +83,20 @@ std::string inconsistency(Broker& broker) {
     for (const auto& [position, mark] : tracker.marks) waiting += mark.waiting ? 1 : 0;
     if (behind != tracker.behind) return wrong("the count of held events");
     if (waiting != tracker.waiting) return wrong("the count of waiting events");
-    const bool connected = tracker.client != nullptr &&
-                           (tracker.client->connection != 0 || tracker.client->parked != 0);
-    if (!connected && tracker.in_flight != 0) return wrong("N1: events in flight to nobody");
+    uint32_t in_flight = 0;
+    for (uint8_t link = 0; link < tracker.flights.size(); ++link) {
+      const ConnectionId id = tracker.client == nullptr || link >= tracker.client->links.all().size()
+                                  ? 0
+                                  : tracker.client->links.all()[link].peer();
+      Peer* peer = broker.core().peers.find(id);
+      for (uint16_t next = tracker.flights[link].first; next != kNoMessage; ++in_flight) {
+        if (peer == nullptr) return wrong("N1: events in flight to nobody");
+        next = peer->window.find(next)->next;
+      }
+    }
+    if (in_flight != tracker.in_flight) return wrong("the count of events in flight");
+    if (!tracker.aside.empty() && (tracker.client == nullptr || !tracker.client->links.is_pool()))
+      return wrong("events aside without a pool");
   }
   return {};
 }

@@ -193,7 +193,7 @@ TEST_CASE("delivery: a peer that answers nothing until every id is taken is let 
   for (uint64_t i = 1; i <= 3; ++i) world.meter().publish("k" + std::to_string(i), i);
   world.advance(5'100);
   CHECK(world.backend().closed == CloseReason::unanswered);
-  CHECK(world.client("backend").connection == 0);
+  CHECK(world.client("backend").links.connection() == 0);
   world.backend().connect();
   world.advance(5'000);
   CHECK(world.backend().take() == "k1/1 k2/2 k3/3");

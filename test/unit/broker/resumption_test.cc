@@ -303,10 +303,10 @@ TEST_CASE("resume: where none are kept, or too much was refused to remember, one
 TEST_CASE("takeover: who does not ask for the session of the older connection is another device") {
   SessionWorld world;
   const auto took_over = [&] {
-    const uint64_t before = world.client("meter").takeovers_recent;
+    const uint64_t before = world.client("meter").takeovers.recent();
     world.meter().connect();
     CHECK(world.meter().connected());
-    return world.client("meter").takeovers_recent > before;
+    return world.client("meter").takeovers.recent() > before;
   };
   CHECK_FALSE(took_over());
   world.meter().forget_session();

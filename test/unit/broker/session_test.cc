@@ -154,7 +154,7 @@ TEST_CASE("takeover: peers that alternate raise one alarm and are slowed down") 
   CHECK(told == 1);
   CHECK(world.counters().connections_taken_over < 50);
   CHECK(world.meter().closed == CloseReason::takeover_limit);
-  CHECK(world.client("meter").connection != 0);
+  CHECK(world.client("meter").links.connected());
   world.advance(30'000);
   CHECK(world.meter().connect().connected());
 }
@@ -456,7 +456,7 @@ TEST_CASE("handshake: one whose instance was given up for another meanwhile is l
   world.hold_commits = false;
   world.settle();
   CHECK(world.core().closes[static_cast<size_t>(CloseReason::instance_id_mismatch)] == 2);
-  CHECK(world.client("meter").connection == 0);
+  CHECK(!world.client("meter").links.connected());
 }
 
 TEST_CASE("handshake: a hello that is due to a connection that is being closed is not sent") {

@@ -55,7 +55,7 @@ struct Edge : Scripted {
     protocol::Welcome welcome;
     welcome.session.id[0] = session_byte;
     respond_v1(ResponseCode::hello_new_client, welcome);
-    REQUIRE(uplink().state == UplinkState::connected);
+    REQUIRE(uplink().state() == UplinkState::connected);
   }
   // The connection breaks; the gateway comes again.
   void come_again() {
@@ -75,7 +75,7 @@ TEST_CASE("uplink: a welcome that cannot be read is a refusal, and tried again l
   world.respond({ResponseCode::connected, 0, {}, {}, "\x01"});
   CHECK(world.uplink().last_error == "eu:2020: broke the protocol: its welcome cannot be read");
   CHECK(world.wire().closed == CloseReason::refused_by_upstream);
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   world.advance(2'000);
   CHECK(world.dials.size() == 1);
 }
@@ -100,7 +100,7 @@ TEST_CASE("uplink: a server that says it knows a stranger gets nothing") {
   world.respond_v1(ResponseCode::connected);
   CHECK(world.uplink().last_error ==
         "eu:2020: said \"connected\" to a gateway that it does not know");
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   CHECK(world.published.empty());
 }
 
@@ -112,7 +112,7 @@ TEST_CASE("uplink: a server that takes a gateway that it has met for a stranger 
   world.respond_v1(ResponseCode::hello_new_client);
   CHECK(world.uplink().last_error ==
         "eu:2020: said \"hello new client\" to a gateway that it knows");
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   CHECK(world.published.empty());
 }
 
@@ -131,7 +131,7 @@ TEST_CASE("uplink: a server of version 1 that wants version 0 is given it at onc
   CHECK(world.request->protocol_version == 0);
   SUBCASE("and works in it") {
     world.respond({ResponseCode::hello_new_client, kUpstreamId});
-    CHECK(world.uplink().state == UplinkState::connected);
+    CHECK(world.uplink().state() == UplinkState::connected);
   }
   SUBCASE("and is left alone for a while when it does not take that, either") {
     world.respond({ResponseCode::unsupported_protocol_version});
@@ -173,7 +173,7 @@ TEST_CASE("uplink: without version 1 in its configuration version 0 is asked for
   world.accept();
   CHECK(world.request->protocol_version == 0);
   world.respond({ResponseCode::hello_new_client, kUpstreamId});
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   CHECK(world.uplink().failures == 1);  // the attempt before the reload
 }
 
@@ -188,7 +188,7 @@ TEST_CASE("uplink: a server that wants to hear more often is pinged, and given u
   world.advance(1);
   CHECK(world.pings == 1);
   world.advance(4'999);
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   world.advance(1);
   CHECK(world.wire().closed == CloseReason::silent);
   CHECK(world.uplink().last_error == "eu:2020: silent for one and a half keepalive intervals");
@@ -201,7 +201,7 @@ TEST_CASE("uplink: a server's goodbye is why the connection ended") {
   Edge world;
   world.connect_first();
   world.control(protocol::Goodbye{protocol::GoodbyeReason::restart, "back soon"});
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   world.wire().drop();
   CHECK(world.uplink().last_error == std::string("eu:2020: said goodbye: ") +
                                          to_string(protocol::GoodbyeReason::restart));
@@ -214,7 +214,7 @@ TEST_CASE("uplink: a server asks nothing of a gateway and answers nothing: neith
   std::string frames;
   protocol::append_control_reply(frames, 9, protocol::encode_outcome({}));
   world.send(frames);
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   CHECK(world.uplink().last_error.empty());
   world.device("meter").publish("k", 1);
   CHECK(world.published.size() == 1);
@@ -227,7 +227,7 @@ TEST_CASE("uplink: a server that uses an id twice breaks the protocol; its event
   world.deliver(21, "k", 7);
   world.deliver(21, "k", 8);
   CHECK(world.wire().closed == CloseReason::protocol_error);
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   world.hold_commits = false;
   world.settle();
   CHECK(world.device("backend").take() == "k/7");
@@ -255,7 +255,7 @@ TEST_CASE("uplink: a server that resumes what was not so gets a new session, wit
   }
   world.respond_v1(ResponseCode::connected, welcome);
   CHECK(world.uplink().last_error == kRemembersOtherwise);
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   CHECK(world.published.empty());
   CHECK(world.uplink().resumed == 0);
   while (world.dials.empty()) world.advance(100);
@@ -276,7 +276,7 @@ TEST_CASE("uplink: a server that resumes at the first meeting is not believed") 
   welcome.resumed = true;
   world.respond_v1(ResponseCode::hello_new_client, welcome);
   CHECK(world.uplink().last_error == kRemembersOtherwise);
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   CHECK(world.published.empty());
   world.advance(2'000);
   world.accept();
@@ -305,11 +305,11 @@ TEST_CASE("uplink: a session with more refusals than are kept is not resumed") {
     welcome.session.id[0] = 1;
     world.respond_v1(ResponseCode::connected, welcome);
     CHECK(world.uplink().last_error == kRemembersOtherwise);
-    CHECK(world.uplink().state == UplinkState::waiting);
+    CHECK(world.uplink().state() == UplinkState::waiting);
   }
   SUBCASE("a new one is") {
     world.respond_v1(ResponseCode::connected);
-    CHECK(world.uplink().state == UplinkState::connected);
+    CHECK(world.uplink().state() == UplinkState::connected);
   }
 }
 
@@ -340,11 +340,11 @@ TEST_CASE("uplink: a stopped server is adopted while the other one works, which 
   CHECK(world.alarmed("uplink/cloud"));
   world.accept();
   world.respond_v1(ResponseCode::hello_new_client);
-  REQUIRE(world.uplink().state == UplinkState::connected);
+  REQUIRE(world.uplink().state() == UplinkState::connected);
   CHECK(world.broker().uplinks().adopt(world.uplink()));
   CHECK_FALSE(world.alarmed("uplink/cloud"));
   world.settle();
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   CHECK(world.dials.empty());
   world.wire().drop();
   REQUIRE(world.dials.size() == 1);
@@ -368,7 +368,7 @@ TEST_CASE("uplink: what a reload changes counts at once") {
   }
   REQUIRE(world.dials.size() == 1);
   CHECK(world.dials.front().server == "us:2020");
-  CHECK(world.uplink().state == UplinkState::dialling);
+  CHECK(world.uplink().state() == UplinkState::dialling);
   CHECK(world.reconfigure().empty());
   CHECK(world.dials.size() == 1);
 }
@@ -395,7 +395,7 @@ TEST_CASE("uplink: what becomes of an attempt that a reload has given up changes
     CHECK(world.broker().output(given_up)->empty());
   }
   SUBCASE("it fails") { world.broker().dial_failed(given_up, "connection refused"); }
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   CHECK(world.uplink().last_error == why);
   world.settle();
   REQUIRE(world.dials.size() == 1);
@@ -408,11 +408,11 @@ TEST_CASE("uplink: a reload while the server's id is on its way to the disk keep
   world.accept();
   world.hold_commits = true;
   world.respond_v1(ResponseCode::hello_new_client);
-  REQUIRE(world.uplink().state == UplinkState::saving);
+  REQUIRE(world.uplink().state() == UplinkState::saving);
   world.uplinks[0].rate = 5;
   world.broker().set_uplinks(world.uplinks, &world);
   while (world.run_disk(Lane::commit)) {}
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   world.hold_commits = false;
   world.settle();
   CHECK(world.published.empty());
@@ -441,7 +441,7 @@ TEST_CASE("uplink: where nobody can dial it waits, and asks for no turn") {
     world.break_disk();
     world.advance(120'000);
     CHECK(world.dials.empty());
-    CHECK(world.uplink().state == UplinkState::waiting);
+    CHECK(world.uplink().state() == UplinkState::waiting);
   }
 }
 
@@ -461,7 +461,7 @@ TEST_CASE("uplink: one that is put in quarantine while it connects gets nothing 
     world.hold_commits = false;
     world.settle();
   }
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   CHECK(world.uplink().last_error == "eu:2020: the uplink is in quarantine");
   CHECK(world.published.empty());
   world.advance(60'000);

@@ -67,11 +67,11 @@ TEST_CASE("uplink: asks as a new client, takes the server's id, and forwards onc
   CHECK_FALSE(world.greeting->server_instance_id);
   world.hold_commits = true;
   world.respond_v1(ResponseCode::hello_new_client);
-  CHECK(world.uplink().state == UplinkState::saving);
+  CHECK(world.uplink().state() == UplinkState::saving);
   CHECK(world.published.empty());
   world.hold_commits = false;
   world.settle();
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   REQUIRE(world.published.size() == 1);
   CHECK(world.published[0].second == "k/1");
   world.ack(world.published[0].first);
@@ -91,7 +91,7 @@ TEST_CASE("uplink: after a restart it knows the server, also from a snapshot") {
   world.accept();
   CHECK(world.greeting->server_instance_id == kUpstreamId);
   world.respond_v1(ResponseCode::connected);
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
 }
 
 TEST_CASE("uplink: what the server sends is routed with the uplink as its source, and ACKed") {
@@ -153,7 +153,7 @@ TEST_CASE("uplink: a server of version 0 is asked for version 0 at once, and for
   world.accept();
   CHECK(world.request->protocol_version == 0);
   world.respond({ResponseCode::hello_new_client, kUpstreamId});
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   world.device("meter").publish("k", 1);
   CHECK(world.published.size() == 1);
   world.wire().drop();
@@ -173,7 +173,7 @@ TEST_CASE("uplink: a server that was wiped is noticed, told with an alarm, and n
   world.accept();
   world.device("meter").publish("k", 1);
   world.respond_v1(ResponseCode::instance_id_mismatch);
-  CHECK(world.uplink().state == UplinkState::stopped);
+  CHECK(world.uplink().state() == UplinkState::stopped);
   CHECK(world.alarmed("uplink/cloud"));
   world.advance(24 * 3'600'000);
   CHECK(world.dials.empty());
@@ -207,7 +207,7 @@ TEST_CASE("uplink: the servers are tried in order, the latest first after a rest
   CHECK(world.uplink().last_error == "eu:2020: connection refused");
   world.accept();
   world.respond_v1(ResponseCode::hello_new_client);
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   world.kill();
   CHECK(world.dials.front().server == "us:2020");
 }
@@ -254,9 +254,9 @@ TEST_CASE("uplink: a server that never answers is given up after half a minute")
   Scripted world;
   world.accept();
   world.advance(29'999);
-  CHECK(world.uplink().state == UplinkState::greeting);
+  CHECK(world.uplink().state() == UplinkState::greeting);
   world.advance(1);
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
   CHECK(world.uplink().last_error == "eu:2020: no answer within 30 s");
 }
 
@@ -266,9 +266,9 @@ TEST_CASE("uplink: a silent server is pinged, and given up after one and a half 
   world.respond_v1(ResponseCode::hello_new_client);
   world.advance(60'000);
   CHECK(world.pings == 1);
-  CHECK(world.uplink().state == UplinkState::connected);
+  CHECK(world.uplink().state() == UplinkState::connected);
   world.advance(30'000);
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
 }
 
 TEST_CASE("uplink: a refusal is shown with the server's words, and waits as long as it asked") {
@@ -335,7 +335,7 @@ TEST_CASE("uplink: a server that greets under another instance id gets nothing")
   const std::string body = protocol::encode_welcome(welcome);
   world.respond({ResponseCode::connected, 0, {}, {}, body});
   CHECK(world.published.empty());
-  CHECK(world.uplink().state == UplinkState::waiting);
+  CHECK(world.uplink().state() == UplinkState::waiting);
 }
 
 TEST_CASE("uplink: no client may call itself an uplink") {
@@ -383,14 +383,14 @@ TEST_CASE("uplink: a connection that fails when nobody waits for it any more cha
   REQUIRE(world.dials.size() == 1);
   world.broker().dial_failed(given_up, "connection refused");
   world.settle();
-  CHECK(world.uplink().state == UplinkState::dialling);
+  CHECK(world.uplink().state() == UplinkState::dialling);
   CHECK(world.uplink().last_error == "");
   CHECK(world.dials.size() == 1);
 }
 
 TEST_CASE("chain: events go up and come down, each once") {
   Chain chain;
-  CHECK(chain.uplink().state == UplinkState::connected);
+  CHECK(chain.uplink().state() == UplinkState::connected);
   chain.gateway.device("meter").publish("k", 1).publish("k", 2);
   chain.settle();
   CHECK(chain.cloud.device("backend").take() == "k/1 k/2");
@@ -411,7 +411,7 @@ TEST_CASE("chain: a broken link resumes: nothing that arrived is sent twice") {
   chain.cloud.hold_commits = false;
   chain.settle();
   chain.advance(2'000);
-  CHECK(chain.uplink().state == UplinkState::connected);
+  CHECK(chain.uplink().state() == UplinkState::connected);
   CHECK(chain.uplink().resumed == 1);
   CHECK(chain.cloud.device("backend").take() == "k/1 k/2 k/3");
   CHECK(chain.cloud.counters().events_received == 3);
@@ -451,9 +451,9 @@ TEST_CASE("chain: after an outage longer than the session everything still arriv
   chain.cloud.device("backend").connect();  // neither has said a word for long
   chain.gateway.device("meter").connect().publish("k", 3);
   chain.reachable = true;
-  for (int s = 0; s < 60 && chain.uplink().state != UplinkState::connected; ++s)
+  for (int s = 0; s < 60 && chain.uplink().state() != UplinkState::connected; ++s)
     chain.advance(1'000);
-  CHECK(chain.uplink().state == UplinkState::connected);
+  CHECK(chain.uplink().state() == UplinkState::connected);
   CHECK(chain.uplink().resumed == 0);
   CHECK(chain.cloud.device("backend").take() == "k/3");
   CHECK(chain.cloud.counters().events_duplicate == 2);

@@ -35,7 +35,10 @@ TEST_CASE("sinkctl: an uplink's row, and its servers with what stopped them") {
                    .last_error_ms = 1'767'225'600'000,
                    .backlog = 1'234,
                    .servers = {{.address = "eu:2020", .instance_id = 7,
-                                .stopped_because = "was wiped"}}}};
+                                .stopped_because = "was wiped"}},
+                   .recycled = 5,
+                   .links = {{.state = admin::UplinkState::connected, .median_us = 51'260},
+                             {.number = 1, .worst_us = 1'999, .in_flight = 77}}}};
   shell.answers = {page, page, page};
   CHECK(shell.run({"uplink", "ls", "--json"}) == 0);
   const auto row = shell.lines().at(0);
@@ -44,11 +47,18 @@ TEST_CASE("sinkctl: an uplink's row, and its servers with what stopped them") {
   CHECK(row["backlog"] == 1'234);
   CHECK(row["last_error_at"] == "2026-01-01T00:00:00Z");
   CHECK(row["servers"][0]["instance_id"] == 7);
+  CHECK(row["recycled"] == 5);
+  CHECK(row["links"][1]["link"] == 1);
+  CHECK(row["links"][1]["state"] == "waiting");
+  CHECK(row["links"][0]["latency_median_us"] == 51'260);
   CHECK(shell.run({"uplink", "ls"}) == 0);
   CHECK(contains(shell.out, "1,234"));
   CHECK(shell.run({"uplink", "show", "cloud"}) == 0);
   CHECK(shell.asked.back().uplink == "cloud");
   CHECK(contains(shell.out, "was wiped"));
+  CHECK(contains(shell.out, "51.2 ms"));
+  CHECK(contains(shell.out, "1.9 ms"));
+  CHECK(contains(shell.out, "77"));
   shell.answers = {admin::Reply{}};
   CHECK(shell.run({"uplink", "adopt", "cloud", "--yes"}) == 0);
   CHECK(shell.asked.back().verb == admin::Verb::uplink_adopt);

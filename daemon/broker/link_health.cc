@@ -1,0 +1,37 @@
+#include "daemon/broker/link_health.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace sink::broker {
+
+void LinkHealth::on_answered(uint64_t now_us) {
+  if (!awaits_) return;
+  awaits_ = false;
+  answers_.push_back({now_us, now_us - asked_us_});
+  while (answers_.front().at_us + kMemoryUs < now_us) answers_.pop_front();
+}
+
+uint64_t LinkHealth::deadline_us(bool sent) const {
+  const uint64_t quiet_since = std::max(heard_us_, asked_us_);
+  if (awaits_) return quiet_since + kGraceUs + (answers_.empty() ? kUnmeasuredUs : worst_us());
+  const uint64_t ask_us = asked_us_ + kAskUs;
+  return sent ? std::min(ask_us, quiet_since + kQuietUs) : ask_us;
+}
+
+uint64_t LinkHealth::median_us() const {
+  if (answers_.empty()) return 0;
+  std::vector<uint64_t> took;
+  for (const Answer& answer : answers_) took.push_back(answer.took_us);
+  const auto middle = took.begin() + static_cast<std::ptrdiff_t>(took.size() / 2);
+  std::nth_element(took.begin(), middle, took.end());
+  return *middle;
+}
+
+uint64_t LinkHealth::worst_us() const {
+  uint64_t worst = 0;
+  for (const Answer& answer : answers_) worst = std::max(worst, answer.took_us);
+  return worst;
+}
+
+}  // namespace sink::broker

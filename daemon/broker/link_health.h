@@ -1,0 +1,54 @@
+// Whether a link of a pool still answers, and how fast: when to ask (PING), when it is taken for
+// dead. Not responsible for sending or closing. Invariant: it is never dead before a question has
+// been left unanswered, and nothing else been heard, for kGraceUs and the worst answer of the last
+// five minutes. Times are microseconds of the monotonic clock.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+namespace sink::broker {
+
+class LinkHealth {
+ public:
+  static constexpr uint64_t kGraceUs = 1'000'000;
+  static constexpr uint64_t kMemoryUs = 300'000'000;
+  static constexpr uint64_t kAskUs = 5'000'000;         // at the least so often
+  static constexpr uint64_t kQuietUs = 500'000;         // and so soon where an answer is awaited
+  static constexpr uint64_t kUnmeasuredUs = 2'000'000;  // stands for the worst one before the first
+  enum class Action : uint8_t { none, ask, dead };
+
+  explicit LinkHealth(uint64_t now_us) : heard_us_(now_us), asked_us_(now_us - kAskUs) {}
+
+  void on_heard(uint64_t now_us) { heard_us_ = now_us; }
+  void on_asked(uint64_t now_us) {
+    asked_us_ = now_us;
+    awaits_ = true;
+  }
+  void on_answered(uint64_t now_us);
+
+  // `sent`: something is under way that the other side has to answer.
+  Action due(uint64_t now_us, bool sent) const {
+    if (now_us < deadline_us(sent)) return Action::none;
+    return awaits_ ? Action::dead : Action::ask;
+  }
+  // When due() answers something else than none.
+  uint64_t deadline_us(bool sent) const;
+
+  // From a question to its answer; 0: none was answered in the last five minutes.
+  uint64_t median_us() const;
+  uint64_t worst_us() const;
+
+ private:
+  struct Answer {
+    uint64_t at_us = 0;
+    uint64_t took_us = 0;
+  };
+
+  uint64_t heard_us_;
+  uint64_t asked_us_;
+  bool awaits_ = false;  // the answer to the last question
+  std::deque<Answer> answers_;  // of the last five minutes, oldest first; two a second at most
+};
+
+}  // namespace sink::broker
