@@ -10,7 +10,7 @@ ConnectionId ClientLinks::connection() const {
 
 std::optional<uint8_t> ClientLinks::link_for(KeyHash key) const {
   const size_t number = key % kSlots;
-  if (!slots_.empty() && slots_[number].under_way > 0) {
+  if (counts() && slots_[number].under_way > 0) {
     const uint8_t own = slots_[number].link;
     return is_up(own) ? std::optional(own) : std::nullopt;
   }
@@ -22,12 +22,14 @@ std::optional<uint8_t> ClientLinks::link_for(KeyHash key) const {
 }
 
 void ClientLinks::on_sent(KeyHash key, uint8_t link) {
-  if (slots_.empty()) slots_.resize(kSlots);
+  if (!counts()) return;
   Slot& slot = slots_[key % kSlots];
   slot.link = link;
   ++slot.under_way;
 }
 
-void ClientLinks::on_over(KeyHash key) { --slots_[key % kSlots].under_way; }
+void ClientLinks::on_over(KeyHash key) {
+  if (counts()) --slots_[key % kSlots].under_way;
+}
 
 }  // namespace sink::broker

@@ -32,7 +32,6 @@ class ClientLinks {
     return links_[number];
   }
   const std::vector<ClientLink>& all() const { return links_; }
-  bool is_pool() const { return links_.size() > 1; }
   // The connection of the first that has one; 0: none has.
   ConnectionId connection() const;
   bool connected() const { return connection() != 0; }
@@ -41,9 +40,12 @@ class ClientLinks {
   // else the one that keys like it share while that is up. Nullopt: it waits for its own link to be
   // resumed or given up, or no link is up.
   std::optional<uint8_t> link_for(KeyHash key) const;
+  // What is under way is counted from here on, and only where there are several links: whoever
+  // changes which of them are up begins again, and says what is under way then.
+  void begin_count() { slots_.assign(links_.size() > 1 ? kSlots : 0, {}); }
+  bool counts() const { return !slots_.empty(); }
   void on_sent(KeyHash key, uint8_t link);
   void on_over(KeyHash key);  // one delivery of the key: answered, timed out, taken back
-  void forget_sent() { slots_.clear(); }
 
  private:
   static constexpr size_t kSlots = 64;  // of keys that go together
@@ -55,7 +57,7 @@ class ClientLinks {
   bool is_up(size_t link) const { return link < links_.size() && links_[link].connection != 0; }
 
   std::vector<ClientLink> links_ = std::vector<ClientLink>(1);
-  std::vector<Slot> slots_;  // by the key's remainder; none: nothing is under way
+  std::vector<Slot> slots_;  // by the key's remainder; none: nothing is counted
 };
 
 }  // namespace sink::broker

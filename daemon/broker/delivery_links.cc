@@ -47,8 +47,8 @@ void Delivery::recall_aside(Tracker& tracker) { tracker.ready.merge(tracker.asid
 
 // What is under way on each link of a pool, as the windows have it.
 void Delivery::recount_links(Client& client) {
-  client.links.forget_sent();
-  if (!client.links.is_pool()) return;
+  client.links.begin_count();
+  if (!client.links.counts()) return;
   for (uint8_t link = 0; link < client.links.all().size(); ++link) {
     Peer* peer = peer_on(client, link);
     if (peer == nullptr) continue;
@@ -104,7 +104,7 @@ void Delivery::enlist(Tracker& tracker, Peer& peer, uint16_t id) {
   }
   list.last = id;
   ++tracker.in_flight;
-  if (peer.client->links.is_pool()) peer.client->links.on_sent(flight->goes_with(), peer.link);
+  peer.client->links.on_sent(flight->goes_with(), peer.link);
 }
 
 void Delivery::delist(Tracker& tracker, Peer& peer, const Flight& flight) {
@@ -120,7 +120,7 @@ void Delivery::delist(Tracker& tracker, Peer& peer, const Flight& flight) {
     peer.window.find(flight.next)->previous = flight.previous;
   }
   --tracker.in_flight;
-  if (tracker.client->links.is_pool()) tracker.client->links.on_over(flight.goes_with());
+  tracker.client->links.on_over(flight.goes_with());
 }
 
 }  // namespace sink::broker

@@ -375,7 +375,7 @@ bool Sessions::take_over(Peer& peer, Client& client) {
     close(*older, CloseReason::taken_over);
   }
   const bool begins = peer.link == 0 && !(peer.greeting && peer.greeting->session);
-  if (begins && client.links.is_pool()) {
+  if (begins && client.links.all().size() > 1) {
     close_all(client, CloseReason::taken_over);
     resumption_.end_all(client);
   }

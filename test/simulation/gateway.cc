@@ -111,6 +111,10 @@ void Gateway::note_coverage() {
   coverage_.count("log snapshots", log_->counters().snapshots);
   coverage_.count("log segments removed", log_->counters().segments_removed);
   coverage_.count("log segments compacted", log_->counters().segments_compacted);
+  for (const auto& uplink : broker_->uplinks().all()) {
+    coverage_.count("uplink sessions resumed in a pool", uplink->pool > 1 ? uplink->resumed : 0);
+    coverage_.count("uplink links recycled", uplink->recycled);
+  }
 }
 
 void Gateway::leave(bool orderly) {
@@ -122,7 +126,7 @@ void Gateway::leave(bool orderly) {
   }
   orderly ? stage_.referee.on_orderly_stop() : stage_.referee.on_process_death();
   connections_.clear();
-  dialled_ = 0;
+  dialled_.clear();
   ringing_.clear();
   answered_.clear();
   broker_.reset();
@@ -232,14 +236,14 @@ void Gateway::end_call(std::string client) {
 // From here on the connection is there, with nothing behind it yet.
 void Gateway::dial(broker::ConnectionId connection, const broker::UplinkSpec& uplink,
                    const std::string&) {
-  dialled_ = connection;
+  dialled_.push_back(connection);
   connections_[connection].link = std::make_shared<Link>(0, 64 * 1024);
   stage_.referee.on_dial(connection, broker::client_id_of_uplink(uplink.name));
   stage_.trace.note(stage_.clock.monotonic_ms, "dial", connection);
 }
 
-std::shared_ptr<Link> Gateway::accept_dial(size_t capacity) {
-  const broker::ConnectionId id = std::exchange(dialled_, 0);
+std::shared_ptr<Link> Gateway::accept_dial(broker::ConnectionId id, size_t capacity) {
+  std::erase(dialled_, id);
   Connection& connection = connections_.at(id);
   connection.link = std::make_shared<Link>(id, capacity);
   stage_.trace.note(stage_.clock.monotonic_ms, "taken", id);
@@ -248,8 +252,8 @@ std::shared_ptr<Link> Gateway::accept_dial(size_t capacity) {
   return connection.link;
 }
 
-void Gateway::refuse_dial() {
-  const broker::ConnectionId id = std::exchange(dialled_, 0);
+void Gateway::refuse_dial(broker::ConnectionId id) {
+  std::erase(dialled_, id);
   stage_.trace.note(stage_.clock.monotonic_ms, "refused", id);
   stage_.referee.on_closed(id, false);
   connections_.erase(id);
@@ -262,7 +266,7 @@ void Gateway::drop(broker::ConnectionId id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
   stage_.trace.note(stage_.clock.monotonic_ms, "closed", id);
-  if (dialled_ == id) dialled_ = 0;
+  std::erase(dialled_, id);
   found->second.link->gateway_gone = true;
   stage_.referee.on_closed(id, found->second.dirty_since.has_value());
   connections_.erase(found);
@@ -341,7 +345,11 @@ void Gateway::close(broker::ConnectionId connection, broker::CloseReason reason)
   stage_.trace.note(stage_.clock.monotonic_ms, "close", connection, to_string(reason));
   coverage_.count(std::string("closed ") + to_string(reason));
   const auto found = connections_.find(connection);
-  stage_.referee.on_fenced(connection, found != connections_.end() && found->second.dirty_since);
+  const bool parks = reason == broker::CloseReason::taken_over ||
+                     reason == broker::CloseReason::silent ||
+                     reason == broker::CloseReason::recycled;
+  stage_.referee.on_fenced(connection, found != connections_.end() && found->second.dirty_since,
+                           parks);
   if (found != connections_.end() && !found->second.closing_since_ms)
     found->second.closing_since_ms = stage_.clock.monotonic_ms;
 }

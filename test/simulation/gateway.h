@@ -79,10 +79,10 @@ class Gateway final : public broker::Transport,
   void answer_call(const std::string& client);
   void refuse_call(const std::string& client);
 
-  // The uplink's connection that waits to be taken; at most one is made at a time.
-  bool dialling() const { return dialled_ != 0; }
-  std::shared_ptr<Link> accept_dial(size_t capacity);
-  void refuse_dial();
+  // The uplink's connections that wait to be taken, oldest first.
+  const std::deque<broker::ConnectionId>& dialled() const { return dialled_; }
+  std::shared_ptr<Link> accept_dial(broker::ConnectionId id, size_t capacity);
+  void refuse_dial(broker::ConnectionId id);
 
   // ---- time ----
   // Everything due now: arrived bytes, disk tasks, timers, output.
@@ -148,7 +148,7 @@ class Gateway final : public broker::Transport,
   std::map<broker::ConnectionId, Connection> connections_;
   LaneState lanes_[3];
   Phase phase_ = Phase::running;
-  broker::ConnectionId dialled_ = 0;
+  std::deque<broker::ConnectionId> dialled_;
   std::vector<std::string> ringing_;
   std::map<std::string, broker::ConnectionId> answered_;  // calls; 0: not connected yet
   uint64_t lives_ = 0;

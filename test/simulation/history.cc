@@ -161,8 +161,13 @@ void History::configure() {
     subscribe(spec);
     const auto optional = gateway_->specs.end() - 3;
     std::rotate(optional, optional + 1, gateway_->specs.end());  // it comes and goes at the end
-    gateway_->uplinks.push_back({"cloud", {"cloud:2020"}});
+    broker::UplinkSpec& uplink = gateway_->uplinks.emplace_back();
+    uplink.name = "cloud";
+    uplink.servers = {"cloud:2020"};
+    if (random.chance(600)) uplink.links = static_cast<uint32_t>(random.between(2, 5));
+    if (random.chance(700)) uplink.recycle_ms = random.between(3'000, 60'000);
   }
+  referee_.set_session_ttl(gateway_->settings.session_ttl_ms);
   for (const auto& row : kMachines) referee_.on_machine(row.machine, row.refused);
   broker::ClientPolicy policy;
   policy.clients = "aud-*";

@@ -125,7 +125,11 @@ void Referee::on_output(ConnectionId id, protocol::Bytes bytes, Moment since) {
     } else if (const auto* request = std::get_if<protocol::ConnectionRequest>(&**message)) {
       to.in = protocol::Session(protocol::Role::client, request->protocol_version);
       const auto greeting = protocol::decode_greeting(request->greeting);
-      if (greeting) to.asked = greeting->session;
+      if (greeting) {
+        to.asked = greeting->session;
+        to.link = greeting->link;
+      }
+      end_other_lines(to);
     } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
       judge_id(to, publish->message_id);
       on_delivery(to, {publish->message_id, 0}, publish->event, since);
@@ -321,8 +325,8 @@ void Referee::on_delivery(Connection& to, FlightId id, const protocol::EventView
   Tracker& tracker = this->tracker(subscription->second, to.identity);
   if (to.fenced) {
     tracker.delivered.insert(name);
-    const auto parked = parked_.find(to.identity);
-    if (parked == parked_.end() || parked->second.second != to.dialogue) return;
+    const auto parked = parked_.find(to.line());
+    if (parked == parked_.end() || parked->second.dialogue != to.dialogue) return;
   } else {
     judge_delivery(tracker_name, tracker, *event, name, since);
   }
@@ -355,9 +359,10 @@ void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const
   if (!first) ++tally_.repeats;
   if (rotten_) return;
   const auto flight = to.in_flight.find(name);
-  if (flight != to.in_flight.end() && !timed_out(to, flight->second.second))
+  const bool over = flight != to.in_flight.end() && is_over(flight->second.first);
+  if (flight != to.in_flight.end() && !over && !timed_out(to, flight->second.second))
     return violate("D1: " + name + " is sent twice to " + tracker_name + " without a cause");
-  if (flight != to.in_flight.end()) count_failure(to, event, name);
+  if (flight != to.in_flight.end() && !over) count_failure(to, event, name);
   if (to.settled.count(name) != 0)
     return violate("S1: " + name + " comes again to " + tracker_name + " after its ACK");
   if (to.settled_before.count(name) != 0 && to.settled_late.count(name) == 0) {

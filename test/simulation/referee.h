@@ -41,6 +41,7 @@ class Referee {
   void unsubscribe(const std::string& name);  // its backlog is still owed
   void resubscribe(const std::string& name);
   void on_machine(char machine, Refused what) { machines_[machine] = what; }
+  void set_session_ttl(uint64_t ms) { session_ttl_ms_ = ms; }
   void set_lingering() { lingers_ = true; }         // repeats after a crash are not bounded
   void allow_storage_full() { may_be_full_ = true; }
 
@@ -60,7 +61,8 @@ class Referee {
   void on_output(ConnectionId connection, protocol::Bytes bytes, Moment since);
   // The gateway has given the connection up; what it sends after this was made before.
   // `output_left`: something was made for it and has not left, and may never.
-  void on_fenced(ConnectionId connection, bool output_left);
+  // `parks`: its session may be resumed.
+  void on_fenced(ConnectionId connection, bool output_left, bool parks);
   void on_closed(ConnectionId connection, bool output_left);
   void on_process_death();   // what was not on the disk may be forgotten
   void on_orderly_stop();
@@ -141,6 +143,8 @@ class Referee {
     std::shared_ptr<Dialogue> dialogue;
     std::optional<protocol::SessionPoint> asked;  // version 1
     std::optional<protocol::SessionId> session;   // version 1, once welcomed
+    uint8_t link = 0;                             // of an uplink's pool
+    std::string line() const { return identity + (link == 0 ? "" : "#" + std::to_string(link)); }
   };
   struct Refusal {
     std::string event;
@@ -191,7 +195,9 @@ class Referee {
   void resume(Connection& with, const protocol::SessionPoint& of_peer,
               const protocol::SessionPoint& of_gateway);
   void on_server_response(Connection& from, const protocol::ConnectionResponse& response);
-  void begin_anew(const Connection& with);
+  void begin_anew(const std::string& line);
+  void end_other_lines(const Connection& with);
+  bool is_over(uint64_t dialogue) const;
   std::shared_ptr<Dialogue> new_dialogue();
   void settle_accounts(Connection& with, bool parks);
   static bool is_settled(const Tracker& tracker, const std::string& name);
@@ -210,8 +216,12 @@ class Referee {
   std::map<std::string, Event> events_;
   std::map<std::string, Progress> progress_;  // by source, type and key
   std::map<ConnectionId, Connection> connections_;
-  // By client: the version 1 session that may be resumed.
-  std::map<std::string, std::pair<protocol::SessionId, std::shared_ptr<Dialogue>>> parked_;
+  struct Parked {
+    protocol::SessionId session{};
+    std::shared_ptr<Dialogue> dialogue;
+    uint64_t until_ms = 0;
+  };
+  std::map<std::string, Parked> parked_;  // version 1, by line: what may be resumed
   std::map<std::string, uint64_t> lost_output_ms_;  // by consumer: when output was lost last
   uint64_t stopped_ms_ = 0;                         // when the last life ended
   std::set<std::string> known_clients_;  // welcomed
@@ -220,6 +230,7 @@ class Referee {
   std::optional<std::string> violation_;
   Tally tally_;
   uint64_t now_ms_ = 0, order_ = 0, deaths_ = 0, epoch_ = 0, dialogues_ = 0;
+  uint64_t session_ttl_ms_ = 0;
   bool lingers_ = false, rotten_ = false, may_be_full_ = false;
 };
 

@@ -53,7 +53,7 @@ void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& res
     welcome = *decoded;
     to.session = welcome->session.id;
   }
-  if (!welcome || !welcome->resumed) return begin_anew(to);
+  if (!welcome || !welcome->resumed) return begin_anew(to.line());
   if (!to.asked || to.asked->id != welcome->session.id)
     return violate("a session of " + to.identity + " is resumed that was not asked for");
   resume(to, *to.asked, welcome->session);
@@ -65,30 +65,44 @@ void Referee::on_server_response(Connection& from, const protocol::ConnectionRes
   from.in.accept();
   from.out.accept();
   known_clients_.insert(from.identity);
-  if (response.greeting.empty()) return begin_anew(from);
+  if (response.greeting.empty()) return begin_anew(from.line());
   const auto welcome = protocol::decode_welcome(response.greeting);
   if (!welcome) return violate("the upstream's welcome cannot be read");
   from.session = welcome->session.id;
-  if (!welcome->resumed) return begin_anew(from);
+  if (!welcome->resumed) return begin_anew(from.line());
   resume(from, welcome->session, *from.asked);
 }
 
-void Referee::begin_anew(const Connection& with) {
-  const auto parked = parked_.find(with.identity);
+void Referee::begin_anew(const std::string& line) {
+  const auto parked = parked_.find(line);
   if (parked == parked_.end()) return;
-  forget_flights(parked->second.second->number, false);
+  forget_flights(parked->second.dialogue->number, false);
   parked_.erase(parked);
+}
+
+// A client that asks for no session on its first link has none on any other.
+void Referee::end_other_lines(const Connection& with) {
+  if (with.link != 0 || with.asked) return;
+  for (uint8_t link = 1; link < protocol::kLinksMax; ++link)
+    begin_anew(Connection{.identity = with.identity, .link = link}.line());
+}
+
+// Its session was parked, and is no longer: what was in flight may be sent over another link.
+bool Referee::is_over(uint64_t dialogue) const {
+  for (const auto& [line, parked] : parked_)
+    if (parked.dialogue->number == dialogue) return parked.until_ms <= now_ms_;
+  return false;
 }
 
 // What the client has received is owed an answer and must not come again; what it has not comes
 // next. What the gateway has received of it is answered, once more if the answer was lost.
 void Referee::resume(Connection& to, const protocol::SessionPoint& of_peer,
                      const protocol::SessionPoint& of_gateway) {
-  const auto parked = parked_.find(to.identity);
-  if (parked == parked_.end() || parked->second.first != of_peer.id)
+  const auto parked = parked_.find(to.line());
+  if (parked == parked_.end() || parked->second.session != of_peer.id)
     return violate("a session of " + to.identity + " is resumed that was never broken");
   ++tally_.resumed;
-  to.dialogue = std::move(parked->second.second);
+  to.dialogue = std::move(parked->second.dialogue);
   parked_.erase(parked);
   for (auto& [id, other] : connections_)
     if (&other != &to && other.dialogue == to.dialogue) other.dialogue = new_dialogue();
@@ -142,23 +156,25 @@ void Referee::settle_accounts(Connection& with, bool parks) {
   if (parks) {
     for (auto& [id, flight] : with.dialogue->flights)
       flight.late = timed_out(trackers_.at(flight.tracker), flight.since_ms);
-    parked_[with.identity] = {*with.session, with.dialogue};
+    parked_[with.line()] = {*with.session, with.dialogue, now_ms_ + session_ttl_ms_};
   } else {
     with.dialogue->flights.clear();
   }
 }
 
-void Referee::on_fenced(ConnectionId connection, bool output_left) {
+void Referee::on_fenced(ConnectionId connection, bool output_left, bool parks) {
   const auto found = connections_.find(connection);
   if (found == connections_.end() || found->second.fenced) return;
   found->second.fenced = true;
-  settle_accounts(found->second, found->second.session.has_value());
+  // Of a client with one link its next welcome tells.
+  parks = (parks || !found->second.dialled) && found->second.session.has_value();
+  settle_accounts(found->second, parks);
   if (output_left) lost_output_ms_[found->second.identity] = now_ms_;
   calls_.on_left(found->second.identity, connection);
 }
 
 void Referee::on_closed(ConnectionId connection, bool output_left) {
-  on_fenced(connection, output_left);
+  on_fenced(connection, output_left, true);
   connections_.erase(connection);
 }
 

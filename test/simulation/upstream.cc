@@ -1,286 +1,123 @@
 #include "test/simulation/upstream.h"
 
 #include <algorithm>
-#include <vector>
 
-#include "protocol/batch.h"
-#include "protocol/batch_refusals.h"
-#include "protocol/control/resumption.h"
+#include "protocol/frame.h"
 
 namespace sink::simulation {
 namespace {
 
 constexpr uint64_t kConnectMs = 40;  // a network's worth
-constexpr size_t kToldMax = 4;       // of its own in flight; no gateway takes fewer
 
 }  // namespace
 
-Upstream::Upstream(Stage& stage, Gateway& gateway)
-    : stage_(stage),
-      gateway_(gateway),
-      version_(stage.random.chance(700) ? protocol::kProtocolVersion1
-                                        : protocol::kProtocolVersion0),
-      batch_events_(static_cast<uint32_t>(stage.random.below(3) * stage.random.between(1, 40))) {}
-
-// ---- time ------------------------------------------------------------------------------------
+Upstream::Upstream(Stage& stage, Gateway& gateway) : stage_(stage), gateway_(gateway) {
+  facts_.version = stage.random.chance(700) ? protocol::kProtocolVersion1
+                                            : protocol::kProtocolVersion0;
+  facts_.batch_events =
+      static_cast<uint32_t>(stage.random.below(3) * stage.random.between(1, 40));
+  facts_.links = static_cast<uint8_t>(stage.random.between(1, 5));
+  for (uint8_t number = 0; number < facts_.links; ++number)
+    lines_.push_back(std::make_unique<UpstreamLine>(stage_, facts_, number));
+}
 
 uint64_t Upstream::next_ms() const {
   uint64_t next = UINT64_MAX;
-  if (gateway_.dialling()) next = dial_seen_ms_ ? *dial_seen_ms_ + kConnectMs : now_ms();
-  if (!link_) return next;
-  next = std::min(next, act_at_ms_);
-  return std::min(next, link_faults_.next_ms(*link_));
+  for (const broker::ConnectionId id : gateway_.dialled()) {
+    const auto seen = dials_.find(id);
+    next = std::min(next, seen == dials_.end() ? now_ms() : seen->second);
+  }
+  for (const Arrival& arrival : arrivals_) {
+    const bool ends = arrival.link->broken || arrival.link->gateway_gone;
+    next = std::min(next, arrival.link->down.next_ms().value_or(ends ? 0 : UINT64_MAX));
+  }
+  for (const auto& line : lines_) next = std::min(next, line->next_ms());
+  return next;
 }
 
 void Upstream::advance() {
-  take_dial();
-  if (!link_) return;
-  link_faults_.read_again(*link_, now_ms());
-  while (link_) {
-    const std::string bytes = link_->down.take(now_ms());
-    if (bytes.empty()) break;
-    session_.lend(bytes);
-    while (link_) {
-      const auto message = session_.next();
-      if (!message) return stage_.referee.violate("the upstream cannot read what it is sent");
-      if (!*message) break;
-      if (const auto* request = std::get_if<protocol::ConnectionRequest>(&**message)) {
-        on_request(*request);
-      } else if (const auto* publish = std::get_if<protocol::Publish>(&**message)) {
-        on_message(publish->message_id, publish->payload, 0);
-      } else if (const auto* batch = std::get_if<protocol::BatchFrame>(&**message)) {
-        on_batch(*batch);
-      } else if (const auto* ack = std::get_if<protocol::Ack>(&**message)) {
-        on_answer(ack->message_id);
-      } else if (const auto* nack = std::get_if<protocol::Nack>(&**message)) {
-        on_answer(nack->message_id);
-      } else if (std::holds_alternative<protocol::Ping>(**message)) {
-        std::string pong;
-        protocol::append_pong(pong);
-        send(pong);
-      }
-    }
-    if (link_) session_.settle();
-  }
-  if (link_ && (link_->broken || link_->gateway_gone) && link_->down.empty()) return lose();
-  if (link_ && act_at_ms_ <= now_ms()) act();
+  take_dials();
+  for (auto at = arrivals_.begin(); at != arrivals_.end();)
+    at = read_request(*at) ? arrivals_.erase(at) : std::next(at);
+  for (const auto& line : lines_) line->advance();
 }
 
 // Taken, refused, or left without an answer until the gateway gives up.
-void Upstream::take_dial() {
-  if (!gateway_.dialling()) {
-    dial_seen_ms_.reset();
+void Upstream::take_dials() {
+  const std::deque<broker::ConnectionId> waiting = gateway_.dialled();
+  std::erase_if(dials_, [&](const auto& dial) {
+    return std::find(waiting.begin(), waiting.end(), dial.first) == waiting.end();
+  });
+  for (const broker::ConnectionId id : waiting) {
+    uint64_t& due_ms = dials_.try_emplace(id, now_ms() + kConnectMs).first->second;
+    if (now_ms() < due_ms) continue;
+    due_ms = UINT64_MAX;  // decided
+    if (stage_.faults.strikes(Fault::unreachable_server, 30)) continue;
+    if (stage_.faults.strikes(Fault::unreachable_server, 50)) {
+      gateway_.refuse_dial(id);
+    } else {
+      arrivals_.emplace_back().link =
+          gateway_.accept_dial(id, stage_.random.chance(300) ? 600 : 64 * 1024);
+    }
+  }
+}
+
+// True: it is no longer waited for.
+bool Upstream::read_request(Arrival& arrival) {
+  const std::string bytes = arrival.link->down.take(now_ms());
+  if (bytes.empty()) return arrival.link->broken || arrival.link->gateway_gone;
+  arrival.session.lend(bytes);
+  const auto message = arrival.session.next();
+  if (message && !*message) {
+    arrival.session.settle();
+    return false;
+  }
+  const auto* found =
+      message ? std::get_if<protocol::ConnectionRequest>(&**message) : nullptr;
+  if (found == nullptr) {
+    stage_.referee.violate("the uplink does not begin with a request");
+    return true;
+  }
+  const protocol::ConnectionRequest request = *found;  // its views end with settle()
+  std::optional<protocol::Greeting> greeting;
+  if (request.protocol_version != protocol::kProtocolVersion0) {
+    const auto decoded = protocol::decode_greeting(request.greeting);
+    if (!decoded) stage_.referee.violate("the uplink's greeting cannot be read");
+    if (decoded) greeting = *decoded;
+  }
+  arrival.session.settle();
+  on_request(std::move(arrival), request, greeting);
+  return true;
+}
+
+void Upstream::on_request(Arrival arrival, const protocol::ConnectionRequest& request,
+                          const std::optional<protocol::Greeting>& greeting) {
+  if (request.protocol_version > facts_.version) {
+    std::string frame;
+    protocol::append_response(frame, {protocol::ResponseCode::unsupported_protocol_version});
+    arrival.link->up.put(frame, now_ms(), false, stage_.random);
+    arrival.link->peer_gone = true;
     return;
   }
-  if (!dial_seen_ms_) dial_seen_ms_ = now_ms();
-  if (now_ms() < *dial_seen_ms_ + kConnectMs) return;
-  dial_seen_ms_ = UINT64_MAX - kConnectMs;  // decided
-  if (faults().strikes(Fault::unreachable_server, 30)) return;
-  if (faults().strikes(Fault::unreachable_server, 50)) return gateway_.refuse_dial();
-  link_ = gateway_.accept_dial(random().chance(300) ? 600 : 64 * 1024);
-  session_ = protocol::Session(protocol::Role::server);
-  act_at_ms_ = now_ms() + 1;
+  if (!greeting) return lines_.front()->begin_v0(std::move(arrival), request);
+  if (greeting->link >= lines_.size())
+    return stage_.referee.violate("the uplink opens a link that its server does not take");
+  if (greeting->link == 0 && !greeting->session)
+    for (size_t i = 1; i < lines_.size(); ++i) lines_[i]->end();
+  lines_[greeting->link]->begin_v1(std::move(arrival), *greeting);
 }
 
 void Upstream::heal() {
-  healed_ = true;
-  for (Unanswered& one : unanswered_) one.due_ms = now_ms();
-  if (dial_seen_ms_ && *dial_seen_ms_ > now_ms()) dial_seen_ms_ = now_ms();
-  if (link_ == nullptr) return;
-  if (link_->silent) {
-    link_->broken = true;
-    return lose();
-  }
-  link_->down.set_reading(true);
+  facts_.healed = true;
+  for (auto& [id, due_ms] : dials_) due_ms = std::min(due_ms, now_ms());
+  for (Arrival& arrival : arrivals_) arrival.link->down.set_reading(true);
+  for (const auto& line : lines_) line->heal();
 }
 
 void Upstream::wipe() {
-  if (link_) link_->peer_gone = true;
-  lose();
-  ++instance_id_;
-  known_.reset();
-  resumable_.reset();
-}
-
-void Upstream::lose() {
-  link_.reset();
-  if (version_ != protocol::kProtocolVersion0) return;
-  unanswered_.clear();
-  told_.clear();
-}
-
-void Upstream::send(const std::string& frames) {
-  if (!link_ || link_->silent || link_->broken || frames.empty()) return;
-  const bool segmented = faults().strikes(Fault::segmentation, 50);
-  link_->up.put(frames, now_ms() + random().below(10), segmented, random());
-}
-
-// ---- handshake -------------------------------------------------------------------------------
-
-void Upstream::on_request(const protocol::ConnectionRequest& request) {
-  if (request.protocol_version > version_) {
-    std::string frame;
-    protocol::append_response(frame, {protocol::ResponseCode::unsupported_protocol_version});
-    send(frame);
-    link_->peer_gone = true;
-    return lose();
-  }
-  if (request.protocol_version == protocol::kProtocolVersion0) return respond_v0(request);
-  const auto greeting = protocol::decode_greeting(request.greeting);
-  if (!greeting) return stage_.referee.violate("the uplink's greeting cannot be read");
-  respond_v1(*greeting);
-}
-
-// nullopt: not the gateway that it knows, or not the server that the gateway knows.
-std::optional<protocol::ResponseCode> Upstream::judge(uint32_t client,
-                                                      std::optional<uint32_t> server) {
-  if (server && known_ == client && *server == instance_id_)
-    return protocol::ResponseCode::connected;
-  if (server || (known_ && known_ != client)) return std::nullopt;
-  known_ = client;
-  return protocol::ResponseCode::hello_new_client;
-}
-
-void Upstream::respond_v0(const protocol::ConnectionRequest& request) {
-  const auto code = judge(request.client_instance_id, request.server_instance_id);
-  std::string frame;
-  protocol::append_response(
-      frame, {code.value_or(protocol::ResponseCode::instance_id_mismatch), instance_id_});
-  send(frame);
-  unanswered_.clear();
-  if (code) return session_.accept();
-  link_->peer_gone = true;
-  lose();
-}
-
-void Upstream::respond_v1(const protocol::Greeting& greeting) {
-  const auto code = judge(greeting.client_instance_id, greeting.server_instance_id);
-  protocol::Welcome welcome;
-  welcome.server_instance_id = instance_id_;
-  welcome.server_name = "upstream";
-  welcome.limits.batch_events = batch_events_;
-  welcome.retry_after_ms = code ? 0 : 1'000;
-  std::string answers;
-  if (code) {
-    welcome.resumed = greeting.session && resumes(*greeting.session, welcome, answers);
-    if (!welcome.resumed) {
-      unanswered_.clear();
-      told_.clear();
-      told_tally_ = {};
-      received_ = {};
-      answers_ = {};
-      resumable_.emplace();
-      resumable_->fill(static_cast<uint8_t>(++sessions_));
-    }
-    welcome.session.id = *resumable_;
-    welcome.session.received = received_.count;
-    welcome.session.checksum = received_.checksum;
-  }
-  const std::string body = protocol::encode_welcome(welcome);
-  std::string frames;
-  protocol::append_response(
-      frames, {code.value_or(protocol::ResponseCode::instance_id_mismatch), 0, {}, {}, body});
-  send(frames + answers);
-  if (code) return session_.accept();
-  link_->peer_gone = true;
-  lose();
-}
-
-bool Upstream::resumes(const protocol::SessionPoint& asked, protocol::Welcome& welcome,
-                       std::string& answers) {
-  if (resumable_ != asked.id || faults().strikes(Fault::unreachable_server, 20)) return false;
-  const auto awaited = protocol::awaited_and_received(asked, received_.count);
-  if (!awaited || !forget_unreceived(asked, welcome)) {
-    stage_.referee.violate("the uplink asks for a session whose numbers cannot be");
-    return false;
-  }
-  answers_.append_answers(answers, *awaited);
-  return true;
-}
-
-// False: the gateway has received more than was sent to it, or something else.
-bool Upstream::forget_unreceived(const protocol::SessionPoint& asked, protocol::Welcome& welcome) {
-  const auto next = told_.find(asked.received + 1);
-  const bool all = asked.received == told_tally_.count;
-  if (!all && next == told_.end()) return false;
-  if (asked.checksum != (all ? told_tally_.checksum : next->second.checksum_before)) return false;
-  told_.erase(next, told_.end());
-  told_tally_ = {asked.received, asked.checksum};
-  welcome.session.sent = asked.received;
-  for (const auto& [number, told] : told_) welcome.session.awaited.push_back(told.id);
-  return true;
-}
-
-// ---- events ----------------------------------------------------------------------------------
-
-void Upstream::on_answer(uint16_t id) {
-  const auto answered = std::erase_if(told_, [&](const auto& one) { return one.second.id == id; });
-  if (answered != 1) stage_.referee.violate("the upstream gets an answer to nothing");
-}
-
-void Upstream::publish(std::string& frames) {
-  if (healed_ || told_.size() >= kToldMax || !random().chance(200)) return;
-  std::string payload;
-  const std::string key = random().chance(500) ? "a" : "b";
-  protocol::append_event(payload, {1, 0, key, ++offset_, stage_.clock.wall_ms, "down"});
-  const auto is_live = [&](const auto& one) { return one.second.id == last_id_; };
-  do {
-    last_id_ = static_cast<uint16_t>((last_id_ + 1) % protocol::kMessageIds);
-  } while (std::any_of(told_.begin(), told_.end(), is_live));
-  if (version_ == protocol::kProtocolVersion0) {
-    protocol::append_publish(frames, last_id_, payload);
-  } else {
-    protocol::append_deliver(frames, {last_id_, "commands", "operator", 1, {}, payload});
-  }
-  told_[told_tally_.count + 1] = {last_id_, told_tally_.checksum};
-  told_tally_.add(payload);
-}
-
-void Upstream::on_batch(const protocol::BatchFrame& frame) {
-  const auto events = protocol::decode_batch(frame.batch);
-  if (!events || events->size() < 2 || events->size() > batch_events_)
-    return stage_.referee.violate("the uplink sends a batch that its server does not take");
-  on_message(frame.message_id, frame.batch, events->size());
-}
-
-void Upstream::on_message(uint16_t id, protocol::Bytes content, size_t batch_events) {
-  if (answers_.is_unanswered(id) && version_ == protocol::kProtocolVersion1 && resumable_)
-    return stage_.referee.violate("the uplink uses a live message id again");
-  received_.add(content);
-  answers_.on_message(id);
-  const uint64_t think_ms = healed_ ? 0 : random().below(random().chance(50) ? 8'000 : 200);
-  unanswered_.push_back({id, now_ms() + think_ms, batch_events});
-}
-
-// The machine message: of a batch a row, with each of its events refused or not.
-std::string Upstream::refusal_of(const Unanswered& message) {
-  const auto reason = [&] { return static_cast<char>(random().between(1, 7)); };
-  if (message.batch_events == 0) return std::string(1, reason());
-  std::string row;
-  const uint64_t least = random().below(message.batch_events);  // this one at the least
-  for (size_t i = 0; i < message.batch_events; ++i)
-    if (i == least || random().chance(200)) protocol::append_refusal(row, i, reason());
-  return row;
-}
-
-void Upstream::act() {
-  std::string frames;
-  std::erase_if(unanswered_, [&](const Unanswered& one) {
-    if (one.due_ms > now_ms()) return false;
-    if (faults().strikes(Fault::missing_answer, 5)) return true;
-    if (faults().strikes(Fault::nack, 40)) {
-      const std::string machine = refusal_of(one);
-      protocol::append_nack(frames, one.id, machine, "no");
-      answers_.on_nack(one.id, machine, "no");
-    } else {
-      protocol::append_ack(frames, one.id);
-      answers_.on_ack(one.id);
-    }
-    return true;
-  });
-  if (session_.connected()) publish(frames), send(frames);
-  act_at_ms_ = now_ms() + random().between(5, 60);
-  link_faults_.strike(*link_, faults(), random(), now_ms());
+  for (const auto& line : lines_) line->end();
+  ++facts_.instance_id;
+  facts_.known.reset();
 }
 
 }  // namespace sink::simulation

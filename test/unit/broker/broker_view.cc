@@ -95,7 +95,7 @@ std::string inconsistency(Broker& broker) {
       }
     }
     if (in_flight != tracker.in_flight) return wrong("the count of events in flight");
-    if (!tracker.aside.empty() && (tracker.client == nullptr || !tracker.client->links.is_pool()))
+    if (!tracker.aside.empty() && (tracker.client == nullptr || !tracker.client->links.counts()))
       return wrong("events aside without a pool");
   }
   return {};
