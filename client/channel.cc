@@ -20,10 +20,11 @@ ChannelSend Channel::send(protocol::Bytes message) {
   if (!protocol::event_fits(protocol::event_bytes(longest))) return ChannelSend::too_large;
   const bool room = messages_.empty() || (messages_.size() < options_.queue_messages &&
                                           bytes_ + message.size() <= options_.queue_bytes);
+  was_high_ = was_high_ || !room;
   if (!room) return ChannelSend::queue_full;
   messages_.emplace_back(message);
   bytes_ += message.size();
-  was_high_ = was_high_ || bytes_ > options_.low_bytes;
+  was_high_ = was_high_ || !is_low();
   return ChannelSend::queued;
 }
 
@@ -34,7 +35,7 @@ void Channel::run(uint64_t now_ms, const std::function<bool(const protocol::Even
     resting_ = false;
     sent_ = 0;
   }
-  while (sent_ < messages_.size() && unanswered_ < options_.window) {
+  while (!resting_ && sent_ < messages_.size() && unanswered_ < options_.window) {
     if (!publish({protocol::kChannelEventType, 0, key_, taken_ + sent_ + 1, 0, messages_[sent_]}))
       return;
     ++sent_;
@@ -82,16 +83,37 @@ void Channel::taken_up_to(uint64_t offset) {
   for (; taken_ < offset && !messages_.empty(); ++taken_) pop_front();
 }
 
+bool Channel::is_low() const {
+  return bytes_ <= options_.low_bytes && (options_.low_bytes > 0 || messages_.empty());
+}
+
+void Channel::want_low() {
+  was_high_ = true;
+  tell_low();
+}
+
 void Channel::tell_low() {
-  if (!was_high_ || bytes_ > options_.low_bytes) return;
+  if (!was_high_ || !is_low() || messages_.size() >= options_.queue_messages) return;
   was_high_ = false;
   if (events_.on_buffered_amount_low) events_.on_buffered_amount_low();
 }
 
-// It comes at least once: what was taken before is acknowledged again, and not told.
+void RefusedMessages::add(uint64_t offset) {
+  if (first == 0) first = offset;
+  last = std::max(last, offset);
+}
+
+// It comes at least once: what was taken before is acknowledged again, and not told. One that was
+// refused behind another and comes again before that one says that the other will not come: the
+// server has lost it.
 bool Channel::on_message(const protocol::EventView& event) {
   if (received_ != 0 && event.offset <= received_) return true;
-  if (events_.on_message && !events_.on_message(event.event_data)) return false;
+  const bool held_up = refused_.hold_up(event.offset);
+  if (!held_up && event.offset >= refused_.first) refused_ = {};
+  if (held_up || (events_.on_message && !events_.on_message(event.event_data))) {
+    refused_.add(event.offset);
+    return false;
+  }
   received_ = event.offset;
   return true;
 }
