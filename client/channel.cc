@@ -4,8 +4,25 @@
 #include <utility>
 
 #include "protocol/frame.h"
+#include "protocol/in_flight_window.h"
 
 namespace sink::client {
+
+namespace {
+
+constexpr uint64_t kRetryMaxMs = 3'600'000;
+
+}  // namespace
+
+std::optional<std::string> problem_with(const ChannelOptions& options) {
+  if (options.queue_messages == 0) return "queue_messages: must be at least 1";
+  if (options.low_bytes >= options.queue_bytes) return "low_bytes: must be below queue_bytes";
+  if (options.window == 0 || options.window > protocol::kWindowMax)
+    return "window: must be 1 to " + std::to_string(protocol::kWindowMax);
+  if (options.retry_ms == 0 || options.retry_ms > kRetryMaxMs)
+    return "retry_ms: must be 1 to " + std::to_string(kRetryMaxMs);
+  return std::nullopt;
+}
 
 Channel::Channel(const protocol::ChannelInfo& info, const ChannelOptions& options)
     : info_(info),
@@ -68,6 +85,7 @@ void Channel::on_answer(uint64_t offset, bool acked, protocol::Bytes machine, ui
     pop_front();
     resume_ms_ = now_ms;
     if (events_.on_error) events_.on_error(message);
+    tell_low();
   } else if (first && events_.on_queue_overflow) {
     events_.on_queue_overflow();
   }
@@ -89,7 +107,7 @@ bool Channel::is_low() const {
 
 void Channel::want_low() {
   was_high_ = true;
-  tell_low();
+  if (messages_.empty()) tell_low();
 }
 
 void Channel::tell_low() {

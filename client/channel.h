@@ -35,6 +35,9 @@ struct ChannelOptions {
   uint64_t retry_ms = 1'000;             // after a refusal
 };
 
+// What is wrong with the options: the one to change, and to what. nullopt: nothing is.
+[[nodiscard]] std::optional<std::string> problem_with(const ChannelOptions& options);
+
 // Messages that were refused and come again. A server sends none behind the first refused one
 // before that is settled; those behind it were on their way already, and are refused, too.
 struct RefusedMessages {
@@ -72,7 +75,7 @@ class Channel {
   size_t buffered_amount() const { return bytes_; }  // bytes that the server has not taken
   size_t waiting() const { return messages_.size(); }  // the same, in messages
   bool takes() const { return !over_ && !closing_; }   // messages to send
-  // on_buffered_amount_low is called, at once where it is low already.
+  // on_buffered_amount_low is called when something has been taken, at once where nothing waits.
   void want_low();
   bool over() const { return over_; }
 

@@ -54,7 +54,8 @@ std::vector<DroppedEvent> take_all_but(PublishQueue& queue,
                                        const std::function<bool(PublishQueue::Slot)>& is_kept) {
   std::vector<PublishQueue::Slot> slots;
   std::vector<DroppedEvent> dropped;
-  for (auto slot = queue.oldest(Reach::all); slot != PublishQueue::kNone; slot = queue.newer(slot)) {
+  auto slot = queue.oldest(Reach::all);
+  for (; slot != PublishQueue::kNone; slot = queue.newer(slot)) {
     if (is_kept(slot)) continue;
     slots.push_back(slot);
     dropped.push_back({0, queue.sent_before(slot), {}});

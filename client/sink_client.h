@@ -71,6 +71,10 @@ class Connection {
   // Ends it; on_service tells when the server knows. False: none of that name is offered.
   bool withdraw(const std::string& name);
 
+  // Listener::on_reminded() comes after so long, on the loop; a later call takes its place. Without
+  // effect once all is closed.
+  void remind_in(uint64_t delay_ms);
+
   // Writes now what would be written at the end of the loop turn.
   void flush();
 

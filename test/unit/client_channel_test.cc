@@ -196,6 +196,32 @@ TEST_CASE("channel: a message that the server never takes is told, and those beh
   CHECK(end.run() == "1:b");
 }
 
+TEST_CASE("channel: when the last that waits is one that no server takes, nothing waits any more") {
+  ChannelOptions options;
+  options.low_bytes = 0;
+  End end(options);
+  end.channel.send("big");
+  end.run();
+  end.refused(1, kTooLarge);
+  CHECK(end.heard == std::vector<std::string>{"error big", "low"});
+}
+
+TEST_CASE("channel: wrong options name the one to change") {
+  const auto problem = [](const std::function<void(ChannelOptions&)>& change) {
+    ChannelOptions options;
+    change(options);
+    return problem_with(options).value_or("");
+  };
+  CHECK(problem([](auto&) {}).empty());
+  CHECK(problem([](auto& o) { o.queue_messages = 0; }) == "queue_messages: must be at least 1");
+  CHECK(problem([](auto& o) { o.queue_bytes = o.low_bytes; }) ==
+        "low_bytes: must be below queue_bytes");
+  CHECK(problem([](auto& o) { o.window = 0; }) == "window: must be 1 to 4095");
+  CHECK(problem([](auto& o) { o.window = 4'096; }) == "window: must be 1 to 4095");
+  CHECK(problem([](auto& o) { o.retry_ms = 0; }) == "retry_ms: must be 1 to 3600000");
+  CHECK(problem([](auto& o) { o.retry_ms = 3'600'001; }) == "retry_ms: must be 1 to 3600000");
+}
+
 TEST_CASE("channel: the other end's messages come once each, and a refusal comes again") {
   End end;
   CHECK(end.comes(5, "a"));  // it may have been taken up in an earlier run
