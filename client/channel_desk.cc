@@ -42,6 +42,9 @@ ChannelDesk::ChannelDesk(Listener& rest, ChannelListener& heard, const ChannelOp
       options_(options),
       channels_(guarded_port(), Channels::kOwnTags, options) {
   channels_.on_channel = [this](Channel& channel) { return events_for(channel); };
+  channels_.on_listed = [this] {
+    if (!silent()) heard_.on_listed();
+  };
 }
 
 // Nothing reaches a connection that is gone.
@@ -70,7 +73,7 @@ ChannelEvents ChannelDesk::events_for(Channel& channel) {
   events.on_buffered_amount_low = [this, &channel] {
     if (silent()) return;
     update(channel);
-    heard_.on_buffered_amount_low(channel.info());
+    if (is_low(channel.info().id)) heard_.on_buffered_amount_low(channel.info());
   };
   events.on_queue_overflow = [this, &channel] {
     if (silent()) return;
@@ -126,6 +129,14 @@ void ChannelDesk::update(const Channel& channel) {
   account.messages = channel.waiting();
   account.bytes = channel.buffered_amount();
   account.takes = channel.takes();
+}
+
+// With what is on its way to the channel: it is told again when that has come and gone.
+bool ChannelDesk::is_low(const protocol::Uuid& id) const {
+  const std::lock_guard lock(mutex_);
+  const Account& account = accounts_.at(id);
+  return account.handed_messages == 0 ||
+         (options_.low_bytes > 0 && account.bytes + account.handed_bytes <= options_.low_bytes);
 }
 
 // The channel is no more: what was on its way to it is lost.

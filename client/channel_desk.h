@@ -34,6 +34,9 @@ class ChannelListener {
   virtual ~ChannelListener() = default;
   // Of every channel there is, once: opened by either end, or left by an earlier run.
   virtual void on_channel(const protocol::ChannelInfo&) {}
+  // After each connect to a server of version 1: every channel there is has been told, and those
+  // that are not there any more have ended.
+  virtual void on_listed() {}
   // False: not now; it comes again, and holds up those behind it.
   virtual bool on_message(const protocol::ChannelInfo&, protocol::Bytes message) = 0;
   virtual void on_buffered_amount_low(const protocol::ChannelInfo&) {}
@@ -131,6 +134,7 @@ class ChannelDesk final : public Listener, public std::enable_shared_from_this<C
   void pump();
   void take_handed();
   void update(const Channel& channel);
+  bool is_low(const protocol::Uuid& id) const;
   size_t settle_account(const protocol::Uuid& id);
   void leave();
   bool silent() const { return detached_ || over_; }

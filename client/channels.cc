@@ -77,6 +77,7 @@ void Channels::on_listing(const protocol::ChannelPage& page) {
   }
   for (const protocol::Uuid& id : std::exchange(unlisted_, {}))
     end(id, protocol::ChannelEndReason::closed);
+  if (on_listed) on_listed();
 }
 
 void Channels::adopt(const protocol::ChannelInfo& info) {

@@ -46,6 +46,9 @@ class Channels {
   // Of every channel there is: opened here or by another client, or left by an earlier run. What it
   // answers is called for that channel from then on.
   std::function<ChannelEvents(Channel& channel)> on_channel;
+  // After each connect: on_channel has told of every channel there is, and those that are not there
+  // any more have ended.
+  std::function<void()> on_listed;
   // open() came to nothing; null: the connection ended before the answer, and if the server has
   // opened it nevertheless, it comes by on_channel.
   std::function<void(const protocol::OpenChannel& request, const protocol::ControlOutcome* outcome)>

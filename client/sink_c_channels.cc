@@ -42,13 +42,17 @@ protocol::OpenChannel to_request(const sink_channel_target& target) {
 }
 
 sink_channel lend(const protocol::ChannelInfo& info) {
-  return {to_c(info.id),   lend(info.service),  to_c(info.service_uuid), lend(info.peer),
-          lend(info.metadata), info.is_owner, info.closing};
+  return {to_c(info.id),       lend(info.service), to_c(info.service_uuid), lend(info.peer),
+          lend(info.metadata), info.is_owner,      info.closing,            info.published};
 }
 
 void ChannelCallbacks::on_channel(const protocol::ChannelInfo& info) {
   const sink_channel channel = lend(info);
   if (to_.on_open != nullptr) to_.on_open(to_.user, &channel);
+}
+
+void ChannelCallbacks::on_listed() {
+  if (to_.on_listed != nullptr) to_.on_listed(to_.user);
 }
 
 bool ChannelCallbacks::on_message(const protocol::ChannelInfo& info, protocol::Bytes message) {

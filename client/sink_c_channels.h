@@ -20,6 +20,7 @@ class ChannelCallbacks final : public ChannelListener {
 
  private:
   void on_channel(const protocol::ChannelInfo& info) override;
+  void on_listed() override;
   bool on_message(const protocol::ChannelInfo& info, protocol::Bytes message) override;
   void on_buffered_amount_low(const protocol::ChannelInfo& info) override;
   void on_queue_overflow(const protocol::ChannelInfo& info, size_t waiting) override;

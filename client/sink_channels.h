@@ -30,6 +30,8 @@ typedef struct sink_channel {
   sink_bytes metadata; /* as it was opened with */
   int is_owner;        /* of the service; else the end that opened it */
   int closing;         /* no message was taken any more when it was told */
+  uint64_t published;  /* so many messages of this end had the server taken when it was told: an
+                        * application that was killed knows by it which was the last */
 } sink_channel;
 
 /* Where a channel is to lead. Set up with sink_channel_target_init(). */
@@ -66,6 +68,9 @@ typedef struct sink_channels {
   uint64_t retry_ms;       /* after a refusal for want of room: 1 to 3,600,000 */
   void* user;              /* given to each callback */
   void (*on_open)(void* user, const sink_channel* channel);
+  /* After each connect to a server of version 1: every channel there is has been told, and those
+   * that are not there any more have ended. When to open the one that is missing. */
+  void (*on_listed)(void* user);
   /* In the order of the other end's sink_send(), each once while the process lives. */
   sink_verdict (*on_message)(void* user, const sink_channel* channel, sink_bytes message);
   /* No more than low_bytes wait, after more had waited or sink_send() had no room. With

@@ -336,6 +336,7 @@ struct Client {
       };
       return events;
     };
+    channels.on_listed = [this] { heard.push_back("listed"); };
     channels.on_refused = [this](const OpenChannel& request, const ControlOutcome* outcome) {
       heard.push_back("refused " + request.service + " " +
                       (outcome == nullptr ? "?" : outcome->text));
@@ -403,9 +404,10 @@ TEST_CASE("channels of a client: after a connect the listing says which there ar
   client.reply({{info_of({1}, 4)}, true});
   CHECK(client.asked.back().first == ControlRequest(ListChannels{Uuid{1}}));
   client.channels.on_channel_opened(info_of({4}));  // meanwhile
+  CHECK(std::count(client.heard.begin(), client.heard.end(), "listed") == 0);
   client.reply({{info_of({3})}, false});
   CHECK(client.heard == std::vector<std::string>{"channel 1", "channel 2", "channel 4", "channel 3",
-                                                 "closed 2 0 1"});
+                                                 "closed 2 0 1", "listed"});
   CHECK(client.channels.find({2}) == nullptr);
   CHECK(client.channels.find({4}) != nullptr);
   client.channels.on_channel_closed({{3}, protocol::ChannelEndReason::service_ended});
@@ -435,7 +437,7 @@ TEST_CASE("channels of a client: messages that came before their channel was kno
   CHECK(client.deliver(15, {1}, 6, "b"));
   CHECK(client.deliver(16, {1}, 7, "c"));
   CHECK(client.answered == std::vector<std::string>{"-11", "-12", "-13", "+14", "+15", "+16"});
-  CHECK(client.heard == std::vector<std::string>{"channel 1", "a", "b", "c"});
+  CHECK(client.heard == std::vector<std::string>{"channel 1", "listed", "a", "b", "c"});
 }
 
 TEST_CASE("channels of a client: a listing that could not be asked is asked later") {

@@ -37,8 +37,10 @@ struct HeardChannels : Heard {
         static_cast<HeardChannels*>(self(user))->by_number[channel->id.bytes[0]] = channel->id;
       }
       tell(user, channel, "open " + text(channel->service) + " " + text(channel->peer) + " " +
-                              text(channel->metadata) + (channel->is_owner ? " own" : ""));
+                              text(channel->metadata) + (channel->is_owner ? " own" : "") +
+                              (channel->published > 0 ? std::to_string(channel->published) : ""));
     };
+    channels.on_listed = [](void* user) { self(user)->add("listed"); };
     channels.on_message = [](void* user, const sink_channel* channel, sink_bytes message) {
       auto* heard = static_cast<HeardChannels*>(self(user));
       const std::string word = text(message);
@@ -328,13 +330,14 @@ TEST_CASE("c channels: a message that no server takes is told, and those behind 
 TEST_CASE("c channels: what is not taken now comes again, and what is behind it waits") {
   on_both([](Runs runs) {
     Side side(runs, [](FakeServer&, FakeChannels& channels) {
-      channels.add(1);
+      channels.add(1).published = 5;
       channels.waits = {"a", "b", "c"};  // they come before anybody knows the channel
     });
     side.heard.refuse = {"a", "b"};
     side.start();
     side.until("1 c");
-    CHECK(side.told() == Words{"1 open a.chat@1.0.0 server-1 ", "1 a", "1 b", "1 c"});
+    CHECK(side.told() == Words{"1 open a.chat@1.0.0 server-1 5", "1 a", "1 b", "1 c"});
+    CHECK(side.heard.has("listed"));
   });
 }
 
@@ -444,7 +447,7 @@ TEST_CASE("c channels: only what is the application's is told as dropped") {
 TEST_CASE("c channels: a connection may be freed within any of their callbacks") {
   for (const std::string& word :
        {kOpened, std::string("1 hello"), std::string("1 low"), std::string("1 overflow 1"),
-        std::string("1 error huge"), std::string("1 close 1 0"), std::string("1 close 256 0"),
+        std::string("1 error huge"), std::string("listed"), std::string("1 close 1 0"), std::string("1 close 256 0"),
         std::string("reply 1: 0 1"), std::string("new at 99")}) {
     CAPTURE(word);
     Side side(Runs::on_loop);
