@@ -1,8 +1,8 @@
 #include "client/channel_desk.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
-#include <vector>
 
 #include "protocol/frame.h"
 
@@ -43,7 +43,9 @@ ChannelDesk::ChannelDesk(Listener& rest, ChannelListener& heard, const ChannelOp
       channels_(guarded_port(), Channels::kOwnTags, options) {
   channels_.on_channel = [this](Channel& channel) { return events_for(channel); };
   channels_.on_listed = [this] {
-    if (!silent()) heard_.on_listed();
+    if (silent()) return;
+    channels_.for_each([this](const Channel& channel) { update(channel); });
+    heard_.on_listed();
   };
 }
 
@@ -108,8 +110,8 @@ ChannelSend ChannelDesk::send(const protocol::Uuid& id, protocol::Bytes message)
     handed_.push_back({id, std::string(message)});
     ++account.handed_messages;
     account.handed_bytes += message.size();
-  } else {
-    account.low_wanted = true;
+  } else if (!std::exchange(account.low_wanted, true)) {
+    low_wanted_.push_back(id);
   }
   if (!std::exchange(woken_, true)) wake_();
   return room ? ChannelSend::queued : ChannelSend::queue_full;
@@ -124,6 +126,7 @@ size_t ChannelDesk::buffered_amount(const protocol::Uuid& id) const {
 // ---- between the threads ---------------------------------------------------------------------
 
 void ChannelDesk::update(const Channel& channel) {
+  if (over_) return;  // the accounts are settled
   const std::lock_guard lock(mutex_);
   Account& account = accounts_[channel.info().id];
   account.messages = channel.waiting();
@@ -156,28 +159,33 @@ void ChannelDesk::take_handed() {
     Channel* channel = channels_.find(handed.id);
     --account.handed_messages;
     account.handed_bytes -= handed.message.size();
-    if (channel == nullptr || channel->send(handed.message) != ChannelSend::queued) ++account.lost;
+    if (channel == nullptr || channel->send(handed.message) != ChannelSend::queued) {
+      ++account.lost;
+      continue;
+    }
+    account.messages = channel->waiting();
+    account.bytes = channel->buffered_amount();
   }
-  channels_.for_each([&](Channel& channel) {
-    Account& account = accounts_[channel.info().id];
-    account.messages = channel.waiting();
-    account.bytes = channel.buffered_amount();
-  });
+}
+
+void ChannelDesk::tell_low() {
+  std::vector<protocol::Uuid> wanted;
+  {
+    const std::lock_guard lock(mutex_);
+    wanted = std::exchange(low_wanted_, {});
+    for (const protocol::Uuid& id : wanted)
+      if (const auto account = accounts_.find(id); account != accounts_.end())
+        account->second.low_wanted = false;
+  }
+  for (const protocol::Uuid& id : wanted)
+    if (Channel* channel = channels_.find(id)) channel->want_low();
 }
 
 void ChannelDesk::pump() {
   if (silent()) return;
   take_handed();
   channels_.run(now_ms());
-  std::vector<protocol::Uuid> low_wanted;
-  {
-    const std::lock_guard lock(mutex_);
-    for (auto& [id, account] : accounts_)
-      if (std::exchange(account.low_wanted, false)) low_wanted.push_back(id);
-  }
-  for (const protocol::Uuid& id : low_wanted)
-    if (Channel* channel = channels_.find(id)) channel->want_low();
-  channels_.for_each([this](const Channel& channel) { update(channel); });
+  tell_low();
   if (silent()) return;
   const auto deadline_ms = channels_.deadline_ms();
   const std::lock_guard lock(mutex_);
@@ -209,8 +217,10 @@ void ChannelDesk::on_connected(const Connected& connected) {
 
 void ChannelDesk::on_answer(const Answer& answer) {
   const Turn turn(*this);
-  if (!channels_.is_own(answer.tag) || !channels_.on_answer(answer, now_ms()))
-    rest_.on_answer(answer);
+  const auto name = channels_.is_own(answer.tag) ? message_name(answer.payload) : std::nullopt;
+  if (!name) return rest_.on_answer(answer);
+  channels_.on_answer(answer, now_ms());
+  if (const Channel* channel = channels_.find(name->channel)) update(*channel);
 }
 
 // The views end when somebody publishes: the application, or a channel that is told.

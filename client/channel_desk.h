@@ -21,6 +21,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "client/channels.h"
 #include "client/listener.h"
@@ -116,7 +117,7 @@ class ChannelDesk final : public Listener, public std::enable_shared_from_this<C
     size_t handed_bytes = 0;
     size_t lost = 0;  // it took no more when they came
     bool takes = true;
-    bool low_wanted = false;  // send() had no room
+    bool low_wanted = false;  // send() had no room; it is in low_wanted_
   };
   struct Handed {
     protocol::Uuid id{};
@@ -133,6 +134,7 @@ class ChannelDesk final : public Listener, public std::enable_shared_from_this<C
   ChannelEvents events_for(Channel& channel);
   void pump();
   void take_handed();
+  void tell_low();
   void update(const Channel& channel);
   bool is_low(const protocol::Uuid& id) const;
   size_t settle_account(const protocol::Uuid& id);
@@ -153,6 +155,7 @@ class ChannelDesk final : public Listener, public std::enable_shared_from_this<C
   mutable std::mutex mutex_;  // guards what follows; never held during a callback
   std::map<protocol::Uuid, Account> accounts_;
   std::deque<Handed> handed_;
+  std::vector<protocol::Uuid> low_wanted_;
   bool woken_ = false;
   bool closing_ = false;  // nothing is taken any more
 };

@@ -4,13 +4,15 @@
  * What a server allows is told in docs/protocol.md, section 8; how to use them in docs/sdk.md.
  *
  *   sink_options.channels says that there are channels, with which bounds, and who is told;
- *   sink_open_channel() opens one to a service that somebody exposes; on_open tells of each there
- *   is: opened by either end, or left by an earlier run;
+ *   sink_open_channel() opens one to a service that somebody exposes; on_open tells of each that
+ *   there is: opened by either end, or left by an earlier run;
  *   sink_send() and on_message until on_close: every channel of on_open ends with one on_close.
  *
- * A message that sink_send() took lives in memory until the server has taken it. Callbacks come as
- * those of sink_callbacks do, and may call what those may. Bytes in them are valid until they
- * return or sink_publish() is called. Numbers are part of the ABI: never renumber.
+ * A message that sink_send() took lives in memory until the server has taken it: sink_close() does
+ * not wait for that, on_buffered_amount_low tells. Callbacks come as those of sink_callbacks do,
+ * and may call what those may. Bytes in them are valid until they return or sink_publish() is
+ * called.
+ * Numbers are part of the ABI: never renumber.
  */
 #ifndef SINK_CHANNELS_H
 #define SINK_CHANNELS_H
@@ -81,8 +83,8 @@ typedef struct sink_channels {
   void (*on_queue_overflow)(void* user, const sink_channel* channel, size_t waiting);
   /* A message that no server takes, for it is too large; those behind it go on. */
   void (*on_error)(void* user, const sink_channel* channel, sink_bytes message);
-  /* The last of this channel. So many of the messages that sink_send() took were not taken by the
-   * server. */
+  /* The last of this channel. So many of the messages that sink_send() took have no answer: the
+   * server has not taken them, or with SINK_CHANNEL_LEFT perhaps the first of them nevertheless. */
   void (*on_close)(void* user, const sink_channel* channel, sink_channel_end why, size_t lost);
 } sink_channels;
 

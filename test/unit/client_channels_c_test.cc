@@ -40,7 +40,9 @@ struct HeardChannels : Heard {
                               text(channel->metadata) + (channel->is_owner ? " own" : "") +
                               (channel->published > 0 ? std::to_string(channel->published) : ""));
     };
-    channels.on_listed = [](void* user) { self(user)->add("listed"); };
+    channels.on_listed = [](void* user) {
+      self(user)->add(self(user)->has("listed") ? "listed again" : "listed");
+    };
     channels.on_message = [](void* user, const sink_channel* channel, sink_bytes message) {
       auto* heard = static_cast<HeardChannels*>(self(user));
       const std::string word = text(message);
@@ -298,6 +300,24 @@ TEST_CASE("c channels: the queue is bounded, and says when there is room") {
   });
 }
 
+TEST_CASE("c channels: many small messages fill the queue, too, and there is room again") {
+  on_both([](Runs runs) {
+    Side side(runs);
+    side.heard.channels.queue_messages = 2;
+    side.heard.channels.low_bytes = 1'000;  // never exceeded
+    side.heard.when_told = [&](const std::string& word) {
+      if (word != "1 go") return;
+      for (const char* message : {"a", "b"}) CHECK(side.send(message) == SINK_OK);
+      for (int i = 0; i < 3; ++i) CHECK(side.send("c") == SINK_QUEUE_FULL);
+    };
+    side.start_with_channel();
+    CHECK(side.send("echo go") == SINK_OK);
+    side.until("1 low");
+    CHECK(side.send("echo c") == SINK_OK);
+    side.until("1 c");
+  });
+}
+
 TEST_CASE("c channels: what the server has no room for waits, is told, and goes in order") {
   on_both([](Runs runs) {
     Side side(runs);
@@ -374,16 +394,65 @@ TEST_CASE("c channels: they survive a lost connection, without a loss or a repet
   });
 }
 
+TEST_CASE("c channels: a connection with a small queue of its own takes them bit by bit") {
+  on_both([](Runs runs) {
+    Side side(runs);
+    side.options.queue_events = 1;
+    side.options.overflow = SINK_REFUSE;
+    side.heard.channels.retry_ms = 3'600'000;  // it is the room that brings them on
+    side.start_with_channel();
+    for (int i = 1; i <= 50; ++i) CHECK(side.send("echo " + std::to_string(i)) == SINK_OK);
+    side.until("1 50");
+  });
+}
+
+TEST_CASE("c channels: one that began to close while its end was away takes nothing more") {
+  on_both([](Runs runs) {
+    Side side(runs);
+    side.start_with_channel();
+    CHECK(side.send("shut") == SINK_OK);
+    side.until("listed again");
+    CHECK(side.send("late") == SINK_CLOSED);
+    CHECK(side.buffered() == 0);
+  });
+}
+
+TEST_CASE("c channels: what is on its way to a channel that is gone is counted as lost") {
+  on_both([](Runs runs) {
+    Side side(runs);
+    side.heard.when_told = [&](const std::string& word) {
+      if (word == "1 close 0 1") CHECK(side.send("too late", 2) == SINK_OK);  // as far as it knows
+    };
+    side.start_with_channel();
+    CHECK(side.open("a.chat", 2) == SINK_OK);
+    side.until("reply 2: 0 2");
+    CHECK(side.send("wipe") == SINK_OK);
+    side.until("2 close 0 1");
+    CHECK(side.open("a.chat", 3) == SINK_OK);
+    side.until("reply 3: 0 3");
+    CHECK(side.send("later still", 2) == SINK_CLOSED);
+    CHECK(side.buffered(2) == 0);
+  });
+}
+
 TEST_CASE("c channels: closed with its connection, each channel is told once, with what it loses") {
   on_both([](Runs runs) {
     Side side(runs);
     side.heard.channels.retry_ms = 3'600'000;
+    side.heard.when_told = [&](const std::string& word) {
+      if (word == "1 go")
+        for (const char* message : {"full", "b"}) CHECK(side.send(message) == SINK_OK);
+    };
     side.start_with_channel();
-    for (const char* message : {"full", "b"}) CHECK(side.send(message) == SINK_OK);
+    CHECK(side.send("echo go") == SINK_OK);
     side.until("1 overflow 2");
+    CHECK(side.send("c") == SINK_OK);
     sink_close(side.connection);
+    if (runs == Runs::on_loop) CHECK(side.send("late") == SINK_CLOSED);
     side.until("over");
-    CHECK(side.told() == Words{kOpened, "1 overflow 2", "1 close 256 2"});
+    Words told = side.told();
+    std::erase(told, "1 low");
+    CHECK(told == Words{kOpened, "1 go", "1 overflow 2", "1 close 256 3"});
     CHECK(side.heard.words.back() == "over");
     CHECK(side.send("late") == SINK_CLOSED);
     CHECK(side.buffered() == 0);
@@ -418,6 +487,8 @@ TEST_CASE("c channels: the application's own tags and events are its own") {
       side.until("acked " + std::to_string(tag) + " data");
     }
     event.event_type_id = SINK_CHANNEL_EVENT_TYPE;
+    const std::string key(32, '0');
+    event.key = bytes(key);
     CHECK(sink_publish(side.connection, &event, 5) == SINK_OK);
     side.until("nacked 5 data\x05no such channel");
   });

@@ -5,6 +5,8 @@
 //   "echo X"  the other end sends X       "bye"   the service ends, and with it the channel
 //   "huge"    no server takes it          "lose"  the answer is lost, with the connection
 //   "full"    there is no room, the first three times
+//   "wipe"    as "lose", and there are no channels by the next connection
+//   "shut"    as "lose", and the channel is closing by the next connection
 #pragma once
 
 #include <map>
@@ -116,7 +118,12 @@ class FakeChannels {
             const std::string& message) {
     taken.push_back(message);
     ++channel.info.published;
-    if (message == "lose") return server_.drop(from);
+    channel.info.closing = message == "shut";
+    if (message == "wipe") {
+      channels_.clear();
+      return server_.drop(from);
+    }
+    if (message == "lose" || message == "shut") return server_.drop(from);
     std::string frame;
     protocol::append_ack(frame, publish.message_id);
     const protocol::Uuid id = channel.info.id;
