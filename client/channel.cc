@@ -4,8 +4,25 @@
 #include <utility>
 
 #include "protocol/frame.h"
+#include "protocol/in_flight_window.h"
 
 namespace sink::client {
+
+namespace {
+
+constexpr uint64_t kRetryMaxMs = 3'600'000;
+
+}  // namespace
+
+std::optional<std::string> problem_with(const ChannelOptions& options) {
+  if (options.queue_messages == 0) return "queue_messages: must be at least 1";
+  if (options.low_bytes >= options.queue_bytes) return "low_bytes: must be below queue_bytes";
+  if (options.window == 0 || options.window > protocol::kWindowMax)
+    return "window: must be 1 to " + std::to_string(protocol::kWindowMax);
+  if (options.retry_ms == 0 || options.retry_ms > kRetryMaxMs)
+    return "retry_ms: must be 1 to " + std::to_string(kRetryMaxMs);
+  return std::nullopt;
+}
 
 Channel::Channel(const protocol::ChannelInfo& info, const ChannelOptions& options)
     : info_(info),
@@ -20,10 +37,11 @@ ChannelSend Channel::send(protocol::Bytes message) {
   if (!protocol::event_fits(protocol::event_bytes(longest))) return ChannelSend::too_large;
   const bool room = messages_.empty() || (messages_.size() < options_.queue_messages &&
                                           bytes_ + message.size() <= options_.queue_bytes);
+  was_high_ = was_high_ || !room;
   if (!room) return ChannelSend::queue_full;
   messages_.emplace_back(message);
   bytes_ += message.size();
-  was_high_ = was_high_ || bytes_ > options_.low_bytes;
+  was_high_ = was_high_ || !is_low();
   return ChannelSend::queued;
 }
 
@@ -34,7 +52,7 @@ void Channel::run(uint64_t now_ms, const std::function<bool(const protocol::Even
     resting_ = false;
     sent_ = 0;
   }
-  while (sent_ < messages_.size() && unanswered_ < options_.window) {
+  while (!resting_ && sent_ < messages_.size() && unanswered_ < options_.window) {
     if (!publish({protocol::kChannelEventType, 0, key_, taken_ + sent_ + 1, 0, messages_[sent_]}))
       return;
     ++sent_;
@@ -67,6 +85,7 @@ void Channel::on_answer(uint64_t offset, bool acked, protocol::Bytes machine, ui
     pop_front();
     resume_ms_ = now_ms;
     if (events_.on_error) events_.on_error(message);
+    tell_low();
   } else if (first && events_.on_queue_overflow) {
     events_.on_queue_overflow();
   }
@@ -82,16 +101,37 @@ void Channel::taken_up_to(uint64_t offset) {
   for (; taken_ < offset && !messages_.empty(); ++taken_) pop_front();
 }
 
+bool Channel::is_low() const {
+  return bytes_ <= options_.low_bytes && (options_.low_bytes > 0 || messages_.empty());
+}
+
+void Channel::want_low() {
+  was_high_ = true;
+  if (messages_.empty()) tell_low();
+}
+
 void Channel::tell_low() {
-  if (!was_high_ || bytes_ > options_.low_bytes) return;
+  if (!was_high_ || !is_low() || messages_.size() >= options_.queue_messages) return;
   was_high_ = false;
   if (events_.on_buffered_amount_low) events_.on_buffered_amount_low();
 }
 
-// It comes at least once: what was taken before is acknowledged again, and not told.
+void RefusedMessages::add(uint64_t offset) {
+  if (first == 0) first = offset;
+  last = std::max(last, offset);
+}
+
+// It comes at least once: what was taken before is acknowledged again, and not told. One that was
+// refused behind another and comes again before that one says that the other will not come: the
+// server has lost it.
 bool Channel::on_message(const protocol::EventView& event) {
   if (received_ != 0 && event.offset <= received_) return true;
-  if (events_.on_message && !events_.on_message(event.event_data)) return false;
+  const bool held_up = refused_.hold_up(event.offset);
+  if (!held_up && event.offset >= refused_.first) refused_ = {};
+  if (held_up || (events_.on_message && !events_.on_message(event.event_data))) {
+    refused_.add(event.offset);
+    return false;
+  }
   received_ = event.offset;
   return true;
 }

@@ -1,8 +1,9 @@
 // One end of a durable channel: numbers its messages, keeps those that the server has not taken,
 // sends them in their order within a window, and again from the first one that was refused; takes
-// the other end's, each once. Not responsible for connections (channels.h). Sans-I/O: the time
-// comes as an argument. Invariant: a message that send() took is sent until the server has taken
-// it, or is counted as lost when the channel is over.
+// the other end's, each once and in their order. Not responsible for connections (channels.h).
+// Sans-I/O: the time comes as an argument. Invariants: a message that send() took is sent until the
+// server has taken it, or is counted as lost when the channel is over; behind a message that was
+// refused none is taken before it has come again.
 //
 //   sending --refused for want of room, or dropped--> resting, until all answers are there and the
 //   wait is over--> sending, from the first that was not taken
@@ -34,13 +35,27 @@ struct ChannelOptions {
   uint64_t retry_ms = 1'000;             // after a refusal
 };
 
+// What is wrong with the options: the one to change, and to what. nullopt: nothing is.
+[[nodiscard]] std::optional<std::string> problem_with(const ChannelOptions& options);
+
+// Messages that were refused and come again. A server sends none behind the first refused one
+// before that is settled; those behind it were on their way already, and are refused, too.
+struct RefusedMessages {
+  uint64_t first = 0;  // 0: none
+  uint64_t last = 0;
+  void add(uint64_t offset);
+  bool hold_up(uint64_t offset) const { return first != 0 && offset > last; }
+};
+
 // What an application hears of a channel; each may be empty. None may end the channel's object.
 struct ChannelEvents {
   // False: not now; it comes again, and holds up those behind it. Valid until it returns.
   std::function<bool(protocol::Bytes message)> on_message;
-  // send() took less than low_bytes again, after more had waited.
+  // No more than low_bytes wait, after more had waited or send() had no room. With low_bytes 0:
+  // nothing waits.
   std::function<void()> on_buffered_amount_low;
-  // The server has no room for more until the other end has taken some: messages wait here.
+  // Messages wait here: the server has no room until the other end has taken some, or the
+  // connection has given them up. They are tried again.
   std::function<void()> on_queue_overflow;
   // A message that no server takes; those behind it go on.
   std::function<void(protocol::Bytes message)> on_error;
@@ -58,6 +73,10 @@ class Channel {
   const protocol::ChannelInfo& info() const { return info_; }
   ChannelSend send(protocol::Bytes message);
   size_t buffered_amount() const { return bytes_; }  // bytes that the server has not taken
+  size_t waiting() const { return messages_.size(); }  // the same, in messages
+  bool takes() const { return !over_ && !closing_; }   // messages to send
+  // on_buffered_amount_low is called when something has been taken, at once where nothing waits.
+  void want_low();
   bool over() const { return over_; }
 
   // ---- for whoever has the connection ----
@@ -68,6 +87,8 @@ class Channel {
   void on_answer(uint64_t offset, bool acked, protocol::Bytes machine, uint64_t now_ms);
   // True: ACK it.
   bool on_message(const protocol::EventView& event);
+  // Those that came when nobody knew the channel.
+  void on_refused_before(const RefusedMessages& refused) { refused_ = refused; }
   // A new listing of the server's: how far it has taken.
   void on_listed(const protocol::ChannelInfo& info);
   void on_closed(protocol::ChannelEndReason reason);
@@ -75,6 +96,7 @@ class Channel {
  private:
   void taken_up_to(uint64_t offset);
   void pop_front();
+  bool is_low() const;
   void tell_low();
 
   protocol::ChannelInfo info_;
@@ -89,7 +111,8 @@ class Channel {
   bool resting_ = false;
   uint64_t resume_ms_ = 0;
   uint64_t received_ = 0;  // the other end's last offset; 0: none yet
-  bool was_high_ = false;
+  RefusedMessages refused_;
+  bool was_high_ = false;  // or a message had no room: on_buffered_amount_low is due
   bool closing_ = false;  // no message is taken any more
   bool over_ = false;
 };

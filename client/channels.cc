@@ -12,9 +12,12 @@ Channel* Channels::find(const protocol::Uuid& id) {
   return found == channels_.end() ? nullptr : found->second.get();
 }
 
-Channel* Channels::channel_of(protocol::Bytes key) {
-  const auto id = protocol::parse_channel_key(key);
-  return id ? find(*id) : nullptr;
+std::optional<MessageName> message_name(protocol::Bytes payload) {
+  const auto event = protocol::decode_event(payload);
+  if (!event || event->event_type_id != protocol::kChannelEventType) return std::nullopt;
+  const auto channel = protocol::parse_channel_key(event->key);
+  if (!channel) return std::nullopt;
+  return MessageName{*channel, event->offset};
 }
 
 // ---- requests --------------------------------------------------------------------------------
@@ -34,14 +37,15 @@ bool Channels::close(const protocol::Uuid& id) {
   return ask(protocol::CloseChannel{id}, {Kind::close, {}});
 }
 
-void Channels::ask_listing(const std::optional<protocol::Uuid>& after) {
-  ask(protocol::ListChannels{after}, {});
+void Channels::ask_listing() {
+  if (wanted_ && ask(*wanted_, {})) wanted_.reset();
 }
 
 void Channels::on_connected() {
   unlisted_.clear();
   for (const auto& [id, channel] : channels_) unlisted_.insert(id);
-  ask_listing(std::nullopt);
+  wanted_.emplace();
+  ask_listing();
 }
 
 bool Channels::on_reply(const Reply& reply) {
@@ -67,15 +71,20 @@ void Channels::on_listing(const protocol::ChannelPage& page) {
       adopt(info);
     }
   }
-  if (page.more && !page.channels.empty()) return ask_listing(page.channels.back().id);
+  if (page.more && !page.channels.empty()) {
+    wanted_ = {page.channels.back().id};
+    return ask_listing();
+  }
   for (const protocol::Uuid& id : std::exchange(unlisted_, {}))
     end(id, protocol::ChannelEndReason::closed);
+  if (on_listed) on_listed();
 }
 
 void Channels::adopt(const protocol::ChannelInfo& info) {
   auto& slot = channels_[info.id];
   if (slot) return;
   slot = std::make_unique<Channel>(info, options_);
+  if (const auto refused = refused_.extract(info.id)) slot->on_refused_before(refused.mapped());
   if (on_channel) slot->set_events(on_channel(*slot));
 }
 
@@ -94,27 +103,28 @@ void Channels::end(const protocol::Uuid& id, protocol::ChannelEndReason reason) 
 // ---- messages --------------------------------------------------------------------------------
 
 bool Channels::on_answer(const Answer& answer, uint64_t now_ms) {
-  const auto event = protocol::decode_event(answer.payload);
-  if (!event || event->event_type_id != protocol::kChannelEventType) return false;
-  if (Channel* channel = channel_of(event->key))
-    channel->on_answer(event->offset, answer.acked, answer.machine, now_ms);
+  const auto name = message_name(answer.payload);
+  if (!name) return false;
+  if (Channel* channel = find(name->channel))
+    channel->on_answer(name->offset, answer.acked, answer.machine, now_ms);
   return true;
 }
 
 void Channels::on_dropped(const Dropped& dropped, uint64_t now_ms) {
-  for (const DroppedEvent& each : dropped.events) {
-    const auto event = protocol::decode_event(each.payload);
-    if (!event || event->event_type_id != protocol::kChannelEventType) continue;
-    if (Channel* channel = channel_of(event->key))
-      channel->on_answer(event->offset, false, {}, now_ms);
-  }
+  std::vector<MessageName> names;  // whoever is told may publish, and the views are gone
+  for (const DroppedEvent& each : dropped.events)
+    if (const auto name = message_name(each.payload)) names.push_back(*name);
+  on_given_up(names, now_ms);
 }
 
-// One of a channel that is not known yet comes again when it is.
+void Channels::on_given_up(std::span<const MessageName> messages, uint64_t now_ms) {
+  for (const MessageName& name : messages)
+    if (Channel* channel = find(name.channel)) channel->on_answer(name.offset, false, {}, now_ms);
+}
+
 bool Channels::on_delivery(const Delivery& delivery) {
   if (delivery.event.event_type_id != protocol::kChannelEventType) return false;
-  Channel* channel = channel_of(delivery.event.key);
-  if (channel != nullptr && channel->on_message(delivery.event)) {
+  if (take(delivery)) {
     port_.ack(delivery.id);
   } else {
     port_.nack(delivery.id, {}, "not now");
@@ -122,11 +132,27 @@ bool Channels::on_delivery(const Delivery& delivery) {
   return true;
 }
 
+// One of a channel that is not known yet comes again when it is.
+bool Channels::take(const Delivery& delivery) {
+  const auto id = protocol::parse_channel_key(delivery.event.key);
+  if (!id) return false;
+  if (Channel* channel = find(*id)) return channel->on_message(delivery.event);
+  if (refused_.size() < kUnknownMax || refused_.contains(*id))
+    refused_[*id].add(delivery.event.offset);
+  return false;
+}
+
 void Channels::run(uint64_t now_ms) {
-  for (auto& [id, channel] : channels_)
-    channel->run(now_ms, [this](const protocol::EventView& event) {
-      return port_.publish(event, first_tag_) == PublishResult::queued;
-    });
+  again_ = true;
+  if (running_) return;
+  running_ = true;
+  ask_listing();
+  while (std::exchange(again_, false))
+    for (auto& [id, channel] : channels_)
+      channel->run(now_ms, [this](const protocol::EventView& event) {
+        return port_.publish(event, first_tag_) == PublishResult::queued;
+      });
+  running_ = false;
 }
 
 std::optional<uint64_t> Channels::deadline_ms() const {

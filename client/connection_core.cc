@@ -42,6 +42,8 @@ ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
   uv_idle_init(loop_, &turn_end_);
   uv_timer_init(loop_, &outbox_timer_);
   age_timer_.data = this;
+  uv_timer_init(loop_, &reminder_);
+  reminder_.data = this;
   outbox_timer_.data = this;
   if (outbox_.keeps()) durable_.queue.remember_left();
   timer_.data = this;
@@ -548,6 +550,7 @@ void ConnectionCore::finish_closing() {
   };
   uv_close(reinterpret_cast<uv_handle_t*>(&timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&age_timer_), closed);
+  uv_close(reinterpret_cast<uv_handle_t*>(&reminder_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&outbox_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&contest_timer_), closed);
   uv_close(reinterpret_cast<uv_handle_t*>(&turn_end_), closed);

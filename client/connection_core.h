@@ -42,6 +42,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   bool request(const protocol::ControlRequest& request, uint64_t tag);
   bool expose(protocol::Expose offer);
   bool withdraw(const std::string& name);
+  void remind_in(uint64_t delay_ms);
   bool ack(DeliveryId id);
   bool nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human);
   void flush();
@@ -162,6 +163,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   uv_timer_t contest_timer_{};
   uv_timer_t timer_{};
   uv_timer_t age_timer_{};
+  uv_timer_t reminder_{};
   uv_timer_t outbox_timer_{};  // runs while the outbox has no room
   uv_idle_t turn_end_{};
   State state_ = State::idle;
@@ -177,7 +179,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   bool begun_ = false;       // the first server is chosen
   bool restored_ = false;    // what the outbox keeps is in the queue
   bool abandoned_ = false;   // the facade is gone
-  int open_handles_ = 5;     // must close before the core is freed
+  int open_handles_ = 6;     // must close before the core is freed
 };
 
 }  // namespace sink::client

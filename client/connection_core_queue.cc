@@ -28,8 +28,12 @@ PublishResult ConnectionCore::publish(const protocol::EventView& event, uint64_t
   if (!durable_.queue.push(event, tag, now_ms())) return PublishResult::queue_full;
   watch_ages();
   const auto slot = durable_.queue.newest();
-  if (outbox_.keeps())
-    outbox_.add({durable_.queue.serial(slot), tag, std::string(durable_.queue.payload(slot))});
+  const uint64_t serial = durable_.queue.serial(slot);
+  if (event.event_type_id == protocol::kChannelEventType) {
+    outbox_.pass_by(serial);  // the next run numbers its messages anew
+  } else if (outbox_.keeps()) {
+    outbox_.add({serial, tag, std::string(durable_.queue.payload(slot))});
+  }
   if (state_ == State::connected) link_->send_queued();
   if (state_ == State::connected || outbox_.keeps()) flush_soon();
   return PublishResult::queued;
@@ -97,8 +101,11 @@ void ConnectionCore::on_kept(const tl::expected<std::vector<KeptEvent>, OutboxEr
 
 // What is in the outbox is not given up: the next run sends it.
 void ConnectionCore::give_up_the_rest(DropReason reason) {
-  if (outbox_.keeps()) return keep();
-  report_dropped(reason, take_all(durable_.queue));
+  const auto is_kept = [this](PublishQueue::Slot slot) {
+    return outbox_.keeps() && !outbox_.passed_by(durable_.queue.serial(slot));
+  };
+  report_dropped(reason, take_all_but(durable_.queue, is_kept));
+  if (outbox_.keeps()) keep();
 }
 
 void ConnectionCore::report_dropped(DropReason reason, const std::vector<DroppedEvent>& events) {

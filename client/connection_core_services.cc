@@ -1,5 +1,5 @@
 // The services that the connection exposes: their requests among the user's, their leases among the
-// keepalive's times.
+// keepalive's times. And its user's reminder.
 #include <utility>
 
 #include "client/connection_core.h"
@@ -39,6 +39,18 @@ void ConnectionCore::run_offers() {
     return true;
   });
   arm_keepalive();
+}
+
+void ConnectionCore::remind_in(uint64_t delay_ms) {
+  if (state_ == State::closed) return;
+  uv_update_time(loop_);
+  uv_timer_start(
+      &reminder_,
+      [](uv_timer_t* timer) {
+        auto* core = static_cast<ConnectionCore*>(timer->data);
+        if (core->listener_ != nullptr) core->listener_->on_reminded();
+      },
+      delay_ms, 0);
 }
 
 }  // namespace sink::client

@@ -50,9 +50,22 @@ std::optional<uint64_t> next_aged_ms(const PublishQueue& queue, Reach reach, uin
   return queue.queued_at_ms(slot) + age_ms;
 }
 
-std::vector<DroppedEvent> take_all(PublishQueue& queue) {
+std::vector<DroppedEvent> take_all_but(PublishQueue& queue,
+                                       const std::function<bool(PublishQueue::Slot)>& is_kept) {
+  std::vector<PublishQueue::Slot> slots;
   std::vector<DroppedEvent> dropped;
-  while (queue.size() > 0) dropped.push_back(take(queue, queue.oldest(Reach::all)));
+  auto slot = queue.oldest(Reach::all);
+  for (; slot != PublishQueue::kNone; slot = queue.newer(slot)) {
+    if (is_kept(slot)) continue;
+    slots.push_back(slot);
+    dropped.push_back({0, queue.sent_before(slot), {}});
+  }
+  while (queue.next_unsent() != PublishQueue::kNone) queue.mark_sent();  // what waits is taken, too
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const auto taken = queue.take(slots[i]);
+    dropped[i].tag = taken.tag;
+    dropped[i].payload = taken.payload;
+  }
   return dropped;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -25,8 +26,9 @@ std::vector<DroppedEvent> take_aged(PublishQueue& queue, Reach reach, uint64_t a
 // When take_aged() has something to take next; nullopt: nothing is within reach.
 std::optional<uint64_t> next_aged_ms(const PublishQueue& queue, Reach reach, uint64_t age_ms);
 
-// Takes everything.
-std::vector<DroppedEvent> take_all(PublishQueue& queue);
+// Takes everything but what is kept elsewhere. Nothing is sent from this queue any more.
+std::vector<DroppedEvent> take_all_but(PublishQueue& queue,
+                                       const std::function<bool(PublishQueue::Slot)>& is_kept);
 
 // In the counter of that reason.
 void count_dropped(Counters& counters, DropReason reason, size_t events);

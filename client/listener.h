@@ -184,6 +184,8 @@ class Listener {
   virtual void on_channel_closed(const protocol::ChannelClosed&) {}
   // publish() answered queue_full, and now there is room again.
   virtual void on_room() {}
+  // remind_in() has asked for it, or ThreadedConnection::remind().
+  virtual void on_reminded() {}
   // After close(): all is over, nothing will be called any more.
   virtual void on_closed() {}
 };

@@ -37,7 +37,12 @@ void OutboxKeeper::add(KeptEvent event) {
   if (keeps()) added_.emplace(event.number, std::move(event));
 }
 
+void OutboxKeeper::pass_by(uint64_t number) {
+  if (keeps()) passed_by_.insert(number);
+}
+
 void OutboxKeeper::settle(uint64_t number) {
+  if (passed_by_.erase(number) > 0) return;
   if (keeps() && added_.erase(number) == 0) settled_.push_back(number);
 }
 

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "client/outbox.h"
@@ -33,6 +34,9 @@ class OutboxKeeper {
   void load(Loaded done);
 
   void add(KeptEvent event);
+  // An event that is not kept: this run's alone.
+  void pass_by(uint64_t number);
+  bool passed_by(uint64_t number) const { return passed_by_.contains(number); }
   void settle(uint64_t number);
   // Writes what has come since the last write, if there is anything and none is under way. What
   // could not be written for an error that passes is part of the next write.
@@ -55,6 +59,7 @@ class OutboxKeeper {
   std::shared_ptr<Outbox> outbox_;
   std::map<uint64_t, KeptEvent> added_;  // waits for the next write, like settled_
   std::vector<uint64_t> settled_;
+  std::set<uint64_t> passed_by_;  // not settled yet
   Work* work_ = nullptr;  // frees itself when done
 };
 

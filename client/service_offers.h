@@ -25,7 +25,8 @@ struct ServiceNotice {
 class ServiceOffers {
  public:
   static constexpr size_t kOffersMax = 32;               // what a server takes of one client
-  static constexpr uint64_t kOwnTags = uint64_t{1} << 63;  // from here on
+  static constexpr uint64_t kOwnTags = uint64_t{1} << 63;  // from here on, up to:
+  static constexpr uint64_t kOwnTagsEnd = uint64_t{3} << 62;
 
   using Ask = std::function<bool(const protocol::ControlRequest& request, uint64_t tag)>;
   using Tell = std::function<void(const ServiceNotice& notice)>;
@@ -46,7 +47,7 @@ class ServiceOffers {
   // Asks for what is due, as far as `ask` takes it: call it again when a reply has come.
   void run(uint64_t now_ms, const Ask& ask);
   std::optional<uint64_t> deadline_ms() const;
-  static bool is_own(uint64_t tag) { return tag >= kOwnTags; }
+  static bool is_own(uint64_t tag) { return tag >= kOwnTags && tag < kOwnTagsEnd; }
 
  private:
   using Leases = std::map<uint64_t, ServiceLease>;  // by tag

@@ -1,5 +1,6 @@
 /* The client library for C: a durable connection to a Sink server, with the power of the C++ one
- * (sink_client.h, docs/sdk.md). Plain C99; of the project it needs sink_types.h, sink_requests.h.
+ * (sink_client.h, docs/sdk.md). Plain C99; of the project it needs sink_types.h, sink_requests.h,
+ * sink_channels.h.
  *
  * A connection runs on the caller's libuv loop, or on a loop and a thread of its own:
  *
@@ -23,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sink_channels.h"
 #include "sink_requests.h"
 #include "sink_types.h"
 
@@ -84,6 +86,7 @@ typedef struct sink_options {
    * `server` may be NULL, if server_name says who calls. */
   const char* listen;
   uint64_t look_around_ms; /* how often another server is tried beside the present one; 0: never */
+  const sink_channels* channels; /* copied; NULL: no channels, what comes for one is a delivery */
 } sink_options;
 
 /* Any may be NULL. None may return by longjmp or by an exception. */
@@ -137,12 +140,16 @@ SINK_API void sink_counters_init_sized(sink_counters* counters, size_t size);
 SINK_API void sink_subscription_init_sized(sink_subscription* subscription, size_t size);
 SINK_API void sink_place_init_sized(sink_place* place, size_t size);
 SINK_API void sink_service_init_sized(sink_service* service, size_t size);
+SINK_API void sink_channels_init_sized(sink_channels* channels, size_t size);
+SINK_API void sink_channel_target_init_sized(sink_channel_target* target, size_t size);
 #define sink_options_init(options) sink_options_init_sized((options), sizeof *(options))
 #define sink_callbacks_init(callbacks) sink_callbacks_init_sized((callbacks), sizeof *(callbacks))
 #define sink_counters_init(counters) sink_counters_init_sized((counters), sizeof *(counters))
 #define sink_subscription_init(wanted) sink_subscription_init_sized((wanted), sizeof *(wanted))
 #define sink_place_init(place) sink_place_init_sized((place), sizeof *(place))
 #define sink_service_init(service) sink_service_init_sized((service), sizeof *(service))
+#define sink_channels_init(channels) sink_channels_init_sized((channels), sizeof *(channels))
+#define sink_channel_target_init(to) sink_channel_target_init_sized((to), sizeof *(to))
 
 /* Nothing happens before sink_start(). `loop` NULL: a thread of its own. NULL is an error: one
  * sentence that says what to change is in `error`, cut where it ends. */
@@ -161,7 +168,8 @@ SINK_API sink_result sink_nack(sink_connection* connection, sink_delivery_id id,
                                sink_bytes human);
 /* The requests of version 1. SINK_OK: on_reply will tell, once. SINK_CLOSED: failed or closed.
  * SINK_NOT_TAKEN: not connected, the server speaks version 0, or 32 replies are awaited; with its
- * own thread only the last of these, for whether it is connected is seen on the thread. */
+ * own thread only the last of these, for whether it is connected is seen on the thread. Tags are
+ * below 2^63; others are not taken. */
 SINK_API sink_result sink_subscribe(sink_connection* connection,
                                     const sink_subscription* subscription, uint64_t tag);
 /* With whatever it still holds. */
@@ -179,6 +187,19 @@ SINK_API sink_result sink_expose(sink_connection* connection, const sink_service
 /* Ends it; on_service tells when the server knows. SINK_NOT_TAKEN: none of that name is offered;
  * with its own thread that is not told. */
 SINK_API sink_result sink_withdraw(sink_connection* connection, const char* name);
+/* Requests, too, for connections with options.channels. The server's end of a channel that this
+ * client closes comes by on_close, when the other end has had everything. What the server has not
+ * taken by now is lost, and counted there: on_buffered_amount_low can tell when nothing waits. */
+SINK_API sink_result sink_open_channel(sink_connection* connection,
+                                       const sink_channel_target* target, uint64_t tag);
+SINK_API sink_result sink_close_channel(sink_connection* connection, const sink_uuid* channel,
+                                        uint64_t tag);
+/* Takes a copy, also while nothing is connected. SINK_QUEUE_FULL: on_buffered_amount_low tells when
+ * to go on. SINK_CLOSED: no such channel, it takes no more, or the connection is over. */
+SINK_API sink_result sink_send(sink_connection* connection, const sink_uuid* channel,
+                               sink_bytes message);
+/* Bytes that sink_send() took and the server has not taken; 0 of a channel that there is not. */
+SINK_API size_t sink_buffered_amount(const sink_connection* connection, const sink_uuid* channel);
 /* Writes now what would be written at the end of the loop turn; without effect with a thread. */
 SINK_API void sink_flush(sink_connection* connection);
 /* Sends what is buffered, says goodbye; on_closed is the last callback. */
@@ -190,6 +211,7 @@ SINK_API void sink_read_counters(const sink_connection* connection, sink_counter
 
 SINK_API const char* sink_state_name(sink_state state);
 SINK_API const char* sink_drop_reason_name(sink_drop_reason reason);
+SINK_API const char* sink_channel_end_name(sink_channel_end end);
 SINK_API const char* sink_version(void);
 
 #ifdef __cplusplus

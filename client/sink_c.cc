@@ -11,6 +11,8 @@
 #include "client/outbox/log_outbox.h"
 #include "client/session_record.h"
 #include "client/sink.h"
+#include "client/channel_desk.h"
+#include "client/sink_c_channels.h"
 #include "client/sink_c_lend.h"
 #include "client/sink_c_requests.h"
 #include "client/sink_client.h"
@@ -59,6 +61,20 @@ sink_result to_c(client::PublishResult result) {
     case client::PublishResult::too_large:
       return SINK_TOO_LARGE;
     case client::PublishResult::closed:
+      return SINK_CLOSED;
+  }
+  return SINK_CLOSED;
+}
+
+sink_result to_c(client::ChannelSend sent) {
+  switch (sent) {
+    case client::ChannelSend::queued:
+      return SINK_OK;
+    case client::ChannelSend::queue_full:
+      return SINK_QUEUE_FULL;
+    case client::ChannelSend::too_large:
+      return SINK_TOO_LARGE;
+    case client::ChannelSend::closed:
       return SINK_CLOSED;
   }
   return SINK_CLOSED;
@@ -268,6 +284,17 @@ std::shared_ptr<client::Persistence> persistence_of(const sink_options& options)
   return std::make_shared<client::FilePersistence>(options.state_file);
 }
 
+Problem problem_with_channels(const sink_channels* channels) {
+  if (channels == nullptr) return std::nullopt;
+  if (channels->size == 0) return "channels: call sink_channels_init() first";
+  const sink_channels given = grown(*channels, client::abi::default_channels());
+  if (given.on_message == nullptr)
+    return "channels.on_message: must be set: who has none loses messages";
+  if (auto problem = client::problem_with(client::abi::options_of(given)))
+    return "channels." + *problem;
+  return std::nullopt;
+}
+
 sink_connection* refuse(const std::string& problem, char* error, size_t error_size) {
   if (error != nullptr && error_size > 0) {
     const size_t size = std::min(problem.size(), error_size - 1);
@@ -290,8 +317,24 @@ void init(Struct* theirs, Struct whole, size_t size) {
 // Exactly one of the two connections, and whom it tells. Freed within a callback it goes at once:
 // the connection knows its listener no more, and what libuv still holds frees itself.
 struct sink_connection {
-  explicit sink_connection(const sink_callbacks& callbacks) : listener(callbacks) {}
+  sink_connection(const sink_callbacks& callbacks, const sink_channels* channels)
+      : listener(callbacks) {
+    if (channels == nullptr) return;
+    const sink_channels given = grown(*channels, client::abi::default_channels());
+    channel_listener.emplace(given);
+    desk = std::make_shared<client::ChannelDesk>(listener, *channel_listener,
+                                                 client::abi::options_of(given));
+  }
+  ~sink_connection() {
+    if (desk != nullptr && on_loop != nullptr) desk->detach();
+  }
+  client::Listener& whom_to_tell() {
+    if (desk != nullptr) return *desk;
+    return listener;
+  }
   Callbacks listener;
+  std::optional<client::abi::ChannelCallbacks> channel_listener;
+  std::shared_ptr<client::ChannelDesk> desk;  // null: without channels
   std::unique_ptr<client::Connection> on_loop;
   std::unique_ptr<client::ThreadedConnection> on_thread;
 };
@@ -300,6 +343,7 @@ namespace {
 
 sink_result request(sink_connection* connection, const protocol::ControlRequest& wanted,
                     uint64_t tag) {
+  if (tag >= client::ServiceOffers::kOwnTags) return SINK_NOT_TAKEN;
   const bool taken = connection->on_thread != nullptr ? connection->on_thread->request(wanted, tag)
                                                       : connection->on_loop->request(wanted, tag);
   if (taken) return SINK_OK;
@@ -351,6 +395,14 @@ void sink_service_init_sized(sink_service* service, size_t size) {
   init(service, sink_service{}, size);
 }
 
+void sink_channels_init_sized(sink_channels* channels, size_t size) {
+  init(channels, client::abi::default_channels(), size);
+}
+
+void sink_channel_target_init_sized(sink_channel_target* target, size_t size) {
+  init(target, sink_channel_target{}, size);
+}
+
 sink_connection* sink_connection_new(uv_loop_s* loop, const sink_options* options,
                                      const sink_callbacks* callbacks, char* error,
                                      size_t error_size) {
@@ -363,13 +415,17 @@ sink_connection* sink_connection_new(uv_loop_s* loop, const sink_options* option
   const sink_options given = grown(*options, default_options);
   client::Options wanted;
   if (const auto problem = read_options(given, wanted)) return refuse(*problem, error, error_size);
-  auto* made = new sink_connection(grown(*callbacks, sink_callbacks{}));
+  if (const auto problem = problem_with_channels(given.channels))
+    return refuse(*problem, error, error_size);
+  auto* made = new sink_connection(grown(*callbacks, sink_callbacks{}), given.channels);
   if (loop == nullptr) {
     made->on_thread = std::make_unique<client::ThreadedConnection>(
-        std::move(wanted), persistence_of(given), made->listener);
+        std::move(wanted), persistence_of(given), made->whom_to_tell());
+    if (made->desk != nullptr) made->desk->attach(*made->on_thread);
   } else {
-    made->on_loop = std::make_unique<client::Connection>(loop, std::move(wanted),
-                                                         persistence_of(given), made->listener);
+    made->on_loop = std::make_unique<client::Connection>(
+        loop, std::move(wanted), persistence_of(given), made->whom_to_tell());
+    if (made->desk != nullptr) made->desk->attach(*made->on_loop);
   }
   return made;
 }
@@ -449,6 +505,29 @@ sink_result sink_withdraw(sink_connection* connection, const char* name) {
   return known ? SINK_OK : SINK_NOT_TAKEN;
 }
 
+sink_result sink_open_channel(sink_connection* connection, const sink_channel_target* target,
+                              uint64_t tag) {
+  if (connection->desk == nullptr) return SINK_NOT_TAKEN;
+  const sink_channel_target whole = grown(*target, sink_channel_target{});
+  return request(connection, client::abi::to_request(whole), tag);
+}
+
+sink_result sink_close_channel(sink_connection* connection, const sink_uuid* channel,
+                               uint64_t tag) {
+  if (connection->desk == nullptr) return SINK_NOT_TAKEN;
+  return request(connection, protocol::CloseChannel{client::abi::uuid_of(*channel)}, tag);
+}
+
+sink_result sink_send(sink_connection* connection, const sink_uuid* channel, sink_bytes message) {
+  if (connection->desk == nullptr) return SINK_CLOSED;
+  return to_c(connection->desk->send(client::abi::uuid_of(*channel), borrow(message)));
+}
+
+size_t sink_buffered_amount(const sink_connection* connection, const sink_uuid* channel) {
+  if (connection->desk == nullptr) return 0;
+  return connection->desk->buffered_amount(client::abi::uuid_of(*channel));
+}
+
 void sink_flush(sink_connection* connection) {
   if (connection->on_loop != nullptr) connection->on_loop->flush();
 }
@@ -485,6 +564,11 @@ const char* sink_state_name(sink_state state) {
 
 const char* sink_drop_reason_name(sink_drop_reason reason) {
   return to_string(static_cast<client::DropReason>(reason));
+}
+
+const char* sink_channel_end_name(sink_channel_end end) {
+  if (end == SINK_CHANNEL_LEFT) return "the connection is over";
+  return to_string(static_cast<protocol::ChannelEndReason>(end));
 }
 
 const char* sink_version(void) {

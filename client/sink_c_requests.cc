@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "client/sink_c_channels.h"
 #include "client/sink_c_lend.h"
 
 namespace sink::client::abi {
@@ -33,12 +34,6 @@ std::vector<std::string> texts(const char* const* from, size_t count) {
   std::vector<std::string> all;
   for (size_t i = 0; i < count; ++i) all.emplace_back(or_empty(from[i]));
   return all;
-}
-
-sink_uuid to_c(const protocol::Uuid& uuid) {
-  sink_uuid out{};
-  std::copy(uuid.begin(), uuid.end(), out.bytes);
-  return out;
 }
 
 template <class Request>
@@ -84,6 +79,12 @@ protocol::Uuid uuid_of(const sink_uuid& uuid) {
   return out;
 }
 
+sink_uuid to_c(const protocol::Uuid& uuid) {
+  sink_uuid out{};
+  std::copy(uuid.begin(), uuid.end(), out.bytes);
+  return out;
+}
+
 ReplyLoan::ReplyLoan(const Reply& reply) {
   reply_.tag = reply.tag;
   reply_.code = SINK_REPLY_NONE;
@@ -93,6 +94,10 @@ ReplyLoan::ReplyLoan(const Reply& reply) {
   reply_.earliest = reply.outcome->earliest;
   if (reply.outcome->page) lend_page(*reply.outcome->page);
   if (reply.outcome->found) lend_found(*reply.outcome->found);
+  if (const auto& opened = reply.outcome->channels; opened && !opened->channels.empty()) {
+    channel_ = lend(opened->channels.front());
+    reply_.channel = &channel_;
+  }
 }
 
 void ReplyLoan::lend_page(const protocol::LogPage& page) {

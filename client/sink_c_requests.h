@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "client/listener.h"
+#include "client/sink_channels.h"
 #include "client/sink_requests.h"
 #include "protocol/control/control.h"
 
@@ -13,6 +14,7 @@ protocol::Subscribe to_request(const sink_subscription& subscription);
 protocol::Seek to_request(const sink_place& place);
 protocol::Expose to_request(const sink_service& service);
 protocol::Uuid uuid_of(const sink_uuid& uuid);
+sink_uuid to_c(const protocol::Uuid& uuid);
 
 // What a reply says, in the shape of the C ABI; borrows from the reply.
 class ReplyLoan {
@@ -31,6 +33,7 @@ class ReplyLoan {
   sink_page page_{};
   std::vector<sink_found_service> services_;
   sink_found_services found_{};
+  sink_channel channel_{};
   sink_reply reply_{};
 };
 

@@ -85,6 +85,10 @@ bool Connection::ack(DeliveryId id) {
 bool Connection::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
   return core_->nack(id, machine, human);
 }
+void Connection::remind_in(uint64_t delay_ms) {
+  core_->remind_in(delay_ms);
+}
+
 void Connection::flush() {
   core_->flush();
 }

@@ -60,8 +60,8 @@ class Connection {
   // Asks the server for something (protocol/control/control.h): a subscription of our own, or a
   // page of its log. Once it was taken, on_reply with the same tag comes exactly once: with the
   // server's answer, or without where the connection ended first. False: not taken, for it is not
-  // connected, the server speaks version 0, 32 replies are awaited, or the tag has its top bit set:
-  // those are the connection's own.
+  // connected, the server speaks version 0, 32 replies are awaited, or the tag is from 2^63 to
+  // 3 * 2^62: those are the connection's own, and those above are for Channels.
   [[nodiscard]] bool request(const protocol::ControlRequest& request, uint64_t tag);
 
   // Offers a service from now on, on every connection to a server of version 1: its lease is
@@ -70,6 +70,10 @@ class Connection {
   bool expose(protocol::Expose offer);
   // Ends it; on_service tells when the server knows. False: none of that name is offered.
   bool withdraw(const std::string& name);
+
+  // Listener::on_reminded() comes after so long, on the loop; a later call takes its place. Without
+  // effect once all is closed.
+  void remind_in(uint64_t delay_ms);
 
   // Writes now what would be written at the end of the loop turn.
   void flush();

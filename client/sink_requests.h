@@ -142,6 +142,7 @@ typedef struct sink_reply {
   uint64_t earliest;     /* with SINK_REPLY_TRIMMED */
   const sink_page* page; /* of sink_read_log() that is done; else NULL */
   const sink_found_services* found; /* of sink_lookup() that is done; else NULL */
+  const struct sink_channel* channel; /* of sink_open_channel() that is done; else NULL */
 } sink_reply;
 
 /* What has become of a service that this client offers. */

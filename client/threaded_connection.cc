@@ -117,6 +117,11 @@ bool ThreadedConnection::withdraw(std::string name) {
   return true;
 }
 
+void ThreadedConnection::remind() {
+  const std::lock_guard lock(mutex_);
+  if (!std::exchange(reminder_wanted_, true)) wake();
+}
+
 void ThreadedConnection::close() {
   const std::lock_guard lock(mutex_);
   if (std::exchange(close_wanted_, true)) return;
@@ -136,6 +141,7 @@ Counters ThreadedConnection::counters() const {
 // ---- on the thread ----
 
 void ThreadedConnection::take_over() {
+  bool reminder_wanted = false;
   bool close_wanted = false;
   {
     const std::lock_guard lock(mutex_);
@@ -144,8 +150,10 @@ void ThreadedConnection::take_over() {
       deaf_ = true;
       return uv_close(reinterpret_cast<uv_handle_t*>(&wake_), nullptr);
     }
+    reminder_wanted = std::exchange(reminder_wanted_, false);
     close_wanted = close_wanted_;
   }
+  if (reminder_wanted) listener_.on_reminded();
   take_over_answers();
   take_over_requests();
   take_over_services();

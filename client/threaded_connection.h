@@ -51,6 +51,13 @@ class ThreadedConnection final : private Listener {
   // it. False: failed or closed, or too many are on their way to the thread.
   bool expose(protocol::Expose offer);
   bool withdraw(std::string name);
+  // Listener::on_reminded() comes, on the thread; once for several calls that come before it.
+  void remind();
+  // As Connection's; only from callbacks.
+  void remind_in(uint64_t delay_ms) { connection_->remind_in(delay_ms); }
+  [[nodiscard]] bool request_now(const protocol::ControlRequest& request, uint64_t tag) {
+    return connection_->request(request, tag);
+  }
   // What was published before is handed to the connection first.
   void close();
 
@@ -100,6 +107,7 @@ class ThreadedConnection final : private Listener {
     listener_.on_channel_closed(closed);
   }
   void on_room() override { uv_async_send(&wake_); }
+  void on_reminded() override { listener_.on_reminded(); }
   void on_closed() override;
 
   void run();
@@ -134,6 +142,7 @@ class ThreadedConnection final : private Listener {
   Counters counters_;
   size_t unreported_ = 0;
   bool room_wanted_ = false;
+  bool reminder_wanted_ = false;
   bool close_wanted_ = false;
   bool end_wanted_ = false;  // by the destructor
   bool deaf_ = false;        // wake_ is closed

@@ -95,12 +95,16 @@ extern "C" size_t sink_types_alone_delivery(void);
 extern "C" size_t sink_types_alone_dropped(void);
 extern "C" size_t sink_types_alone_reply(void);
 extern "C" size_t sink_types_alone_place(void);
+extern "C" size_t sink_types_alone_channels(void);
+extern "C" size_t sink_types_alone_channel(void);
 
 TEST_CASE("c: the types stand by themselves, and are the same in C and in C++") {
   CHECK(sink_types_alone_delivery() == sizeof(sink_delivery));
   CHECK(sink_types_alone_dropped() == sizeof(sink_dropped_event));
   CHECK(sink_types_alone_reply() == sizeof(sink_reply));
   CHECK(sink_types_alone_place() == sizeof(sink_place));
+  CHECK(sink_types_alone_channels() == sizeof(sink_channels));
+  CHECK(sink_types_alone_channel() == sizeof(sink_channel));
 }
 
 TEST_CASE("c: the defaults are those of the library") {

@@ -162,8 +162,27 @@ TEST_CASE("channel: its own queue is bounded, and tells when it is low again") {
   CHECK(end.channel.send("x") == ChannelSend::queue_full);
   CHECK(end.channel.send(std::string(65'500, 'x')) == ChannelSend::too_large);
   end.run();
-  for (uint64_t offset = 2; offset <= 4; ++offset) end.acked(offset);
-  CHECK(end.heard.size() == 1);  // it was never above
+  end.acked(2);
+  CHECK(end.heard.size() == 2);  // there is room again for what was refused
+  end.acked(3);
+  end.acked(4);
+  CHECK(end.heard.size() == 2);
+}
+
+TEST_CASE("channel: whoever waits for nothing to wait is told when nothing does") {
+  ChannelOptions options;
+  options.low_bytes = 0;
+  End end(options);
+  CHECK(end.channel.send("") == ChannelSend::queued);
+  CHECK(end.channel.send("") == ChannelSend::queued);
+  CHECK(end.channel.waiting() == 2);
+  end.run();
+  end.acked(1);
+  CHECK(end.heard.empty());
+  end.acked(2);
+  CHECK(end.heard == std::vector<std::string>{"low"});
+  end.channel.want_low();
+  CHECK(end.heard.size() == 2);
 }
 
 TEST_CASE("channel: a message that the server never takes is told, and those behind it go on") {
@@ -177,6 +196,32 @@ TEST_CASE("channel: a message that the server never takes is told, and those beh
   CHECK(end.run() == "1:b");
 }
 
+TEST_CASE("channel: when the last that waits is one that no server takes, nothing waits any more") {
+  ChannelOptions options;
+  options.low_bytes = 0;
+  End end(options);
+  end.channel.send("big");
+  end.run();
+  end.refused(1, kTooLarge);
+  CHECK(end.heard == std::vector<std::string>{"error big", "low"});
+}
+
+TEST_CASE("channel: wrong options name the one to change") {
+  const auto problem = [](const std::function<void(ChannelOptions&)>& change) {
+    ChannelOptions options;
+    change(options);
+    return problem_with(options).value_or("");
+  };
+  CHECK(problem([](auto&) {}).empty());
+  CHECK(problem([](auto& o) { o.queue_messages = 0; }) == "queue_messages: must be at least 1");
+  CHECK(problem([](auto& o) { o.queue_bytes = o.low_bytes; }) ==
+        "low_bytes: must be below queue_bytes");
+  CHECK(problem([](auto& o) { o.window = 0; }) == "window: must be 1 to 4095");
+  CHECK(problem([](auto& o) { o.window = 4'096; }) == "window: must be 1 to 4095");
+  CHECK(problem([](auto& o) { o.retry_ms = 0; }) == "retry_ms: must be 1 to 3600000");
+  CHECK(problem([](auto& o) { o.retry_ms = 3'600'001; }) == "retry_ms: must be 1 to 3600000");
+}
+
 TEST_CASE("channel: the other end's messages come once each, and a refusal comes again") {
   End end;
   CHECK(end.comes(5, "a"));  // it may have been taken up in an earlier run
@@ -187,6 +232,51 @@ TEST_CASE("channel: the other end's messages come once each, and a refusal comes
   CHECK(end.comes(6, "b"));
   CHECK(end.comes(4, "old"));
   CHECK(end.heard == std::vector<std::string>{"a", "b"});
+}
+
+TEST_CASE("channel: behind a refused message nothing is taken until it has come again") {
+  End end;
+  CHECK(end.comes(1, "a"));
+  end.takes = false;
+  CHECK_FALSE(end.comes(2, "b"));
+  end.takes = true;
+  CHECK_FALSE(end.comes(3, "c"));  // was on its way already
+  CHECK_FALSE(end.comes(4, "d"));
+  CHECK(end.comes(1, "a"));
+  end.takes = false;
+  CHECK_FALSE(end.comes(2, "b"));
+  end.takes = true;
+  CHECK_FALSE(end.comes(3, "c"));
+  CHECK(end.comes(2, "b"));
+  CHECK(end.comes(3, "c"));
+  CHECK(end.comes(4, "d"));
+  CHECK(end.heard == std::vector<std::string>{"a", "b", "c", "d"});
+}
+
+// A server sends nothing that was refused behind a refused message before that one is settled.
+TEST_CASE("channel: a refused message that the server has lost holds nothing up") {
+  End end;
+  end.takes = false;
+  CHECK_FALSE(end.comes(2, "b"));
+  end.takes = true;
+  CHECK_FALSE(end.comes(3, "c"));
+  CHECK(end.comes(3, "c"));
+  CHECK(end.comes(4, "d"));
+  CHECK(end.heard == std::vector<std::string>{"c", "d"});
+}
+
+TEST_CASE("channel: what the connection drops while more is handed to it stops the sending") {
+  Channel channel(info_of(kId), {});
+  for (const char* message : {"a", "b", "c"}) channel.send(message);
+  std::string sent;
+  channel.run(1'000, [&](const protocol::EventView& event) {
+    sent += std::string(event.event_data);
+    if (event.offset == 2) channel.on_answer(1, false, {}, 1'000);
+    return true;
+  });
+  CHECK(sent == "ab");
+  channel.on_answer(2, false, kOverflow, 1'000);
+  CHECK(channel.deadline_ms() == 2'000);
 }
 
 TEST_CASE("channel: closed, it sends no more, takes what comes, and counts what was lost") {
@@ -246,6 +336,7 @@ struct Client {
       };
       return events;
     };
+    channels.on_listed = [this] { heard.push_back("listed"); };
     channels.on_refused = [this](const OpenChannel& request, const ControlOutcome* outcome) {
       heard.push_back("refused " + request.service + " " +
                       (outcome == nullptr ? "?" : outcome->text));
@@ -313,9 +404,10 @@ TEST_CASE("channels of a client: after a connect the listing says which there ar
   client.reply({{info_of({1}, 4)}, true});
   CHECK(client.asked.back().first == ControlRequest(ListChannels{Uuid{1}}));
   client.channels.on_channel_opened(info_of({4}));  // meanwhile
+  CHECK(std::count(client.heard.begin(), client.heard.end(), "listed") == 0);
   client.reply({{info_of({3})}, false});
   CHECK(client.heard == std::vector<std::string>{"channel 1", "channel 2", "channel 4", "channel 3",
-                                                 "closed 2 0 1"});
+                                                 "closed 2 0 1", "listed"});
   CHECK(client.channels.find({2}) == nullptr);
   CHECK(client.channels.find({4}) != nullptr);
   client.channels.on_channel_closed({{3}, protocol::ChannelEndReason::service_ended});
@@ -332,6 +424,96 @@ TEST_CASE("channels of a client: what comes goes to its channel, acknowledged wh
   CHECK(client.answered == std::vector<std::string>{"+11", "+12", "-13"});
   CHECK(client.heard.back() == "hello");
   CHECK_FALSE(client.channels.on_delivery({{1, 14}, {7, 0, "k", 1, 0, "no channel's"}, {}, {}, {}, 1}));
+}
+
+TEST_CASE("channels of a client: messages that came before their channel was known come in order") {
+  Client client;
+  CHECK(client.deliver(11, {1}, 5, "a"));
+  CHECK(client.deliver(12, {1}, 6, "b"));
+  client.channels.on_connected();
+  client.reply({{info_of({1})}, false});
+  CHECK(client.deliver(13, {1}, 7, "c"));  // on its way before the server had the refusals
+  CHECK(client.deliver(14, {1}, 5, "a"));
+  CHECK(client.deliver(15, {1}, 6, "b"));
+  CHECK(client.deliver(16, {1}, 7, "c"));
+  CHECK(client.answered == std::vector<std::string>{"-11", "-12", "-13", "+14", "+15", "+16"});
+  CHECK(client.heard == std::vector<std::string>{"channel 1", "listed", "a", "b", "c"});
+}
+
+TEST_CASE("channels of a client: a listing that could not be asked is asked later") {
+  Client client;
+  client.channels.on_channel_opened(info_of({1}));
+  client.connected = false;  // or 32 replies are awaited
+  client.channels.on_connected();
+  client.channels.run(0);
+  client.connected = true;
+  client.channels.run(0);
+  CHECK(client.asked.back().first == ControlRequest(ListChannels{}));
+  client.channels.run(0);
+  CHECK(client.asked.size() == 1);
+  client.connected = false;
+  client.reply({{info_of({1})}, true});
+  client.connected = true;
+  client.channels.run(0);
+  CHECK(client.asked.back().first == ControlRequest(ListChannels{Uuid{1}}));
+  client.reply({{}, false});
+  CHECK(client.channels.find({1}) != nullptr);
+}
+
+TEST_CASE("channels of a client: run() within what is told sends nothing twice") {
+  Client client;
+  int overflows = 0;
+  client.channels.on_channel = [&](Channel& channel) {
+    ChannelEvents events;
+    events.on_queue_overflow = [&] {
+      ++overflows;
+      channel.send("late");
+      client.channels.run(0);
+    };
+    return events;
+  };
+  client.channels.on_channel_opened(info_of({1}));
+  client.channels.find({1})->send("a");
+  client.channels.run(0);
+  std::string payload;
+  protocol::append_event(payload, {protocol::kChannelEventType, 0, protocol::channel_key({1}), 1, 0,
+                                   "a"});
+  const client::DroppedEvent dropped[] = {{100, true, payload}};
+  client.channels.on_dropped({client::DropReason::aged_out, dropped}, 0);
+  CHECK(overflows == 1);
+  CHECK(client.published == std::vector<std::string>{"1:a"});
+  client.channels.run(1'000);
+  CHECK(client.published == std::vector<std::string>{"1:a", "1:a", "2:late"});
+}
+
+TEST_CASE("channels of a client: what is sent while the connection makes room is sent, and once") {
+  std::vector<std::string> published;
+  Channels* channels = nullptr;
+  client::ChannelPort port;
+  port.request = [](const ControlRequest&, uint64_t) { return true; };
+  port.publish = [&](const protocol::EventView& event, uint64_t) {
+    published.push_back(std::to_string(event.offset) + ":" + std::string(event.event_data));
+    const client::MessageName first{{1}, 1};
+    if (event.key == protocol::channel_key({2}) && event.offset == 1)
+      channels->on_given_up({&first, 1}, 0);
+    return PublishResult::queued;
+  };
+  Channels both(port, Channels::kOwnTags);
+  channels = &both;
+  both.on_channel = [&](Channel& channel) {
+    ChannelEvents events;
+    if (channel.info().id == Uuid{1}) events.on_queue_overflow = [&] {
+      both.find({2})->send("y");
+      both.run(0);
+    };
+    return events;
+  };
+  both.on_channel_opened(info_of({1}));
+  both.on_channel_opened(info_of({2}));
+  both.find({1})->send("a");
+  both.find({2})->send("x");
+  both.run(0);
+  CHECK(published == std::vector<std::string>{"1:a", "1:x", "2:y"});
 }
 
 TEST_CASE("channels of a client: what goes out, its answers, and what the connection gave up") {

@@ -102,4 +102,10 @@ TEST_CASE("examples: wrong use is told, not tried") {
   CHECK(folder.status == 64);
   folder.run(EXAMPLE_CONSUME);
   CHECK(folder.status == 64);
+  folder.run(EXAMPLE_CHAT " call a.chat localhost:1 no.pem no.key");
+  CHECK(folder.status == 64);
+  folder.run(EXAMPLE_CHAT " write a.chat localhost:1 no.pem no.key no.pem");
+  CHECK(folder.status == 64);
+  folder.run(EXAMPLE_CHAT " call a.chat localhost:1 no.pem no.key no.pem");
+  CHECK(folder.status == 64);
 }

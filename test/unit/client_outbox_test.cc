@@ -301,6 +301,44 @@ TEST_CASE("outbox: close() waits until what has no answer is kept, and gives not
   }
 }
 
+// The next run's end of the channel gives its own messages the same offsets, and the server would
+// take the wrong ones.
+TEST_CASE("outbox: messages of a channel are not kept beyond the run that has numbered them") {
+  storage::SimulatedDisk disk;
+  {
+    Run run(disk);
+    run.server->stop_listening();
+    run.start();
+    run.take(1);
+    const std::string key = protocol::channel_key({1});
+    for (const uint64_t tag : {8, 9})
+      REQUIRE(run.connection->publish({protocol::kChannelEventType, 0, key, tag, 0, "x"}, tag) ==
+              client::PublishResult::queued);
+    run.take(2);
+    run.until([&] { return run.device.kept.size() >= 2; });
+    run.connection->close();
+    run.until([&] { return run.device.closed; });
+    CHECK(run.device.kept == Tags{1, 2});
+    CHECK(run.device.drops == test::Words{"closed: 8 9"});
+  }
+  disk.crash();
+  {
+    Run run(disk);
+    run.start();
+    run.until([&] { return run.device.acked.size() == 2; });
+    CHECK(run.device.acked == Tags{1, 2});
+    const std::string key = protocol::channel_key({1});
+    REQUIRE(run.connection->publish({protocol::kChannelEventType, 0, key, 8, 0, "x"}, 8) ==
+            client::PublishResult::queued);
+    run.until([&] { return run.device.acked.size() == 3; });
+    run.connection->close();
+    run.until([&] { return run.device.closed; });
+    CHECK(run.device.drops.empty());
+  }
+  disk.crash();
+  CHECK(LogOutbox(disk, kRoom).load().value().empty());
+}
+
 TEST_CASE("outbox: a connection may be closed or destroyed while its outbox is read or written") {
   for (const bool destroys : {false, true}) {
     for (int turns = 0; turns < 12; ++turns) {
