@@ -35,6 +35,8 @@ void Uplinks::form_pool(Uplink& uplink, const Peer& first, size_t links) {
 void Uplinks::watch(UplinkLink& link) {
   Peer& peer = peer_of(link);
   const uint64_t now_us = core_.now.us();
+  // While it is we who do not listen, nothing says that it is dead.
+  link.health->on_heard(peer.input_paused ? now_us : peer.last_heard_ms * 1'000);
   switch (link.health->due(now_us, !peer.window.empty())) {
     case LinkHealth::Action::none: return;
     case LinkHealth::Action::dead: return fail(peer, "answers nothing", CloseReason::silent);

@@ -363,7 +363,6 @@ void Uplinks::remember(const Uplink& uplink, const std::string& server,
 void Uplinks::on_message(Peer& peer, const protocol::Message& message) {
   UplinkLink& link = link_of(peer);
   if (link.keepalive) link.keepalive->on_received(core_.now.monotonic_ms);
-  if (link.health) link.health->on_heard(core_.now.us());
   if (link.health && std::holds_alternative<protocol::Pong>(message))
     link.health->on_answered(core_.now.us());
   if (std::holds_alternative<protocol::Ack>(message) ||

@@ -289,7 +289,10 @@ bool Gateway::receive() {
       happened = true;
       stage_.trace.note(stage_.clock.monotonic_ms, "in", id, bytes);
       connection.paused = broker_->on_bytes(id, bytes) == broker::Broker::Input::pause;
-      stage_.referee.on_input(id, bytes, connection.paused);
+      // What comes before the server's id is stored waits for that.
+      const broker::Peer* peer = core().peers.find(id);
+      const bool held_back = connection.paused || (peer != nullptr && peer->awaits_record);
+      stage_.referee.on_input(id, bytes, held_back);
     } else if ((link.broken || link.peer_gone) && link.up.empty()) {
       gone.push_back(id);
     }

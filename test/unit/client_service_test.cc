@@ -267,7 +267,9 @@ TEST_CASE("service offers: each is asked for with a tag of its own, and told of 
   CHECK(world.answer(0, {ErrorCode::not_allowed, "no"}));
   CHECK(world.told == std::vector<std::string>{"a.s2@1.0.0 exposed", "a.s1@1.0.0 refused no"});
   CHECK_FALSE(world.offers.on_outcome(7, granted(), 0, world.tell()));  // somebody else's
-  CHECK(world.offers.on_outcome(UINT64_MAX, granted(), 0, world.tell()));  // one of long ago
+  const uint64_t long_ago = ServiceOffers::kOwnTagsEnd - 1;
+  CHECK(world.offers.on_outcome(long_ago, granted(), 0, world.tell()));
+  CHECK_FALSE(world.offers.on_outcome(long_ago + 1, granted(), 0, world.tell()));
   world.offers.on_ended({{2}, "a.s2@1.0.0", ServiceEndReason::by_operator}, world.tell());
   world.offers.on_ended({{77}, "x.y@1.0.0", ServiceEndReason::lapsed}, world.tell());
   CHECK(world.told.back() == "a.s2@1.0.0 withdrawn");

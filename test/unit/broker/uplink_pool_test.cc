@@ -131,6 +131,27 @@ TEST_CASE("pool: a link that answers nothing is given up and resumed, sooner tha
   CHECK(chain.cloud.counters().events_duplicate == 0);
 }
 
+TEST_CASE("pool: a link that the gateway itself does not read is not taken for dead") {
+  PoolChain chain(2);
+  chain.cloud.specs[1].in_flight = 4'000;
+  chain.cloud.reconfigure();
+  chain.advance(20'000);
+  chain.gateway.hold_commits = true;
+  for (uint64_t offset = 1; offset <= 300; ++offset)
+    chain.cloud.device("backend").publish("k", offset, 1, std::string(60'000, 'x'));
+  chain.settle();
+  size_t paused = 0;
+  for (const UplinkLink& link : chain.uplink().links)
+    paused += chain.gateway.core().peers.find(link.connection)->input_paused;
+  REQUIRE(paused > 0);
+  chain.advance(15'000);
+  CHECK(chain.uplink().failures == 0);
+  chain.gateway.hold_commits = false;
+  chain.advance(1'000);
+  CHECK(chain.uplink().failures == 0);
+  CHECK(chain.gateway.counters().events_received == chain.cloud.counters().events_accepted);
+}
+
 TEST_CASE("pool: a quiet link is asked now and then, and lives") {
   PoolChain chain(2);
   chain.advance(120'000);
