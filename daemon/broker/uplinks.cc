@@ -81,7 +81,8 @@ void Uplinks::close_links(Uplink& uplink, size_t from) {
   for (size_t i = from; i < uplink.links.size(); ++i) {
     for (const ConnectionId id : {uplink.links[i].successor, uplink.links[i].connection})
       if (Peer* peer = core_.peers.find(id)) sessions_.close(*peer, CloseReason::kicked);
-    sessions_.resumption().end(client_of(uplink), static_cast<uint8_t>(i));
+    if (Client* client = core_.state.clients.find(uplink.client_id))
+      sessions_.resumption().end(*client, static_cast<uint8_t>(i));
   }
 }
 

@@ -53,6 +53,7 @@ class FarClient(LoggedClient):
 @dataclass
 class Summary:
     seed: int
+    links: int
     blows: collections.Counter
     seconds: float
     packets_lost: int
@@ -66,13 +67,14 @@ class Summary:
     def text(self):
         blows = ", ".join(f"{count} {blow}" for blow, count in sorted(self.blows.items()))
         return (f"up: {self.up.text()}\ndown: {self.down.text()}\n{blows}; "
-                f"{self.packets_lost} packets lost; {self.seconds:.0f} s, seed {self.seed}")
+                f"{self.packets_lost} packets lost; {self.links} link(s), {self.seconds:.0f} s, "
+                f"seed {self.seed}")
 
 
 class Chain:
     """The brokers, the devices at either end, and what may befall them."""
 
-    def __init__(self, link, directory, rng):
+    def __init__(self, link, directory, rng, links):
         self._link = link
         self._rng = rng
         self._logs = []
@@ -84,7 +86,8 @@ class Chain:
             self._subscription("all", "backend", ["gateway"], key_format="{key}"),
             self._subscription("commands", "gateway", ["operator"])])
         self.gateway = Daemon(http=False, limits=LIMITS, uplinks=[
-            uplink(self.cloud.address), uplink(self.server.address, name="legacy", protocol=[0])
+            uplink(self.cloud.address, links=links, recycle="5s"),
+            uplink(self.server.address, name="legacy", protocol=[0])
         ], subscriptions=[
             self._subscription("up", "uplink:cloud", ["meter-*"], in_flight=4095),
             self._subscription("copies", "uplink:legacy", ["meter-*"]),
@@ -187,12 +190,14 @@ class Chain:
         self.cloud.clean_up()
 
 
-def run(seconds, seed, logs, round_trip_ms=50, loss=0.01):
+def run(seconds, seed, logs, round_trip_ms=50, loss=0.01, links=None):
     """One run; the clients' logs go into the directory `logs`. Moves this process to the link's
-    near host. What went wrong on the way to the verdict raises."""
+    near host. `links` of the uplink; None: one or four, by the seed. What went wrong on the way to
+    the verdict raises."""
     rng = random.Random(seed)
+    links = links or rng.choice((1, 4))
     link = LossyLink(round_trip_ms, loss)
-    chain = Chain(link, pathlib.Path(logs), rng)
+    chain = Chain(link, pathlib.Path(logs), rng, links)
     blows = collections.Counter()
     began = time.monotonic()
     try:
@@ -208,7 +213,7 @@ def run(seconds, seed, logs, round_trip_ms=50, loss=0.01):
     finally:
         chain.close()
         lost = link.close()["lost"]
-    return Summary(seed, blows, time.monotonic() - began, lost,
+    return Summary(seed, links, blows, time.monotonic() - began, lost,
                    log_checker.judge_directory(chain.up), log_checker.judge_directory(chain.down))
 
 
@@ -219,6 +224,7 @@ def main():
     parser.add_argument("--logs", help="an empty directory for the clients' logs (made if need be)")
     parser.add_argument("--round-trip-ms", type=float, default=50)
     parser.add_argument("--loss", type=float, default=0.01)
+    parser.add_argument("--links", type=int, help="of the uplink; default: one or four, by the seed")
     arguments = parser.parse_args()
     reason = why_not()
     if reason:
@@ -227,7 +233,7 @@ def main():
     logs.mkdir(parents=True, exist_ok=True)
     print(f"seed {arguments.seed}, logs in {logs}", flush=True)
     summary = run(60 * arguments.minutes, arguments.seed, logs, arguments.round_trip_ms,
-                  arguments.loss)
+                  arguments.loss, arguments.links)
     print(summary.text())
     return 1 if summary.violations else 0
 
