@@ -257,18 +257,24 @@ void Delivery::on_timer(const Timer& timer) {
 void Delivery::time_out(Tracker& tracker) {
   tracker.timer_armed = false;
   if (tracker.client == nullptr) return;
-  for (uint8_t link = 0; link < tracker.flights.size(); ++link) time_out_on(tracker, link);
+  std::optional<uint64_t> oldest_ms;
+  for (uint8_t link = 0; link < tracker.flights.size(); ++link)
+    if (const auto sent_ms = time_out_on(tracker, link))
+      oldest_ms = std::min(oldest_ms.value_or(UINT64_MAX), *sent_ms);
+  if (oldest_ms) arm_timeout(tracker, *oldest_ms);
   wake(tracker);
 }
 
-void Delivery::time_out_on(Tracker& tracker, uint8_t link) {
+// When the oldest that goes on waiting was sent.
+std::optional<uint64_t> Delivery::time_out_on(Tracker& tracker, uint8_t link) {
   Peer* peer = peer_on(*tracker.client, link);
-  if (peer == nullptr || peer->parked) return;  // a resumed session arms it anew
+  if (peer == nullptr || peer->parked) return std::nullopt;  // a resumed session arms it anew
   const uint64_t timeout = tracker.subscription->spec.ack_timeout_ms;
+  std::optional<uint64_t> oldest_ms;
   while (tracker.flights[link].first != kNoMessage) {
     Flight* flight = peer->window.find(tracker.flights[link].first);
     if (flight->sent_ms + timeout > core_.now.monotonic_ms) {
-      arm_timeout(tracker, flight->sent_ms);
+      oldest_ms = flight->sent_ms;
       break;
     }
     const Flight late = *flight;
@@ -279,6 +285,7 @@ void Delivery::time_out_on(Tracker& tracker, uint8_t link) {
          action_for_silence(tracker));
   }
   close_if_unanswered(*peer);
+  return oldest_ms;
 }
 
 // A peer whose every id is taken by deliveries it never answered can be sent nothing more.

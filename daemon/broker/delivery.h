@@ -147,7 +147,7 @@ class Delivery {
   void enlist(Tracker& tracker, Peer& peer, uint16_t id);
   void delist(Tracker& tracker, Peer& peer, const Flight& flight);
   void time_out(Tracker& tracker);
-  void time_out_on(Tracker& tracker, uint8_t link);
+  std::optional<uint64_t> time_out_on(Tracker& tracker, uint8_t link);
   void close_if_unanswered(Peer& peer);
 
   void settle(Tracker& tracker, Position position, Settled how);

@@ -37,9 +37,11 @@ void Delivery::detach(Client& client, Peer& peer) {
   }
 }
 
-// Of a link whose session waits to be resumed the parked Peer, which takes nothing.
+// Of a link whose session waits to be resumed the parked Peer, which takes nothing. Null: there is
+// no such link, or nobody on it.
 Peer* Delivery::peer_on(const Client& client, uint8_t link) {
-  return core_.peers.find(client.links.all()[link].peer());
+  const auto& links = client.links.all();
+  return link < links.size() ? core_.peers.find(links[link].peer()) : nullptr;
 }
 
 // Keys have gone from one link to another, or are about to.

@@ -25,6 +25,40 @@ TEST_CASE("pool: as many links as the uplink has, each with a session, share the
   CHECK(chain.up().unsettled() == 0);
 }
 
+TEST_CASE("pool: what nobody answers times out on every link, with one timer") {
+  PoolChain chain(4);
+  for (PoolChain::Wire& wire : chain.wires) wire.near->reads = false;
+  for (int turn = 0; turn < 30; ++turn) {
+    for (int key = 0; key < 16; ++key)
+      chain.cloud.device("backend").publish("set" + std::to_string(key), 1 + turn);
+    chain.cloud.device("backend").ack_all();
+    chain.gateway.device("meter").publish("k", 1 + turn);
+    chain.cloud.advance(3'000);
+  }
+  CHECK(chain.cloud.counters().events_timed_out > 100);
+  CHECK(chain.cloud.core().timers.size() < 100);
+}
+
+TEST_CASE("pool: a client that is forgotten and comes back over fewer links") {
+  PoolChain chain(4);
+  chain.gateway.hold_commits = true;  // nothing that comes down is answered
+  for (int key = 0; key < 16; ++key)
+    chain.cloud.device("backend").publish("set" + std::to_string(key), 1);
+  chain.settle();
+  chain.gateway.uplinks[0].links = 1;
+  chain.reachable = false;
+  chain.cloud.broker().sessions().forget(chain.cloud.client("gw"));
+  chain.settle();
+  Device& gw = chain.cloud.device("~again");
+  gw.name = "gw";
+  gw.connect();
+  chain.cloud.advance(29'000);
+  CHECK(gw.received.size() == 16);
+  gw.ack_all();
+  chain.cloud.advance(5'000);
+  CHECK(chain.cloud.tracker("commands", "gw").unsettled() == 0);
+}
+
 TEST_CASE("pool: events come down over all links, too") {
   PoolChain chain(3);
   for (int key = 0; key < 30; ++key)
