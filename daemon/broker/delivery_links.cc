@@ -33,7 +33,7 @@ void Delivery::detach(Client& client, Peer& peer) {
     tracker->flights_on(peer.link) = {};
     recall_aside(*tracker);
     arm_expiry(*tracker);
-    wake(*tracker);  // of a pool: what was on this link goes over the others
+    if (client.links.connected()) wake(*tracker);  // what was on this link goes over the others
   }
 }
 
