@@ -65,6 +65,8 @@ void Referee::on_server_response(Connection& from, const protocol::ConnectionRes
   from.in.accept();
   from.out.accept();
   known_clients_.insert(from.identity);
+  // The gateway has given the connection up over it, and the session is over.
+  if (from.fenced) return begin_anew(from.line());
   if (response.greeting.empty()) return begin_anew(from.line());
   const auto welcome = protocol::decode_welcome(response.greeting);
   if (!welcome) return violate("the upstream's welcome cannot be read");
