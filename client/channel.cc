@@ -24,6 +24,12 @@ std::optional<std::string> problem_with(const ChannelOptions& options) {
   return std::nullopt;
 }
 
+bool message_fits(protocol::Bytes message) {
+  const std::string key = protocol::channel_key({});
+  const protocol::EventView longest{protocol::kChannelEventType, 0, key, UINT64_MAX, 0, message};
+  return protocol::event_fits(protocol::event_bytes(longest));
+}
+
 Channel::Channel(const protocol::ChannelInfo& info, const ChannelOptions& options)
     : info_(info),
       options_(options),
@@ -33,10 +39,8 @@ Channel::Channel(const protocol::ChannelInfo& info, const ChannelOptions& option
 
 ChannelSend Channel::send(protocol::Bytes message) {
   if (over_ || closing_) return ChannelSend::closed;
-  const protocol::EventView longest{protocol::kChannelEventType, 0, key_, UINT64_MAX, 0, message};
-  if (!protocol::event_fits(protocol::event_bytes(longest))) return ChannelSend::too_large;
-  const bool room = messages_.empty() || (messages_.size() < options_.queue_messages &&
-                                          bytes_ + message.size() <= options_.queue_bytes);
+  if (!message_fits(message)) return ChannelSend::too_large;
+  const bool room = options_.has_room(messages_.size(), bytes_, message.size());
   was_high_ = was_high_ || !room;
   if (!room) return ChannelSend::queue_full;
   messages_.emplace_back(message);

@@ -33,6 +33,11 @@ struct ChannelOptions {
   size_t low_bytes = 256 * 1024;         // on_buffered_amount_low when no more than this waits
   uint32_t window = 64;                  // messages without an answer
   uint64_t retry_ms = 1'000;             // after a refusal
+
+  // Whether a message of `more` bytes may join so many; one is always taken.
+  bool has_room(size_t messages, size_t bytes, size_t more) const {
+    return messages == 0 || (messages < queue_messages && bytes + more <= queue_bytes);
+  }
 };
 
 // What is wrong with the options: the one to change, and to what. nullopt: nothing is.
@@ -64,6 +69,9 @@ struct ChannelEvents {
 };
 
 enum class ChannelSend : uint8_t { queued, queue_full, too_large, closed };
+
+// Whether a frame holds it.
+bool message_fits(protocol::Bytes message);
 
 class Channel {
  public:

@@ -4,20 +4,12 @@
 #include <chrono>
 #include <utility>
 
-#include "protocol/frame.h"
-
 namespace sink::client {
 namespace {
 
 uint64_t now_ms() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
-}
-
-bool fits(protocol::Bytes message) {
-  const std::string key = protocol::channel_key({});
-  const protocol::EventView longest{protocol::kChannelEventType, 0, key, UINT64_MAX, 0, message};
-  return protocol::event_fits(protocol::event_bytes(longest));
 }
 
 }  // namespace
@@ -97,15 +89,14 @@ ChannelEvents ChannelDesk::events_for(Channel& channel) {
 // ---- from any thread -------------------------------------------------------------------------
 
 ChannelSend ChannelDesk::send(const protocol::Uuid& id, protocol::Bytes message) {
-  if (!fits(message)) return ChannelSend::too_large;
+  if (!message_fits(message)) return ChannelSend::too_large;
   const std::lock_guard lock(mutex_);
   const auto found = accounts_.find(id);
   if (closing_ || found == accounts_.end() || !found->second.takes) return ChannelSend::closed;
   Account& account = found->second;
   const size_t messages = account.messages + account.handed_messages;
   const size_t bytes = account.bytes + account.handed_bytes;
-  const bool room = messages == 0 || (messages < options_.queue_messages &&
-                                      bytes + message.size() <= options_.queue_bytes);
+  const bool room = options_.has_room(messages, bytes, message.size());
   if (room) {
     handed_.push_back({id, std::string(message)});
     ++account.handed_messages;

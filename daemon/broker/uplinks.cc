@@ -154,7 +154,6 @@ void Uplinks::dial(Uplink& uplink, UplinkLink& link) {
   const bool only_0 = !uplink.spec.version_1 || core_.now.monotonic_ms < server.version_0_until_ms;
   link.version = only_0 ? protocol::kProtocolVersion0 : protocol::kProtocolVersion1;
   link.state = UplinkState::dialling;
-  link.explained = false;
   link.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
   link.connection = make_connection(uplink, link).id;
 }
@@ -183,7 +182,7 @@ void Uplinks::dialled(Peer& peer) {
 }
 
 void Uplinks::dial_failed(Peer& peer, std::string reason) {
-  if (peer.uplink != nullptr) note_error(*peer.uplink, link_of(peer), std::move(reason));
+  if (peer.uplink != nullptr) explain(peer, std::move(reason));
   sessions_.disconnected(peer);
 }
 
@@ -385,20 +384,24 @@ void Uplinks::keep_alive(UplinkLink& link) {
 }
 
 void Uplinks::on_goodbye(Peer& peer, const protocol::Goodbye& goodbye) {
-  note_error(*peer.uplink, link_of(peer),
-             std::string("said goodbye: ") + protocol::to_string(goodbye.reason));
+  explain(peer, std::string("said goodbye: ") + protocol::to_string(goodbye.reason));
 }
 
 void Uplinks::fail(Peer& peer, std::string reason, CloseReason close) {
-  note_error(*peer.uplink, link_of(peer), std::move(reason));
+  explain(peer, std::move(reason));
   sessions_.close(peer, close);
 }
 
-void Uplinks::note_error(Uplink& uplink, UplinkLink& link, std::string reason) {
+// Why the connection is about to end.
+void Uplinks::explain(Peer& peer, std::string reason) {
+  note_error(*peer.uplink, link_of(peer), std::move(reason));
+  link_of(peer).explained = true;
+}
+
+void Uplinks::note_error(Uplink& uplink, const UplinkLink& link, std::string reason) {
   uplink.last_error = uplink.servers[uplink.server].address + ": " + std::move(reason);
   if (link.number != 0) uplink.last_error += " (link " + std::to_string(link.number) + ")";
   uplink.last_error_ms = core_.now.wall_ms;
-  link.explained = true;
   core_.notice(Severity::notice, "uplink_trouble", uplink.client_id, uplink.last_error);
 }
 
@@ -408,7 +411,6 @@ void Uplinks::on_left(Peer& peer, CloseReason reason) {
   const bool explained = std::exchange(link.explained, false);
   if (reason != CloseReason::recycled && reason != CloseReason::unsupported_protocol_version) {
     if (!explained) note_error(uplink, link, to_string(reason));
-    link.explained = false;
     ++uplink.failures;
   }
   if (on_link_left(link, peer)) return;
@@ -421,7 +423,7 @@ void Uplinks::on_left(Peer& peer, CloseReason reason) {
 
 // Where others of the pool are connected it comes back to them.
 void Uplinks::retry(Uplink& uplink, UplinkLink& link) {
-  if (link.number == 0 && !client_of(uplink).links.connected()) return choose_server(uplink);
+  if (link.number == 0 && uplink.state() != UplinkState::connected) return choose_server(uplink);
   const auto random = static_cast<uint32_t>(core_.random(core_.now.monotonic_ms + link.number));
   link.due_ms = core_.now.monotonic_ms +
                 link.backoff.next_delay_ms(core_.now.monotonic_ms, random).value_or(0);

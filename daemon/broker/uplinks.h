@@ -83,7 +83,8 @@ class Uplinks {
   void remember(const Uplink& uplink, const std::string& server,
                 std::optional<uint32_t> server_instance_id, bool latest);
   void fail(Peer& peer, std::string reason, CloseReason close = CloseReason::refused_by_upstream);
-  void note_error(Uplink& uplink, UplinkLink& link, std::string reason);
+  void explain(Peer& peer, std::string reason);
+  void note_error(Uplink& uplink, const UplinkLink& link, std::string reason);
   void retry(Uplink& uplink, UplinkLink& link);
   void choose_server(Uplink& uplink);
   void keep_alive(UplinkLink& link);

@@ -23,7 +23,19 @@ TEST_CASE("greeting: every field of a request survives") {
   greeting.reason = ConnectionReason::delivery;
   greeting.limits = {1, 65'000, 4'096};
   greeting.session = a_session();
+  greeting.link = kLinksMax - 1;
   CHECK(decode_greeting(encode_greeting(greeting)) == greeting);
+}
+
+TEST_CASE("greeting: a number of links is taken for the nearest that may be, that of a link is not") {
+  Welcome welcome;
+  welcome.limits.links = 0;
+  CHECK(decode_welcome(encode_welcome(welcome))->limits.links == 1);
+  welcome.limits.links = kLinksMax + 1;
+  CHECK(decode_welcome(encode_welcome(welcome))->limits.links == kLinksMax);
+  Greeting greeting;
+  greeting.link = kLinksMax;
+  CHECK(decode_greeting(encode_greeting(greeting)).error() == DecodeError::bad_table);
 }
 
 TEST_CASE("greeting: every field of a response survives") {
@@ -32,7 +44,7 @@ TEST_CASE("greeting: every field of a response survives") {
   welcome.server_instance_id = 7;
   welcome.server_name = "gateway-7";
   welcome.reason = ConnectionReason::delivery;
-  welcome.limits = {4095, 1'000, 0};
+  welcome.limits = {4095, 1'000, 0, 16};
   welcome.session = a_session();
   welcome.resumed = true;
   welcome.new_because = NewSessionReason::impossible_count;
