@@ -74,7 +74,8 @@ void BlockReads::on_timer(const Timer& timer) {
 bool BlockReads::still_waits(const Wait& wait) const {
   const Tracker* tracker = core_.state.tracker(wait.tracker);
   return tracker != nullptr && tracker->client != nullptr && tracker->client->links.connected() &&
-         tracker->has_next() && tracker->next() == wait.position;
+         tracker->has_next() &&
+         tracker->next(core_.deliverable_end()) == wait.position;
 }
 
 void BlockReads::tell(const Wait& wait, Outcome outcome) {

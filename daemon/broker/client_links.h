@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "daemon/broker/quarantine.h"
+#include "protocol/key_slots.h"
 
 namespace sink::broker {
 
@@ -42,22 +43,16 @@ class ClientLinks {
   std::optional<uint8_t> link_for(KeyHash key) const;
   // What is under way is counted from here on, and only where there are several links: whoever
   // changes which of them are up begins again, and says what is under way then.
-  void begin_count() { slots_.assign(links_.size() > 1 ? kSlots : 0, {}); }
-  bool counts() const { return !slots_.empty(); }
-  void on_sent(KeyHash key, uint8_t link);
-  void on_over(KeyHash key);  // one delivery of the key: answered, timed out, taken back
+  void begin_count() { slots_.begin(links_.size() > 1); }
+  bool counts() const { return slots_.counts(); }
+  void on_sent(KeyHash key, uint8_t link) { slots_.on_sent(key, link); }
+  void on_over(KeyHash key) { slots_.on_over(key); }  // answered, timed out, taken back
 
  private:
-  static constexpr size_t kSlots = 64;  // of keys that go together
-  struct Slot {
-    uint32_t under_way = 0;
-    uint8_t link = 0;  // where that is
-  };
-
   bool is_up(size_t link) const { return link < links_.size() && links_[link].connection != 0; }
 
   std::vector<ClientLink> links_ = std::vector<ClientLink>(1);
-  std::vector<Slot> slots_;  // by the key's remainder; none: nothing is counted
+  protocol::KeySlots slots_;
 };
 
 }  // namespace sink::broker

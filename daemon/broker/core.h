@@ -142,6 +142,10 @@ struct Core {
   std::map<std::string, std::pair<std::string, uint64_t>> alarms;  // key -> text, monotonic ms
 
   storage::LogTime log_time() const { return {now.monotonic_ms, now.wall_ms}; }
+  // What may be delivered stands below it; above the commits, only what lingers.
+  Position deliverable_end() const {
+    return young.empty() ? log.synced_position() : UINT64_MAX;
+  }
   // An event may be delivered when it is committed, or while it lingers.
   bool deliverable(Position position) {
     return position < log.synced_position() || young.find(position) != nullptr;

@@ -99,7 +99,8 @@ bool Delivery::take_turn(Tracker& tracker, int budget) {
 
 // Of an uplink whose backlog is to be sent at a rate: what was accepted before it was connected.
 bool Delivery::is_backlog(const Tracker& tracker, const Uplink* uplink) {
-  return uplink != nullptr && uplink->spec.rate != 0 && tracker.next() < uplink->backlog_end;
+  return uplink != nullptr && uplink->spec.rate != 0 &&
+         tracker.next(core_.deliverable_end()) < uplink->backlog_end;
 }
 
 // Its trackers are woken when the next one may go.
@@ -116,9 +117,9 @@ bool Delivery::is_paced(Uplink& uplink, const Client& client) {
 
 Delivery::Step Delivery::deliver_next(Tracker& tracker) {
   if (tracker.ready.empty() && tracker.stall != Stall::none) return Step::blocked;
-  const Position position = tracker.next();
-  const bool again = !tracker.ready.empty() && tracker.ready.begin()->first == position;
-  const bool sent_before = again && tracker.ready.begin()->second;
+  const Position position = tracker.next(core_.deliverable_end());
+  const auto again = tracker.ready.find(position);
+  const bool sent_before = again != tracker.ready.end() && again->second;
   if (!core_.deliverable(position)) {
     if (!tracker.awaits_commit) await_commit_.push_back(tracker.id);
     tracker.awaits_commit = true;
@@ -182,10 +183,11 @@ Delivery::Step Delivery::deliver(Tracker& tracker, Position position, bool sent_
 }
 
 void Delivery::take_next(Tracker& tracker, Position position) {
-  if (!tracker.ready.empty() && tracker.ready.begin()->first == position) {
-    tracker.ready.erase(tracker.ready.begin());
-  } else {
+  if (tracker.ready.erase(position) > 0) return;
+  if (tracker.pending.front() == position) {
     tracker.pending.pop_front();
+  } else {
+    tracker.pending.remove(position);
   }
 }
 
@@ -442,7 +444,7 @@ void Delivery::arm_expiry(Tracker& tracker) {
   const uint64_t limit = tracker.subscription->spec.expire_after_ms;
   if (limit == 0 || tracker.expiry_armed || !tracker.has_next()) return;
   tracker.expiry_armed = true;
-  const auto accepted = core_.log.time_of(tracker.next());
+  const auto accepted = core_.log.time_of(tracker.oldest());
   const uint64_t age = accepted ? core_.log.broker_ms(core_.log_time()) - accepted->broker_ms : 0;
   const uint64_t wait = limit > age ? limit - age : 0;
   core_.timers.set({core_.now.monotonic_ms + wait + storage::SegmentIndex::kAnchorMs + 1,
@@ -452,7 +454,7 @@ void Delivery::arm_expiry(Tracker& tracker) {
 void Delivery::expire_front(Tracker& tracker) {
   tracker.expiry_armed = false;
   for (int budget = kPumpBudget; budget > 0 && tracker.has_next(); --budget) {
-    const Position position = tracker.next();
+    const Position position = tracker.oldest();
     if (position >= core_.log.synced_position() || !expired(tracker, position)) break;
     take_next(tracker, position);
     settle(tracker, position, Settled::expired);

@@ -114,7 +114,7 @@ class Delivery {
   void for_each_flight(Tracker& tracker, Visit&& visit);
   bool takes(const Peer& peer) const;
   bool can_send(const Tracker& tracker);
-  static bool is_backlog(const Tracker& tracker, const Uplink* uplink);
+  bool is_backlog(const Tracker& tracker, const Uplink* uplink);
   bool is_paced(Uplink& uplink, const Client& client);
   bool pump(Tracker& tracker, int budget);
   bool take_turn(Tracker& tracker, int budget);

@@ -115,6 +115,21 @@ void PendingRuns::collect(Position from, Position to, std::vector<Position>& out
   if (!tail_.empty()) add(tail_.first, tail_.end);
 }
 
+std::optional<Position> PendingRuns::last_below(Position end) const {
+  if (size_ == 0) return std::nullopt;
+  if (!tail_.empty() && tail_.first < end) return std::min(tail_.end, end) - 1;
+  for (auto chunk = chunks_.rbegin(); chunk != chunks_.rend(); ++chunk) {
+    if (chunk->base >= end) continue;
+    if (chunk->end <= end) return chunk->end - 1;
+    const auto runs = decode_chunk(*chunk);
+    const auto run = std::find_if(runs.rbegin(), runs.rend(),
+                                  [end](const Run& each) { return each.first < end; });
+    if (run != runs.rend()) return std::min(run->end, end) - 1;
+  }
+  if (head_.first < end) return std::min(head_.end, end) - 1;
+  return std::nullopt;
+}
+
 void PendingRuns::insert(Position position) {
   PendingRuns rebuilt;
   bool placed = false;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,12 +32,14 @@ class PendingRuns {
     if (!tail_.empty()) return tail_.end;
     return chunks_.empty() ? head_.end : chunks_.back().end;
   }
+  // The last position below `end`; none: there is none.
+  std::optional<Position> last_below(Position end) const;
   void pop_front();
 
   // Adds a position anywhere; it is not there yet. Linear: for the few that come back.
   void insert(Position position);
   bool contains(Position position) const;
-  bool remove(Position position);                 // false: it was not there
+  bool remove(Position position);                 // false: it was not there; cheap at both ends
   uint64_t remove_range(Position first, Position end);  // how many were there
 
   // Runs [first, end) ascending; positions in [from, to), the first `count_max` of them.

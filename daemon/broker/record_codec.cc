@@ -37,10 +37,12 @@ void append_spec(std::string& out, const SubscriptionSpec& spec) {
     append_chunk(out, rule.machine);
     append_varint(out, static_cast<uint8_t>(rule.action));
   }
-  // Each of these two only where something is not the default: as older versions wrote it.
-  if (spec.ack == AckWhen::stored && spec.priority == 0) return;
+  // Each of these only where it or a later one is not the default: as older versions wrote it.
+  if (spec.ack == AckWhen::stored && spec.priority == 0 && !spec.newest_first) return;
   append_varint(out, static_cast<uint8_t>(spec.ack));
-  if (spec.priority != 0) append_varint(out, spec.priority);
+  if (spec.priority == 0 && !spec.newest_first) return;
+  append_varint(out, spec.priority);
+  if (spec.newest_first) append_varint(out, 1);
 }
 
 void read_texts(Fields& fields, std::vector<std::string>& texts) {
@@ -80,7 +82,10 @@ void read_spec(Fields& fields, SubscriptionSpec& spec) {
   fields.choice(spec.ack, AckWhen::settled);
   if (fields.complete()) return fields.require(spec.ack != AckWhen::stored);
   fields.number(spec.priority);
-  fields.require(spec.priority >= 1 && spec.priority <= kPriorityMax);
+  fields.require(spec.priority <= kPriorityMax);
+  if (fields.complete()) return fields.require(spec.priority != 0);
+  fields.flag(spec.newest_first);
+  fields.require(spec.newest_first && spec.order == Order::none);
 }
 
 }  // namespace

@@ -57,6 +57,7 @@ struct SubscriptionSpec {
   std::vector<std::string> keys = {"*"};  // "{consumer}" stands for the consumer's client_id
   std::string key_format = "{key}";                // "{key}" and "{source}" are replaced
   Order order = Order::key;
+  bool newest_first = false;                       // only with Order::none
   uint32_t in_flight = 256;                        // per tracker; 1 to 4095
   uint64_t ack_timeout_ms = 30'000;
   uint32_t max_deliveries = 5;                     // 0: no limit

@@ -16,6 +16,16 @@ uint64_t mix(uint64_t value) {
 
 }  // namespace
 
+// Newest first means the newest of those that can be sent: while events keep coming there is always
+// one that is newer and not yet committed.
+Position Tracker::next(Position deliverable_end) const {
+  if (!subscription->spec.newest_first) return oldest();
+  const auto again = ready.empty() ? std::nullopt : std::optional(ready.rbegin()->first);
+  if (again && stall != Stall::none) return *again;
+  const auto fresh = pending.last_below(deliverable_end);
+  return again || fresh ? std::max(again, fresh).value() : oldest();
+}
+
 std::vector<Position> Tracker::marked() const {
   std::vector<Position> positions;
   positions.reserve(marks.size());

@@ -121,11 +121,13 @@ struct Tracker {
   }
   bool has_next() const { return !ready.empty() || !pending.empty(); }
   // The oldest that may be sent; only if has_next(). While stalled, pending ones may not.
-  Position next() const {
+  Position oldest() const {
     if (ready.empty()) return pending.front();
     const Position again = ready.begin()->first;
     return pending.empty() || stall != Stall::none ? again : std::min(again, pending.front());
   }
+  // The one whose turn it is; only if has_next(). What stands below `deliverable_end` can be sent.
+  Position next(Position deliverable_end) const;
   FlightList& flights_on(uint8_t link) {
     if (link >= flights.size()) flights.resize(link + size_t{1});
     return flights[link];

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "daemon/broker/client.h"
-#include "daemon/broker/link_health.h"
 #include "daemon/broker/uplink_spec.h"
 #include "protocol/backoff.h"
 #include "protocol/control/greeting.h"
 #include "protocol/keepalive.h"
+#include "protocol/link_health.h"
 #include "storage/format.h"
 
 namespace sink::broker {
@@ -40,7 +40,7 @@ struct UplinkLink {
   protocol::Backoff backoff;  // of the first: between rounds through all servers
   std::optional<protocol::Welcome> welcome;      // while saving
   std::optional<protocol::Keepalive> keepalive;  // while connected
-  std::optional<LinkHealth> health;              // while connected in a pool
+  std::optional<protocol::LinkHealth> health;              // while connected in a pool
   bool explained = false;   // the end of this attempt stands in last_error
   uint64_t resumed = 0;
 };

@@ -8,6 +8,8 @@
 namespace sink::broker {
 namespace {
 
+using protocol::LinkHealth;
+
 constexpr uint64_t kRecycleRetryMs = 10'000;  // not all links are up
 constexpr uint64_t kJitterPercent = 20;
 

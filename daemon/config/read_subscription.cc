@@ -142,6 +142,7 @@ void read_subscription(const toml::table& table, const std::string& path, const 
   reader.texts("keys", spec.keys);
   reader.text("key_format", spec.key_format);
   reader.choice("order", spec.order, kOrderNames);
+  reader.flag("newest_first", spec.newest_first);
   reader.choice("ack", spec.ack, kAckNames);
   reader.count("priority", spec.priority, kPriorities);
   reader.count("in_flight", spec.in_flight, kInFlight);

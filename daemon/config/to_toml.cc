@@ -85,6 +85,7 @@ std::vector<std::pair<std::string, std::string>> subscription_values(
       {"keys", toml_texts(spec.keys)},
       {"key_format", toml_text(spec.key_format)},
       {"order", toml_text(word_for(spec.order, kOrderNames))},
+      {"newest_first", spec.newest_first ? "true" : "false"},
       {"ack", toml_text(word_for(spec.ack, kAckNames))},
       {"priority", std::to_string(spec.priority)},
       {"in_flight", std::to_string(spec.in_flight)},

@@ -78,6 +78,15 @@ void check_key_format(const std::string& format, const std::string& path, RuleCh
   }
 }
 
+void check_newest_first(const broker::SubscriptionSpec& spec, const std::string& path,
+                        RuleCheck& check) {
+  const std::string key = path + ".newest_first";
+  if (!spec.newest_first || spec.order == broker::Order::none || check.doubtful(path + ".order"))
+    return;
+  check.refuse(key, "contradicts order = \"key\": newer events of a key would overtake older ones",
+               "write order = \"none\" as well, or leave newest_first out");
+}
+
 void check_rules(const broker::SubscriptionSpec& spec, const std::string& path, RuleCheck& check) {
   for (size_t i = 0; i < spec.on_nack.size(); ++i) {
     const NackRule& rule = spec.on_nack[i];
@@ -113,6 +122,7 @@ void check_subscription(const broker::SubscriptionSpec& spec, const std::string&
   check_patterns(spec.sources, path + ".sources", check);
   check_keys(spec, path, check);
   check_key_format(spec.key_format, path, check);
+  check_newest_first(spec, path, check);
   check_rules(spec, path, check);
 }
 

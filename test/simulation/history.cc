@@ -70,6 +70,7 @@ void History::subscribe(SubscriptionSpec spec) {
   refereed.first_type = spec.event_types[0].first;
   refereed.last_type = spec.event_types[0].last;
   refereed.ordered = spec.order == broker::Order::key;
+  refereed.newest_first = spec.newest_first;
   refereed.expire_after_ms = spec.expire_after_ms;
   refereed.window = spec.in_flight;
   refereed.attempts_max =
@@ -129,7 +130,9 @@ void History::configure() {
   spec.event_types = {{1, 1}};
   spec.in_flight = window();
   spec.order = broker::Order::none;
+  spec.newest_first = random.chance(400);
   subscribe(spec);
+  spec.newest_first = false;
   spec.name = "brief";
   spec.consumer = "con-3";
   spec.order = broker::Order::key;

@@ -370,7 +370,7 @@ void Referee::judge_delivery(const std::string& tracker_name, Tracker& to, const
     if (!lingers_ && to.repeated.size() > to.subscription->window * deaths_)
       return violate("D2: more than a window's worth comes twice to " + tracker_name);
   }
-  if (first) {
+  if (first && !to.subscription->newest_first) {
     auto& [newest, newest_offset] = to.newest[event.key_name];
     const bool seen_lately = !may_be_unseen(to.consumer, event.seen_ms);
     // What lingers is forgotten with the process; published again it may match what has come since.

@@ -17,6 +17,7 @@ struct RefereedSubscription {
   uint64_t first_type = 0;
   uint64_t last_type = UINT64_MAX;
   bool ordered = true;
+  bool newest_first = false;
   uint64_t expire_after_ms = 0;  // 0: never
   uint32_t window = 1;
   uint32_t attempts_max = 0;  // 0: no limit

@@ -390,6 +390,21 @@ server_ca = "ca.pem"
   expect_error(forwards, 3, "subscription[0].consumer", "[[uplink]]");
 }
 
+TEST_CASE("config: newest_first gives up the order of keys, and says so") {
+  CHECK_FALSE(good(subscription("order = \"none\"\n")).subscriptions[0].newest_first);
+  CHECK(good(subscription("order = \"none\"\nnewest_first = true\n")).subscriptions[0].newest_first);
+  CHECK_FALSE(good(subscription("newest_first = false\n")).subscriptions[0].newest_first);
+  const auto line = [](const std::string& text) {
+    return static_cast<uint32_t>(std::count(text.begin(), text.end(), '\n'));
+  };
+  for (const char* order : {"", "order = \"key\"\n"}) {
+    const std::string text = subscription(std::string(order) + "newest_first = true\n");
+    expect_error(text, line(text), "subscription[0].newest_first", "order = \"none\"");
+  }
+  const std::string text = subscription("newest_first = 1\n");
+  expect_error(text, line(text), "subscription[0].newest_first", "true or false");
+}
+
 TEST_CASE("config: event types are numbers and ranges") {
   const auto types = [](const std::string& text) {
     return good(subscription("event_types = " + text + "\n")).subscriptions[0].event_types;

@@ -30,6 +30,13 @@ std::string encoded(const PendingRuns& runs) {
   return std::string(inner);
 }
 
+void check_last(const PendingRuns& runs, const std::set<Position>& model, Position end) {
+  const auto above = model.lower_bound(end);
+  const auto expected =
+      above == model.begin() ? std::nullopt : std::optional(*std::prev(above));
+  REQUIRE(runs.last_below(end) == expected);
+}
+
 void check_same(const PendingRuns& runs, const std::set<Position>& model) {
   REQUIRE(runs.size() == model.size());
   REQUIRE(runs.empty() == model.empty());
@@ -40,7 +47,7 @@ void check_same(const PendingRuns& runs, const std::set<Position>& model) {
 // One random operation on both.
 void step(std::mt19937_64& random, PendingRuns& runs, std::set<Position>& model, Position& next) {
   const auto somewhere = [&] { return random() % (next + 2); };
-  switch (random() % 9) {
+  switch (random() % 10) {
     case 0:
     case 1:
     case 2: {
@@ -98,6 +105,16 @@ void step(std::mt19937_64& random, PendingRuns& runs, std::set<Position>& model,
       REQUIRE(runs.contains(from) == (model.count(from) == 1));
       return;
     }
+    case 9:  // eaten from behind
+      for (uint64_t count = random() % 6; count > 0; --count) {
+        const Position end = random() % 3 == 0 ? somewhere() : UINT64_MAX;
+        check_last(runs, model, end);
+        const auto last = runs.last_below(end);
+        if (!last) return;
+        REQUIRE(runs.remove(*last));
+        model.erase(*last);
+      }
+      return;
   }
 }
 

@@ -63,10 +63,18 @@ TEST_CASE("record codec: what a subscription has gained since is left out where 
       const auto again = decode_subscription(bytes);
       REQUIRE(again);
       CHECK(again->spec == record.spec);
+      record.spec.newest_first = true;
+      CHECK_FALSE(decode_subscription(encode(record)));  // with order = "key"
+      record.spec.order = Order::none;
+      const auto newest_first = decode_subscription(encode(record));
+      REQUIRE(newest_first);
+      CHECK(newest_first->spec == record.spec);
+      record.spec.newest_first = false;
+      record.spec.order = Order::key;
     }
   for (const std::string& tail : {std::string("\0", 1), std::string("\0\0", 2), std::string("\1\0", 2),
                                   std::string("\0\x0a", 2), std::string("\2"),
-                                  std::string("\1\1\0", 3)})
+                                  std::string("\1\1\0", 3), std::string("\0\0\0", 3)})
     CHECK_FALSE(decode_subscription(plain + tail));
 }
 

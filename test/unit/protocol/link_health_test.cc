@@ -1,8 +1,8 @@
-#include "daemon/broker/link_health.h"
+#include "protocol/link_health.h"
 
 #include <doctest/doctest.h>
 
-using namespace sink::broker;
+using namespace sink::protocol;
 using Action = LinkHealth::Action;
 
 namespace {

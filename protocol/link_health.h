@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <deque>
 
-namespace sink::broker {
+namespace sink::protocol {
 
 class LinkHealth {
  public:
@@ -51,4 +51,4 @@ class LinkHealth {
   std::deque<Answer> answers_;  // of the last five minutes, oldest first; two a second at most
 };
 
-}  // namespace sink::broker
+}  // namespace sink::protocol

@@ -1,9 +1,9 @@
-#include "daemon/broker/link_health.h"
+#include "protocol/link_health.h"
 
 #include <algorithm>
 #include <vector>
 
-namespace sink::broker {
+namespace sink::protocol {
 
 void LinkHealth::on_answered(uint64_t now_us) {
   if (!awaits_) return;
@@ -34,4 +34,4 @@ uint64_t LinkHealth::worst_us() const {
   return worst;
 }
 
-}  // namespace sink::broker
+}  // namespace sink::protocol
