@@ -22,9 +22,11 @@ uint32_t random_u32() {
 }  // namespace
 
 ConnectionCore::ConnectionCore(uv_loop_t* loop, Options options,
-                               std::shared_ptr<Persistence> persistence, Listener& listener)
+                               std::shared_ptr<Persistence> persistence, Listener& listener,
+                               PoolPlace place)
     : loop_(loop),
       options_(std::move(options)),
+      place_(place),
       keeper_(loop, std::move(persistence)),
       servers_(options_),
       sessions_(keeper_, options_.keep_session, servers_),
@@ -159,6 +161,8 @@ LinkOptions ConnectionCore::link_options() {
   link_options.window = options_.window;
   link_options.keepalive_ms = options_.keepalive_ms;
   link_options.first_message_id = static_cast<uint16_t>(random_u32() % protocol::kMessageIds);
+  link_options.number = place_.number;
+  link_options.watched = place_.watched;
   return link_options;
 }
 
@@ -250,7 +254,8 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
       std::exchange(new_client_, false), durable_.identity.server_instance_id.value_or(0),
       transport_->tls_version(),         transport_->tls_cipher(),
       link_->protocol_version(),         done.resumed,
-      servers_.key(server_),             done.reason};
+      servers_.key(server_),             done.reason,
+      reached() ? done.links : uint8_t{1}};
   if (listener_ != nullptr) listener_->on_connected(connected);
   offers_.on_connected(now_ms(), [this](const ServiceNotice& notice) { report_service(notice); });
   run_offers();
@@ -263,8 +268,9 @@ void ConnectionCore::report_room() {
 }
 
 // A server of version 0 is asked again at once, in its own; for version 1 tomorrow, or after a
-// restart.
+// restart. Over a further link of a pool nothing but version 1 can be spoken.
 bool ConnectionCore::fall_back(const LinkRefused& refusal) {
+  if (place_.number != 0) return false;
   if (refusal.code != protocol::ResponseCode::unsupported_protocol_version ||
       !servers_.version(server_).on_unsupported(now_ms()))
     return false;
@@ -490,6 +496,7 @@ void ConnectionCore::write_output() {
     link_->mark_sent(bytes.size(), now_ms());
   }
   if (state_ == State::connected && link_->wants_input()) transport_->resume_input();
+  if (state_ == State::connected && place_.watched) arm_sooner();
 }
 
 // ---- the end ----

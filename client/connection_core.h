@@ -28,14 +28,27 @@
 #include "client/session_keeper.h"
 #include "client/sink_client.h"
 #include "client/state_keeper.h"
+#include "client/successor.h"
 #include "client/transport.h"
 
 namespace sink::client {
 
+// Which link of a pool the connection is.
+struct PoolPlace {
+  uint8_t number = 0;
+  bool watched = false;  // Link pings, and notices that nothing answers
+};
+
+// An event that has no answer yet.
+struct Unanswered {
+  uint64_t tag = 0;
+  std::string payload;  // encoded
+};
+
 class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
  public:
   ConnectionCore(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
-                 Listener& listener);
+                 Listener& listener, PoolPlace place = {});
 
   void start();
   PublishResult publish(const protocol::EventView& event, uint64_t tag);
@@ -51,6 +64,19 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   ConnectionState public_state() const { return public_state_; }
   const DurableState& durable() const { return durable_; }
   std::string listening_address() const { return reception_ ? reception_->address() : ""; }
+
+  // ---- as one link of a pool: connection_core_pool.cc ----
+  // Where the present server was reached. nullopt: it has called.
+  std::optional<KnownServer> reached() const;
+  // Everything that has no answer leaves the queue, oldest first, and is reported no more.
+  std::vector<Unanswered> take_back();
+  // Of another link: goes on here, whatever the limits.
+  void take_over(const std::vector<Unanswered>& events);
+  // Makes a new connection to the same server, which then resumes the session. One that is under
+  // way still is given up.
+  void renew();
+  // How fast the present link answers; null: there is none, or it is not watched.
+  const protocol::LinkHealth* health() const { return link_ ? link_->health() : nullptr; }
 
  private:
   enum class State : uint8_t {
@@ -123,6 +149,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   void await_call(const std::string& reason);
   void on_called(size_t server, std::unique_ptr<Transport> transport);
   void take_call(size_t server, std::unique_ptr<Transport> transport);
+  void go_on_with(std::unique_ptr<Transport> transport, protocol::Bytes reason);
   void begin_contest(std::unique_ptr<Candidate> candidate);
   uint8_t candidate_version(size_t server) override;
   void on_candidate_heard(size_t server) override;
@@ -139,11 +166,15 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   void sweep_contests();
   void report_contest(size_t server, ContestOutcome outcome, protocol::Bytes reason);
 
+  void succeed();
+  void arm_sooner();
+
   bool over() const { return state_ == State::finishing || state_ == State::closed; }
   uint64_t now_ms() const { return uv_now(loop_); }
 
   uv_loop_t* loop_;
   Options options_;
+  const PoolPlace place_;
   StateKeeper keeper_;
   Servers servers_;
   SessionKeeper sessions_;
@@ -156,6 +187,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   std::unique_ptr<Reception> reception_;
   std::unique_ptr<Candidate> candidate_;  // over: it waits to be swept away
   std::vector<std::unique_ptr<Farewell>> farewells_;
+  std::unique_ptr<Successor> successor_;  // over: it stays until the next
   Identity identity_;   // as kept: the ids of all servers
   size_t server_ = 0;   // that is tried, or connected
   size_t looked_at_ = 0;  // the last that was tried beside the present one

@@ -74,6 +74,10 @@ void ConnectionCore::on_called(size_t server, std::unique_ptr<Transport> transpo
 
 void ConnectionCore::take_call(size_t server, std::unique_ptr<Transport> transport) {
   use_server(server);
+  go_on_with(std::move(transport), "a server has called");
+}
+
+void ConnectionCore::go_on_with(std::unique_ptr<Transport> transport, protocol::Bytes reason) {
   transport_ = std::move(transport);
   transport_->hand_over(*this);
   link_.reset();
@@ -82,7 +86,7 @@ void ConnectionCore::take_call(size_t server, std::unique_ptr<Transport> transpo
   state_ = State::opening;
   arm(options_.connect_timeout_ms);
   enter(was_connected_ ? ConnectionState::reconnecting : ConnectionState::connecting,
-        "a server has called");
+        reason);
   if (state_ == State::opening) on_open();
 }
 
@@ -228,6 +232,7 @@ void ConnectionCore::end_contests() {
   uv_timer_stop(&contest_timer_);
   reception_.reset();
   if (candidate_) candidate_->cancel();
+  if (successor_) successor_->cancel();
   farewells_.clear();
 }
 

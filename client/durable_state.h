@@ -28,6 +28,16 @@ struct Counters {
   uint64_t deliveries = 0;       // events the server sent
   uint64_t deliveries_acked = 0;
   uint64_t deliveries_nacked = 0;
+
+  Counters& operator+=(const Counters& other) {
+    for (const auto field :
+         {&Counters::handshakes, &Counters::resumed, &Counters::publishes, &Counters::republishes,
+          &Counters::acked, &Counters::nacked, &Counters::overflowed, &Counters::aged_out,
+          &Counters::given_up, &Counters::late_answers, &Counters::unknown_answers,
+          &Counters::deliveries, &Counters::deliveries_acked, &Counters::deliveries_nacked})
+      this->*field += other.*field;
+    return *this;
+  }
 };
 
 struct DurableState {

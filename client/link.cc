@@ -30,7 +30,8 @@ Link::Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms)
     : durable_(&durable),
       options_(options),
       session_(protocol::Role::client, options.protocol_version),
-      keepalive_(options.keepalive_ms, now_ms) {
+      keepalive_(options.keepalive_ms, now_ms),
+      now_ms_(now_ms) {
   protocol::ConnectionRequest request;
   request.protocol_version = options_.protocol_version;
   if (options_.protocol_version == protocol::kProtocolVersion0) {
@@ -45,6 +46,7 @@ Link::Link(DurableState& durable, const LinkOptions& options, uint64_t now_ms)
   greeting.application_version = options_.application_version;
   greeting.client_instance_id = durable_->identity.client_instance_id;
   greeting.server_instance_id = durable_->identity.server_instance_id;
+  greeting.link = options_.number;
   greeting.session = durable_->session.point();
   if (!greeting.session) begin_session();
   const std::string body = protocol::encode_greeting(greeting);
@@ -82,7 +84,9 @@ void Link::move_to(DurableState& durable) {
 }
 
 void Link::lend(protocol::Bytes input, uint64_t now_ms) {
+  now_ms_ = now_ms;
   if (!input.empty()) keepalive_.on_received(now_ms);
+  if (!input.empty() && health_) health_->on_heard(now_ms * 1'000);
   session_.lend(input);
 }
 
@@ -112,7 +116,9 @@ std::optional<LinkEvent> Link::act_on(const protocol::Message& message) {
   if (const auto* control = std::get_if<protocol::Control>(&message)) return on_control(*control);
   if (const auto* reply = std::get_if<protocol::ControlReply>(&message)) return on_reply(*reply);
   if (std::holds_alternative<protocol::Ping>(message)) protocol::append_pong(output_.tail());
-  return std::nullopt;  // a PONG has done its work by arriving
+  if (std::holds_alternative<protocol::Pong>(message) && health_)
+    health_->on_answered(now_ms_ * 1'000);
+  return std::nullopt;
 }
 
 std::optional<LinkEvent> Link::on_message(const protocol::ConnectionResponse& response) {
@@ -162,6 +168,7 @@ std::optional<LinkEvent> Link::handshake_complete() {
     done.resumed = welcome_->resumed;
     done.reason = welcome_->reason;
     done.new_because = welcome_->new_because;
+    done.links = welcome_->limits.links;
     if (!welcome_->resumed) begin_session();
     if (welcome_->resumed && !resume_session()) {
       durable_->session.id.reset();
@@ -177,6 +184,7 @@ std::optional<LinkEvent> Link::handshake_complete() {
   }
   session_.accept();
   state_ = LinkState::connected;
+  if (options_.watched) health_.emplace(now_ms_ * 1'000);
   ++durable_->counters.handshakes;
   send_queued();
   return done;
@@ -299,8 +307,32 @@ bool Link::nack(uint16_t message_id, protocol::Bytes machine, protocol::Bytes hu
   return true;
 }
 
+uint64_t Link::deadline_ms() const {
+  if (!health_) return keepalive_.deadline_ms();
+  const uint64_t health_us = health_->deadline_us(in_flight() > 0);
+  return std::min(keepalive_.deadline_ms(), (health_us + 999) / 1'000);
+}
+
+// While it is we who do not listen, nothing says that the other side is dead.
+std::optional<LinkFailed> Link::check_health(uint64_t now_us) {
+  if (!wants_input()) health_->on_heard(now_us);
+  switch (health_->due(now_us, in_flight() > 0)) {
+    case protocol::LinkHealth::Action::none:
+      return std::nullopt;
+    case protocol::LinkHealth::Action::dead:
+      return fail("nothing answers on link " + std::to_string(options_.number));
+    case protocol::LinkHealth::Action::ask:
+      break;
+  }
+  health_->on_asked(now_us);
+  protocol::append_ping(output_.tail());
+  return std::nullopt;
+}
+
 std::optional<LinkFailed> Link::tick(uint64_t now_ms) {
   if (state_ == LinkState::ended) return std::nullopt;
+  if (health_)
+    if (auto failed = check_health(now_ms * 1'000)) return failed;
   switch (keepalive_.due(now_ms)) {
     case protocol::Keepalive::Action::none:
       break;

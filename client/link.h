@@ -20,6 +20,7 @@
 #include "client/durable_state.h"
 #include "protocol/control/control.h"
 #include "protocol/keepalive.h"
+#include "protocol/link_health.h"
 #include "protocol/output_buffer.h"
 #include "protocol/session.h"
 
@@ -41,6 +42,8 @@ struct LinkOptions {
   uint64_t keepalive_ms = protocol::kKeepaliveMs;
   uint16_t first_message_id = 0;  // random, so that late answers rarely look alive
   uint8_t protocol_version = protocol::kProtocolVersion1;
+  uint8_t number = 0;    // of several links to one server: version 1, and what that takes
+  bool watched = false;  // pings, and fails once nothing answers (link_health.h)
 };
 
 // What next() reports. Views live until the next call of any Link method.
@@ -51,6 +54,7 @@ struct HandshakeDone {
   bool resumed = false;  // the session of an earlier connection goes on
   protocol::ConnectionReason reason = protocol::ConnectionReason::discovery;
   protocol::NewSessionReason new_because = protocol::NewSessionReason::none_asked;
+  uint8_t links = 1;  // how many the server takes
 };
 struct LinkRefused {
   protocol::ResponseCode code = protocol::ResponseCode::instance_id_mismatch;
@@ -124,7 +128,9 @@ class Link {
 
   // Keepalive: call at deadline_ms() or later; a LinkFailed means that the server is gone.
   [[nodiscard]] std::optional<LinkFailed> tick(uint64_t now_ms);
-  uint64_t deadline_ms() const { return keepalive_.deadline_ms(); }
+  uint64_t deadline_ms() const;
+  // How fast it answers; null: it is not watched.
+  const protocol::LinkHealth* health() const { return health_ ? &*health_ : nullptr; }
 
   // The link goes on with another state, which takes its session and ids; nothing was published in
   // its own. Not from between lend() and settle().
@@ -159,6 +165,7 @@ class Link {
   std::optional<LinkEvent> act_on(const protocol::Message& message);
   bool may_answer(uint16_t message_id) const;
   std::optional<LinkEvent> handshake_complete();
+  std::optional<LinkFailed> check_health(uint64_t now_us);
   LinkFailed fail(std::string reason);
 
   DurableState* durable_;
@@ -167,6 +174,8 @@ class Link {
   protocol::Keepalive keepalive_;
   protocol::OutputBuffer output_;
   std::optional<protocol::Welcome> welcome_;  // version 1
+  std::optional<protocol::LinkHealth> health_;  // once connected, where it is watched
+  uint64_t now_ms_;                             // of the bytes that are read
   LinkState state_ = LinkState::awaiting_response;
   struct Asked {
     uint64_t order = 0;

@@ -89,6 +89,15 @@ struct Connected {
   protocol::Bytes server;  // of several, as the options name it: its address, else its name
   // Whether it had something for us when it took the connection.
   protocol::ConnectionReason reason = protocol::ConnectionReason::discovery;
+  uint8_t links = 1;  // how many the server takes of us
+};
+
+// A further link of a pool came up or went down (Options::links); not told where all of them go, at
+// the end or to another server. Valid until the callback returns.
+struct LinkChange {
+  uint8_t number = 0;  // from 1: link 0 is told of by on_state()
+  bool up = false;
+  protocol::Bytes reason;  // one sentence
 };
 
 // Part of the ABI of sink.h: never renumber.
@@ -159,6 +168,7 @@ class Listener {
   virtual void on_connected(const Connected&) {}
   virtual void on_disconnected(const Disconnection&) {}
   virtual void on_refused(const Refusal&) {}
+  virtual void on_link(const LinkChange&) {}
   // With several servers only. One that took over is told by on_connected, too.
   virtual void on_contest(const Contest&) {}
   // The server does not speak version 1; the connection goes on at once with version 0.

@@ -54,6 +54,10 @@ std::optional<std::string> problem_with(const Options& options) {
   if (options.connect_timeout_ms == 0) return "connect_timeout_ms: must be at least 1";
   if (options.protocol_version > protocol::kProtocolVersion1)
     return "protocol_version: 0 and 1 are spoken";
+  if (options.links < 1 || options.links > protocol::kLinksMax) return "links: must be 1 to 16";
+  if (options.links > 1 && options.outbox != nullptr)
+    return "links: more than 1 only without an outbox, which keeps the events of one link";
+  if (options.recycle_ms > kRecycleMaxMs) return "recycle_ms: must be at most a day";
   if (options.backoff.base_ms == 0) return "backoff.base_ms: must be at least 1";
   if (options.backoff.max_ms < options.backoff.base_ms)
     return "backoff.max_ms: must not be below backoff.base_ms";

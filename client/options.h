@@ -59,10 +59,18 @@ struct Options {
   bool keep_session = true;
   protocol::BackoffOptions backoff;
   uint8_t protocol_version = 1;  // asked for; a server that only speaks 0 is asked for that
+  // Connections at a time to the one server, each with TLS and a session of its own, so that what
+  // delays one delays no other: as many as the server takes, at most kLinksMax. Events of one type
+  // and key take one link while any of them is unanswered. Each link has a queue of its own with
+  // the bounds above. Not with an outbox.
+  uint8_t links = 1;
+  // Of several links, how often the slowest is made anew, with 20 % of jitter; 0: never.
+  uint64_t recycle_ms = 600'000;
 };
 
 inline constexpr size_t kServersMax = 16;
 inline constexpr uint64_t kBackoffMaxMs = 24 * 3'600'000;
+inline constexpr uint64_t kRecycleMaxMs = kBackoffMaxMs;
 inline constexpr uint64_t kQueueAgeMaxMs = 365 * kBackoffMaxMs;
 
 // What is wrong with the options: the one to change, and to what. nullopt: nothing is.

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "client/connection_core.h"
+#include "client/link_pool.h"
 
 namespace sink::client {
 
@@ -58,8 +58,13 @@ const char* to_string(Stage stage) {
 }
 
 Connection::Connection(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
-                       Listener& listener)
-    : core_(new ConnectionCore(loop, std::move(options), std::move(persistence), listener)) {}
+                       Listener& listener) {
+  if (options.links > 1) pool_ = std::make_unique<LinkPool>(loop, options, listener);
+  Listener& told = pool_ ? pool_->listener_of_first() : listener;
+  const PoolPlace place{0, pool_ != nullptr};
+  core_ = new ConnectionCore(loop, std::move(options), std::move(persistence), told, place);
+  if (pool_) pool_->set_first(*core_);
+}
 Connection::~Connection() {
   core_->abandon();
 }
@@ -67,7 +72,7 @@ void Connection::start() {
   core_->start();
 }
 PublishResult Connection::publish(const protocol::EventView& event, uint64_t tag) {
-  return core_->publish(event, tag);
+  return pool_ ? pool_->publish(event, tag) : core_->publish(event, tag);
 }
 bool Connection::request(const protocol::ControlRequest& request, uint64_t tag) {
   return core_->request(request, tag);
@@ -80,29 +85,34 @@ bool Connection::withdraw(const std::string& name) {
 }
 
 bool Connection::ack(DeliveryId id) {
-  return core_->ack(id);
+  return pool_ ? pool_->ack(id) : core_->ack(id);
 }
 bool Connection::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
-  return core_->nack(id, machine, human);
+  return pool_ ? pool_->nack(id, machine, human) : core_->nack(id, machine, human);
 }
 void Connection::remind_in(uint64_t delay_ms) {
   core_->remind_in(delay_ms);
 }
 
 void Connection::flush() {
+  if (pool_) return pool_->flush();
   core_->flush();
 }
 void Connection::close() {
+  if (pool_) return pool_->close();
   core_->close();
 }
 ConnectionState Connection::state() const {
   return core_->public_state();
 }
 size_t Connection::unanswered() const {
-  return core_->durable().queue.size();
+  return pool_ ? pool_->unanswered() : core_->durable().queue.size();
 }
 const Counters& Connection::counters() const {
-  return core_->durable().counters;
+  return pool_ ? pool_->counters() : core_->durable().counters;
+}
+std::vector<LinkStatus> Connection::links() const {
+  return pool_ ? pool_->links() : std::vector<LinkStatus>();
 }
 std::string Connection::listening_address() const {
   return core_->listening_address();

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/durable_state.h"
 #include "client/listener.h"
@@ -31,6 +32,19 @@ enum class PublishResult : uint8_t {
 };
 
 class ConnectionCore;
+class LinkPool;
+
+// One link of a pool, or the only one.
+struct LinkStatus {
+  uint8_t number = 0;
+  ConnectionState state = ConnectionState::disconnected;
+  uint64_t since_ms = 0;   // how long ago it came up, or went down
+  uint64_t median_us = 0;  // from a PING to its PONG in the last five minutes; 0: not measured
+  uint64_t worst_us = 0;   // the same
+  uint64_t resumed = 0;    // how often its session went on over a new connection
+  size_t in_flight = 0;    // publishes sent and not answered
+  size_t unanswered = 0;   // those among them, and those that wait
+};
 
 class Connection {
  public:
@@ -84,15 +98,17 @@ class Connection {
   // instead, which is waited for.
   void close();
 
-  ConnectionState state() const;
+  ConnectionState state() const;  // of several links, the first's
   size_t unanswered() const;  // publishes taken and not reported yet
-  const Counters& counters() const;
+  const Counters& counters() const;  // of all links; until the next call
+  std::vector<LinkStatus> links() const;  // empty: Options::links is 1
   const Identity& identity() const;  // zero until loaded
   // Where servers may call, as "127.0.0.1:2021"; empty: nowhere, or not yet.
   std::string listening_address() const;
 
  private:
-  ConnectionCore* core_;  // deletes itself when its last handle has closed
+  std::unique_ptr<LinkPool> pool_;  // null: there is one link
+  ConnectionCore* core_;  // of link 0; deletes itself when its last handle has closed
 };
 
 }  // namespace sink::client

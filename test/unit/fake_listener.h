@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <uv.h>
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -33,6 +34,7 @@ class FakeListener {
   }
 
   int ends = 0;          // orderly ends by clients
+  std::function<void(Peer&)> on_gone = [](Peer&) {};
   Peer* peer = nullptr;  // the latest connection
 
   int port() const { return port_; }
@@ -47,6 +49,7 @@ class FakeListener {
   // Ends a connection without a word.
   void drop(Peer& gone) {
     if (std::exchange(gone.closing, true)) return;
+    on_gone(gone);
     if (peer == &gone) peer = nullptr;
     uv_close(reinterpret_cast<uv_handle_t*>(&gone.tcp), [](uv_handle_t* handle) {
       auto* closed = static_cast<Peer*>(handle->data);

@@ -20,6 +20,14 @@ class FakeSession {
     server.on_publish = [this](auto&, const auto& publish) { on_publish(publish); };
     server.on_answer = [this](uint16_t message_id) { on_answer(message_id); };
   }
+  // Of one of several connections: whoever has them calls these, and says which it is.
+  struct OneOfSeveral {};
+  FakeSession(FakeServer& server, OneOfSeveral) : server_(server), alone_(false) {}
+  protocol::Welcome on_greeting(const protocol::Greeting& greeting);
+  void on_connected();
+  void on_publish(const protocol::Publish& publish);
+  void on_answer(uint16_t message_id);
+  FakeServer::Peer* peer = nullptr;
 
   uint32_t ttl_ms = 30'000;
   protocol::ConnectionReason comes_for = protocol::ConnectionReason::discovery;
@@ -38,7 +46,7 @@ class FakeSession {
     protocol::append_deliver(frame,
                              {delivery.message_id, "all", "pump", 1, event, delivery.payload});
     deliveries_.push_back(std::move(delivery));
-    if (server_.peer != nullptr) server_.send(*server_.peer, frame);
+    if (there() != nullptr) server_.send(*there(), frame);
   }
 
   void answer_all() {
@@ -57,24 +65,7 @@ class FakeSession {
     publishes_[message_id] = true;
     std::string frame;
     protocol::append_ack(frame, message_id);
-    server_.send(*server_.peer, frame);
-  }
-
-  void on_publish(const protocol::Publish& publish) {
-    if (hears_publishes == 0) return server_.offsets.pop_back();
-    --hears_publishes;
-    received_.add(publish.payload);
-    publishes_[publish.message_id] = false;
-    if (accepts) ack(publish.message_id);
-  }
-
-  void on_answer(uint16_t message_id) {
-    if (!hears_answers) return;
-    for (Delivery& delivery : deliveries_) {
-      if (delivery.message_id != message_id) continue;
-      delivery.answered = true;
-      answered_max_ = std::max(answered_max_, delivery.mark.number);
-    }
+    server_.send(*there(), frame);
   }
 
   std::optional<protocol::NewSessionReason> judge(
@@ -91,51 +82,14 @@ class FakeSession {
     return std::nullopt;
   }
 
-  protocol::Welcome on_greeting(const protocol::Greeting& greeting) {
-    protocol::Welcome words;
-    words.server_instance_id = server_.instance_id;
-    words.session_ttl_ms = ttl_ms;
-    words.reason = comes_for;
-    again_.clear();
-    answers_.clear();
-    if (const auto reason = judge(greeting.session)) {
-      news.push_back(*reason);
-      for (const Delivery& delivery : deliveries_)
-        if (!delivery.answered) again_.push_back(offset_of(delivery));
-      deliveries_.clear();
-      publishes_.clear();
-      received_ = sent_ = {};
-      answered_max_ = 0;
-      ++id_[0];
-      words.new_because = *reason;
-      words.session.id = id_;
-      return words;
-    }
-    ++resumed;
-    words.resumed = true;
-    sent_ = {greeting.session->received, greeting.session->checksum};
-    words.session = {id_, received_.count, received_.checksum, sent_.count, {}};
-    while (!deliveries_.empty() && deliveries_.back().mark.number > sent_.count) {
-      again_.insert(again_.begin(), offset_of(deliveries_.back()));
-      deliveries_.pop_back();
-    }
-    for (const Delivery& delivery : deliveries_)
-      if (!delivery.answered) words.session.awaited.push_back(delivery.message_id);
-    answers_ = *protocol::awaited_and_received(*greeting.session, received_.count);
-    return words;
-  }
-
-  void on_connected() {
-    for (const uint16_t message_id : answers_)
-      if (accepts || publishes_[message_id]) ack(message_id);
-    for (const uint64_t offset : again_) deliver(offset);
-  }
-
   static uint64_t offset_of(const Delivery& delivery) {
     return protocol::decode_event(delivery.payload)->offset;
   }
 
+  FakeServer::Peer* there() { return alone_ ? server_.peer : peer; }
+
   FakeServer& server_;
+  bool alone_ = true;  // whoever is connected is its peer
   protocol::SessionId id_{};
   protocol::Tally received_, sent_;
   uint64_t answered_max_ = 0;
@@ -145,5 +99,62 @@ class FakeSession {
   std::vector<uint64_t> again_;         // offsets to be delivered behind the welcome
   std::vector<uint16_t> answers_;       // to be given once more
 };
+
+inline void FakeSession::on_publish(const protocol::Publish& publish) {
+  if (hears_publishes == 0) return server_.offsets.pop_back();
+  --hears_publishes;
+  received_.add(publish.payload);
+  publishes_[publish.message_id] = false;
+  if (accepts) ack(publish.message_id);
+}
+
+inline void FakeSession::on_answer(uint16_t message_id) {
+  if (!hears_answers) return;
+  for (Delivery& delivery : deliveries_) {
+    if (delivery.message_id != message_id) continue;
+    delivery.answered = true;
+    answered_max_ = std::max(answered_max_, delivery.mark.number);
+  }
+}
+
+inline protocol::Welcome FakeSession::on_greeting(const protocol::Greeting& greeting) {
+  protocol::Welcome words;
+  words.server_instance_id = server_.instance_id;
+  words.session_ttl_ms = ttl_ms;
+  words.reason = comes_for;
+  again_.clear();
+  answers_.clear();
+  if (const auto reason = judge(greeting.session)) {
+    news.push_back(*reason);
+    for (const Delivery& delivery : deliveries_)
+      if (!delivery.answered) again_.push_back(offset_of(delivery));
+    deliveries_.clear();
+    publishes_.clear();
+    received_ = sent_ = {};
+    answered_max_ = 0;
+    ++id_[0];
+    words.new_because = *reason;
+    words.session.id = id_;
+    return words;
+  }
+  ++resumed;
+  words.resumed = true;
+  sent_ = {greeting.session->received, greeting.session->checksum};
+  words.session = {id_, received_.count, received_.checksum, sent_.count, {}};
+  while (!deliveries_.empty() && deliveries_.back().mark.number > sent_.count) {
+    again_.insert(again_.begin(), offset_of(deliveries_.back()));
+    deliveries_.pop_back();
+  }
+  for (const Delivery& delivery : deliveries_)
+    if (!delivery.answered) words.session.awaited.push_back(delivery.message_id);
+  answers_ = *protocol::awaited_and_received(*greeting.session, received_.count);
+  return words;
+}
+
+inline void FakeSession::on_connected() {
+  for (const uint16_t message_id : answers_)
+    if (accepts || publishes_[message_id]) ack(message_id);
+  for (const uint64_t offset : again_) deliver(offset);
+}
 
 }  // namespace sink::test

@@ -1,0 +1,55 @@
+// A connection as one link of a pool: what it hands to the others, and how it is made anew.
+#include "client/connection_core.h"
+#include "client/dropping.h"
+
+namespace sink::client {
+
+std::optional<KnownServer> ConnectionCore::reached() const {
+  if (transport_ == nullptr) return std::nullopt;
+  const protocol::Endpoint& endpoint = servers_.endpoint(server_);
+  if (endpoint.is_unix()) return KnownServer{endpoint, servers_.name(server_)};
+  const auto address = protocol::parse_endpoint(transport_->address());
+  if (!address) return std::nullopt;
+  return KnownServer{*address, servers_.name(server_)};
+}
+
+std::vector<Unanswered> ConnectionCore::take_back() {
+  std::vector<Unanswered> events;
+  for (const DroppedEvent& event : take_all_but(durable_.queue, [](auto) { return false; }))
+    events.push_back({event.tag, std::string(event.payload)});
+  return events;
+}
+
+void ConnectionCore::take_over(const std::vector<Unanswered>& events) {
+  uv_update_time(loop_);
+  for (const Unanswered& event : events) durable_.queue.restore(event.payload, event.tag, now_ms());
+  watch_ages();
+  if (state_ != State::connected) return;
+  link_->send_queued();
+  flush_soon();
+}
+
+void ConnectionCore::renew() {
+  const auto server = reached();
+  if (state_ != State::connected || !server) return;
+  successor_ = std::make_unique<Successor>(
+      loop_, Transport::Target{server->endpoint, options_.tls, server->name},
+      [this] { succeed(); });
+  successor_->begin();
+}
+
+// The session leaves the old connection, to be resumed on the new one.
+void ConnectionCore::succeed() {
+  if (state_ != State::connected) return;
+  sessions_.on_lost();
+  link_->end();
+  report_unreplied();
+  if (state_ == State::connected) go_on_with(successor_->take_transport(), "the link is made anew");
+}
+
+// What is under way has to be answered sooner than the timer strikes.
+void ConnectionCore::arm_sooner() {
+  if (link_->deadline_ms() < now_ms() + uv_timer_get_due_in(&timer_)) arm_keepalive();
+}
+
+}  // namespace sink::client

@@ -1,0 +1,424 @@
+// Several links of the SDK to one server: scripted on loopback, with a session for each link.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "client_stage.h"
+#include "fake_session.h"
+
+namespace {
+
+using namespace sink;
+using client::ConnectionState;
+using client::PublishResult;
+using test::FakeSession;
+using test::Stage;
+using test::Words;
+
+// A server of version 1 that takes several links.
+class PoolServer {
+ public:
+  explicit PoolServer(test::FakeServer& server) : server_(server) {
+    server.on_greeting = [this](const protocol::Greeting& greeting) {
+      greeted_ = greeting.link;
+      ++greetings[greeting.link];
+      protocol::Welcome words = at(greeting.link).on_greeting(greeting);
+      words.limits.links = takes;
+      return words;
+    };
+    server.on_connected = [this](test::FakeServer::Peer& peer) {
+      FakeSession& session = at(greeted_);
+      if (session.peer != nullptr) server_.drop(*session.peer);  // taken over
+      session.peer = &peer;
+      session.on_connected();
+    };
+    server.on_publish = [this](test::FakeServer::Peer& peer, const protocol::Publish& publish) {
+      const uint8_t link = link_of(peer);
+      arrived.emplace_back(link, std::string(publish.event.key) + "/" +
+                                     std::to_string(publish.event.offset));
+      at(link).on_publish(publish);
+    };
+    server.on_gone = [this](test::FakeServer::Peer& peer) {
+      for (auto& [link, session] : sessions_)
+        if (session.peer == &peer) session.peer = nullptr;
+    };
+  }
+
+  FakeSession& at(uint8_t link) {
+    return sessions_.try_emplace(link, server_, FakeSession::OneOfSeveral{}).first->second;
+  }
+  void cut(uint8_t link) {
+    REQUIRE(at(link).peer != nullptr);
+    server_.drop(*at(link).peer);
+  }
+  size_t up() const {
+    return static_cast<size_t>(std::count_if(sessions_.begin(), sessions_.end(), [](auto& entry) {
+      return entry.second.peer != nullptr;
+    }));
+  }
+
+  uint8_t takes = 4;
+  std::map<uint8_t, int> greetings;                         // by link
+  std::vector<std::pair<uint8_t, std::string>> arrived;     // link, "key/offset"
+
+ private:
+  uint8_t link_of(const test::FakeServer::Peer& peer) const {
+    for (const auto& [link, session] : sessions_)
+      if (session.peer == &peer) return link;
+    FAIL("an event from a connection that was never welcomed");
+    return 0;
+  }
+
+  test::FakeServer& server_;
+  std::map<uint8_t, FakeSession> sessions_;
+  uint8_t greeted_ = 0;
+};
+
+struct Pool : Stage {
+  struct User : test::Device {
+    void on_link(const client::LinkChange& change) override {
+      changes.push_back(std::to_string(change.number) + (change.up ? " up" : " down"));
+      if (when_link) when_link(change);
+    }
+    Words changes;
+    std::function<void(const client::LinkChange&)> when_link;
+  };
+
+  explicit Pool(uint8_t links = 4) : Stage(false), cloud(*server) {
+    options.protocol_version = 1;
+    options.links = links;
+    options.backoff = {1, 4, 0, 0};
+    options.recycle_ms = 0;
+  }
+  ~Pool() {
+    connection.reset();
+    server->on_gone = [](auto&) {};
+  }
+  void start(size_t links = 4) {
+    connection = std::make_unique<client::Connection>(&loop, options, persistence, user);
+    connection->start();
+    until([&] { return cloud.up() == links && up_links() == links; });
+  }
+  size_t up_links() const {
+    const auto all = connection->links();
+    return static_cast<size_t>(std::count_if(all.begin(), all.end(), [](const auto& link) {
+      return link.state == ConnectionState::connected;
+    }));
+  }
+  void publish(const std::string& key, uint64_t offset) {
+    REQUIRE(connection->publish({1, 1, key, offset, 0, "data"}, offset) == PublishResult::queued);
+  }
+  // A key that takes this link while nothing of it is under way.
+  std::string key_on(uint8_t link) {
+    for (int i = 0; i < 200; ++i) {
+      const std::string key = "probe-" + std::to_string(i);
+      const size_t before = cloud.arrived.size();
+      const size_t answered = user.acked.size();
+      publish(key, 1'000'000 + probes_++);
+      until([&] { return user.acked.size() > answered; });
+      if (cloud.arrived[before].first == link) return key;
+    }
+    FAIL("no key takes link " << int{link});
+    return "";
+  }
+  Words arrived(const std::string& key) const {
+    Words names;
+    for (const auto& [link, name] : cloud.arrived)
+      if (name.substr(0, key.size() + 1) == key + "/" && name.size() < key.size() + 8)
+        names.push_back(std::to_string(link) + ":" + name.substr(key.size() + 1));
+    return names;
+  }
+
+  PoolServer cloud;
+  User user;
+
+ private:
+  uint64_t probes_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("link pool: there are as many links as both sides want, with the same ids") {
+  Pool pool(4);
+  pool.cloud.takes = 3;
+  pool.start(3);
+  CHECK(pool.cloud.greetings == std::map<uint8_t, int>{{0, 1}, {1, 1}, {2, 1}});
+  for (const auto& greeting : pool.server->greetings)
+    CHECK(greeting.client_instance_id == pool.connection->identity().client_instance_id);
+  const auto links = pool.connection->links();
+  REQUIRE(links.size() == 3);
+  for (size_t i = 0; i < links.size(); ++i) CHECK(links[i].number == i);
+  CHECK(pool.user.notes == Words{"connected as new"});
+  std::sort(pool.user.changes.begin(), pool.user.changes.end());
+  CHECK(pool.user.changes == Words{"1 up", "2 up"});
+  CHECK(pool.connection->counters().handshakes == 3);
+}
+
+TEST_CASE("link pool: a server that takes one link, or speaks version 0, gets one") {
+  for (const bool version_1 : {true, false}) {
+    Pool pool;
+    pool.cloud.takes = 1;
+    if (!version_1) {
+      pool.server->on_greeting = nullptr;
+      pool.server->on_connected = nullptr;
+      pool.server->refuse = std::nullopt;
+      pool.server->on_publish = [&](auto& from, const protocol::Publish& publish) {
+        std::string out;
+        protocol::append_ack(out, publish.message_id);
+        pool.server->send(from, out);
+      };
+    }
+    pool.connection = std::make_unique<client::Connection>(&pool.loop, pool.options,
+                                                           pool.persistence, pool.user);
+    pool.connection->start();
+    pool.until([&] { return pool.connected(); });
+    pool.publish("k", 1);
+    pool.until([&] { return pool.user.acked.size() == 1; });
+    pool.turns(30);
+    CHECK(pool.connection->links().size() == 1);
+    CHECK(pool.user.changes.empty());
+  }
+}
+
+TEST_CASE("link pool: keys take all links, and each stays on its own while it is unanswered") {
+  Pool pool;
+  pool.start();
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).accepts = false;
+  for (uint64_t offset = 1; offset <= 5; ++offset)
+    for (int key = 0; key < 32; ++key) pool.publish("k" + std::to_string(key), offset);
+  pool.until([&] { return pool.cloud.arrived.size() == 160; });
+  std::set<uint8_t> used;
+  for (const auto& [link, name] : pool.cloud.arrived) used.insert(link);
+  CHECK(used.size() == 4);
+  for (int key = 0; key < 32; ++key) {
+    const Words names = pool.arrived("k" + std::to_string(key));
+    REQUIRE(names.size() == 5);
+    for (size_t i = 0; i < 5; ++i) CHECK(names[i] == names[0].substr(0, 2) + std::to_string(i + 1));
+  }
+  CHECK(pool.connection->unanswered() == 160);
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).answer_all();
+  pool.until([&] { return pool.user.acked.size() == 160; });
+  CHECK(pool.connection->unanswered() == 0);
+  CHECK(pool.connection->counters().acked == 160);
+}
+
+TEST_CASE("link pool: where a link breaks its keys wait until it resumes, the others go on") {
+  Pool pool;
+  pool.start();
+  const std::string broken = pool.key_on(2), other = pool.key_on(1);
+  pool.cloud.at(2).accepts = false;
+  pool.publish(broken, 1);
+  pool.until([&] { return !pool.arrived(broken).empty(); });
+  pool.server->stop_listening();
+  pool.cloud.cut(2);
+  pool.until([&] { return pool.up_links() == 3; });
+  pool.publish(broken, 2);
+  pool.publish(other, 1);
+  pool.until([&] { return !pool.arrived(other).empty(); });
+  pool.turns(30);
+  CHECK(pool.arrived(broken) == Words{"2:1"});
+  pool.cloud.at(2).accepts = true;
+  pool.server->listen_again();
+  pool.until([&] { return pool.arrived(broken).size() == 2; });
+  CHECK(pool.arrived(broken) == Words{"2:1", "2:2"});  // the first is not sent twice
+  CHECK(pool.cloud.at(2).resumed == 1);
+  pool.until([&] { return pool.connection->unanswered() == 0; });
+  CHECK(pool.connection->counters().resumed == 1);
+  CHECK(pool.connection->counters().republishes == 0);
+  CHECK(pool.user.states.back() == "connected");  // of link 0, which nothing has touched
+}
+
+TEST_CASE("link pool: a key that has nothing under way avoids a link that is down") {
+  Pool pool;
+  pool.start();
+  const std::string key = pool.key_on(3);
+  pool.server->stop_listening();
+  pool.cloud.cut(3);
+  pool.until([&] { return pool.up_links() == 3; });
+  pool.publish(key, 1);
+  pool.until([&] { return pool.arrived(key).size() == 1; });
+  CHECK(pool.arrived(key)[0] != "3:1");
+}
+
+TEST_CASE("link pool: what a link leaves behind when its session is over goes over the first") {
+  Pool pool;
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).ttl_ms = 50;
+  pool.start();
+  const std::string key = pool.key_on(2);
+  pool.cloud.at(2).accepts = false;
+  pool.publish(key, 1);
+  pool.publish(key, 2);
+  pool.until([&] { return pool.arrived(key).size() == 2; });
+  pool.server->stop_listening();
+  pool.cloud.cut(2);
+  pool.until([&] { return pool.up_links() == 3; });
+  pool.publish(key, 3);
+  pool.until([&] { return pool.arrived(key).size() == 5; });
+  CHECK(pool.arrived(key) == Words{"2:1", "2:2", "0:1", "0:2", "0:3"});
+  pool.until([&] { return pool.connection->unanswered() == 0; });
+  CHECK(pool.connection->links()[2].unanswered == 0);
+  pool.publish(key, 4);
+  pool.until([&] { return pool.arrived(key).size() == 6; });
+  pool.server->listen_again();  // and it comes back empty
+  pool.until([&] { return pool.up_links() == 4; });
+  pool.turns(20);
+  CHECK(pool.arrived(key).size() == 6);
+}
+
+TEST_CASE("link pool: a server that has become another one gets its own links, and every event") {
+  Pool pool;
+  pool.start();
+  const std::string key = pool.key_on(2);
+  pool.cloud.at(2).accepts = false;
+  pool.publish(key, 1);
+  pool.until([&] { return pool.arrived(key).size() == 1; });
+  pool.cloud.takes = 2;
+  pool.cloud.cut(0);
+  pool.until([&] { return pool.arrived(key).size() == 2; });
+  CHECK(pool.arrived(key) == Words{"2:1", "0:1"});
+  pool.until([&] { return pool.connection->unanswered() == 0 && pool.cloud.up() == 2; });
+  CHECK(pool.connection->links().size() == 2);
+  CHECK(pool.server->goodbyes == 2);
+  CHECK(pool.user.changes.size() == 3);  // nobody is told that links go on purpose
+}
+
+TEST_CASE("link pool: deliveries come over any link, and are answered where they came") {
+  Pool pool;
+  pool.start();
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).deliver(10 + link);
+  pool.until([&] { return pool.user.delivered.size() == 4; });
+  for (const auto id : pool.user.ids) CHECK(pool.connection->ack(id));
+  for (const auto id : pool.user.ids) CHECK_FALSE(pool.connection->ack(id));
+  pool.until([&] { return pool.server->acks.size() == 4; });
+  pool.cloud.at(3).deliver(20);
+  pool.cloud.at(2).deliver(21);
+  pool.until([&] { return pool.user.delivered.size() == 6; });
+  pool.cloud.cut(3);
+  pool.until([&] { return pool.up_links() < 4; });
+  for (size_t i = 4; i < 6; ++i) CHECK(pool.connection->nack(pool.user.ids[i], "\x01", "no"));
+  pool.until([&] { return pool.server->nacks.size() == 2; });  // link 3's by its resumed session
+  CHECK(pool.cloud.at(3).resumed == 1);
+  client::DeliveryId unknown = pool.user.ids[5];
+  unknown.connection = 77;
+  CHECK_FALSE(pool.connection->ack(unknown));
+  CHECK_FALSE(pool.connection->nack(unknown, "", ""));
+}
+
+TEST_CASE("link pool: at the end every event is named once, and the end comes last") {
+  Pool pool;
+  pool.start();
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).accepts = false;
+  for (uint64_t i = 0; i < 40; ++i) pool.publish("k" + std::to_string(i), i);
+  pool.until([&] { return pool.cloud.arrived.size() == 40; });
+  std::multiset<uint64_t> dropped;
+  pool.user.when_dropped = [&](const client::Dropped& now) {
+    CHECK(now.reason == client::DropReason::closed);
+    CHECK_FALSE(pool.user.closed);
+    for (const auto& event : now.events) dropped.insert(event.tag);
+  };
+  pool.connection->close();
+  CHECK(pool.connection->state() == ConnectionState::closed);
+  CHECK(pool.connection->publish({1, 1, "late", 1, 0, ""}, 99) == PublishResult::closed);
+  pool.until([&] { return pool.user.closed; });
+  CHECK(dropped.size() == 40);
+  CHECK(std::set<uint64_t>(dropped.begin(), dropped.end()).size() == 40);
+  CHECK(pool.connection->counters().handshakes == 4);  // of links that are gone, too
+  pool.connection->close();
+}
+
+TEST_CASE("link pool: it may be destroyed in whatever callback, of whatever link") {
+  for (int what = 0; what < 5; ++what) {
+    Pool pool;
+    pool.start();
+    const std::string key = pool.key_on(2);
+    const auto destroy = [&] { pool.connection.reset(); };
+    switch (what) {
+      case 0: pool.user.when_answered = destroy; break;
+      case 1: pool.user.when_delivered = [&](const auto&) { destroy(); }; break;
+      case 2: pool.user.when_link = [&](const auto&) { destroy(); }; break;
+      case 3: pool.user.when_state = [&](const auto&) { destroy(); }; break;
+      case 4: pool.user.when_connected = destroy; break;
+    }
+    if (what == 0) pool.publish(key, 1);
+    if (what == 1) pool.cloud.at(2).deliver(1);
+    if (what == 2) pool.cloud.cut(2);
+    if (what > 2) pool.cloud.cut(0);
+    pool.until([&] { return pool.connection == nullptr; });
+    pool.turns(5);
+  }
+}
+
+TEST_CASE("link pool: what a full link drops, or keeps too long, is told like any other's") {
+  Pool pool;
+  pool.options.queue_events = 2;
+  pool.start();
+  const std::string key = pool.key_on(2);
+  pool.server->stop_listening();
+  pool.cloud.at(2).accepts = false;
+  pool.publish(key, 1);
+  pool.until([&] { return pool.arrived(key).size() == 1; });
+  pool.cloud.cut(2);
+  pool.until([&] { return pool.up_links() == 3; });
+  pool.publish(key, 2);
+  pool.publish(key, 3);
+  CHECK(pool.user.drops == Words{"overflow: 1s"});
+  CHECK(pool.connection->unanswered() == 2);
+  CHECK(pool.connection->counters().overflowed == 1);
+  pool.server->listen_again();
+  pool.until([&] { return pool.arrived(key).size() == 3; });
+  CHECK(pool.arrived(key) == Words{"2:1", "2:2", "2:3"});
+}
+
+TEST_CASE("link pool: links are made anew one after the other, and nothing comes twice") {
+  Pool pool(3);
+  pool.options.recycle_ms = 40;
+  pool.start(3);
+  uint64_t offset = 0;
+  while (pool.connection->counters().resumed < 6) {
+    for (int key = 0; key < 8; ++key) pool.publish("k" + std::to_string(key), offset);
+    ++offset;
+    pool.turns(3);
+    REQUIRE(offset < 5'000);
+  }
+  pool.until([&] { return pool.connection->unanswered() == 0; });
+  CHECK(pool.cloud.arrived.size() == offset * 8);
+  CHECK(pool.connection->counters().republishes == 0);
+  for (int key = 0; key < 8; ++key) {
+    const Words names = pool.arrived("k" + std::to_string(key));
+    REQUIRE(names.size() == offset);
+    for (size_t i = 0; i < names.size(); ++i) CHECK(names[i].substr(2) == std::to_string(i));
+  }
+  for (const auto& [link, session] : pool.cloud.greetings) CHECK(session >= 2);
+}
+
+TEST_CASE("link pool: a connection that fails for good gives up the events of all links") {
+  Pool pool;
+  pool.options.backoff = {1, 1, 0, 2};
+  pool.start();
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).accepts = false;
+  for (uint64_t i = 0; i < 20; ++i) pool.publish("k" + std::to_string(i), i);
+  pool.until([&] { return pool.cloud.arrived.size() == 20; });
+  size_t dropped = 0;
+  pool.user.when_dropped = [&](const client::Dropped& now) {
+    CHECK(now.reason == client::DropReason::failed);
+    dropped += now.events.size();
+  };
+  pool.server->stop_listening();
+  pool.cloud.cut(0);
+  pool.until([&] { return pool.connection->state() == ConnectionState::failed; });
+  pool.until([&] { return dropped == 20; });
+  CHECK(pool.connection->unanswered() == 0);
+}
+
+TEST_CASE("link pool: options that cannot work are named") {
+  client::Options options;
+  options.server = {"127.0.0.1", "1", ""};
+  for (const uint8_t links : {0, 17}) {
+    options.links = links;
+    CHECK(problem_with(options) == "links: must be 1 to 16");
+  }
+  options.links = 16;
+  CHECK_FALSE(problem_with(options));
+  options.recycle_ms = client::kRecycleMaxMs + 1;
+  CHECK(problem_with(options)->substr(0, 10) == "recycle_ms");
+}
