@@ -93,6 +93,7 @@ class ChannelDesk final : public Listener, public std::enable_shared_from_this<C
   void on_connected(const Connected& connected) override;
   void on_disconnected(const Disconnection& lost) override { rest_.on_disconnected(lost); }
   void on_refused(const Refusal& refusal) override { rest_.on_refused(refusal); }
+  void on_link(const LinkChange& change) override { rest_.on_link(change); }
   void on_contest(const Contest& contest) override { rest_.on_contest(contest); }
   void on_fallback() override { rest_.on_fallback(); }
   void on_answer(const Answer& answer) override;

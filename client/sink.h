@@ -87,6 +87,8 @@ typedef struct sink_options {
   const char* listen;
   uint64_t look_around_ms; /* how often another server is tried beside the present one; 0: never */
   const sink_channels* channels; /* copied; NULL: no channels, what comes for one is a delivery */
+  uint32_t links;      /* connections at a time to the one server, 1 to 16; not with an outbox */
+  uint64_t recycle_ms; /* how often the slowest of several is made anew; 0: never */
 } sink_options;
 
 /* Any may be NULL. None may return by longjmp or by an exception. */
@@ -114,6 +116,8 @@ typedef struct sink_callbacks {
   void (*on_contest)(void* user, const sink_contest* contest);
   /* Of a service that sink_expose() was called for. */
   void (*on_service)(void* user, const sink_service_notice* notice);
+  /* With several links: one but the first came up or went down. */
+  void (*on_link)(void* user, const sink_link_change* change);
 } sink_callbacks;
 
 typedef struct sink_counters {
@@ -208,6 +212,10 @@ SINK_API void sink_close(sink_connection* connection);
 SINK_API sink_state sink_connection_state(const sink_connection* connection);
 SINK_API size_t sink_unanswered(const sink_connection* connection);
 SINK_API void sink_read_counters(const sink_connection* connection, sink_counters* counters);
+
+/* Writes at most `count` of them; answers how many there are, 0 where options.links is 1. With its
+ * own thread only from callbacks. */
+SINK_API size_t sink_read_links(const sink_connection* connection, sink_link* links, size_t count);
 
 SINK_API const char* sink_state_name(sink_state state);
 SINK_API const char* sink_drop_reason_name(sink_drop_reason reason);

@@ -1,23 +1,20 @@
 // Implements sink.h over Connection and ThreadedConnection: translates, decides nothing. Invariant:
 // no exception leaves it; where memory ends the process ends, as in the C++ library.
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "client/outbox/log_outbox.h"
-#include "client/session_record.h"
 #include "client/sink.h"
 #include "client/channel_desk.h"
 #include "client/sink_c_channels.h"
 #include "client/sink_c_lend.h"
+#include "client/sink_c_options.h"
 #include "client/sink_c_requests.h"
 #include "client/sink_client.h"
 #include "client/threaded_connection.h"
-#include "tls/context.h"
 
 namespace {
 
@@ -25,6 +22,7 @@ using namespace sink;
 using protocol::Bytes;
 
 using client::abi::borrow;
+using client::abi::grown;
 using client::abi::lend;
 using client::abi::lend_decoded;
 using client::abi::or_empty;
@@ -80,14 +78,6 @@ sink_result to_c(client::ChannelSend sent) {
   return SINK_CLOSED;
 }
 
-// A struct of this header's or an older one's size; what an older one lacks has its default.
-template <class Struct>
-Struct grown(const Struct& given, const Struct& defaults) {
-  Struct whole = defaults;
-  std::memcpy(static_cast<void*>(&whole), &given, std::min(given.size, sizeof whole));
-  return whole;
-}
-
 class Callbacks final : public client::Listener {
  public:
   explicit Callbacks(const sink_callbacks& callbacks) : to_(callbacks) {}
@@ -118,6 +108,10 @@ class Callbacks final : public client::Listener {
     const sink_contest c{lend(contest.server), static_cast<sink_contest_outcome>(contest.outcome),
                          lend(contest.reason)};
     if (to_.on_contest != nullptr) to_.on_contest(to_.user, &c);
+  }
+  void on_link(const client::LinkChange& change) override {
+    const sink_link_change c{change.number, change.up, lend(change.reason)};
+    if (to_.on_link != nullptr) to_.on_link(to_.user, &c);
   }
   void on_fallback() override {
     if (to_.on_fallback != nullptr) to_.on_fallback(to_.user);
@@ -169,131 +163,6 @@ class Callbacks final : public client::Listener {
 
   const sink_callbacks to_;
 };
-
-// ---- options ----
-
-using Problem = std::optional<std::string>;
-
-constexpr const char* kIdentityKey = "sink.identity";
-
-Problem read_tls(const sink_options& from, client::Options& to) {
-  const bool any = from.certificate_file != nullptr || from.private_key_file != nullptr ||
-                   from.ca_file != nullptr || from.crl_file != nullptr;
-  if (!any) return std::nullopt;
-  if (from.certificate_file == nullptr || from.private_key_file == nullptr ||
-      from.ca_file == nullptr)
-    return "TLS needs certificate_file, private_key_file and ca_file; leave all out for plaintext";
-  tls::ClientOptions tls;
-  tls.certificate_file = from.certificate_file;
-  tls.private_key_file = from.private_key_file;
-  tls.server_ca_file = from.ca_file;
-  tls.server_crl_file = or_empty(from.crl_file);
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-  auto context = tls::ClientContext::load(tls, static_cast<uint64_t>(now_ms));
-  if (!context) return context.error().message;
-  to.tls = std::move(*context);
-  return std::nullopt;
-}
-
-// An address that may be left out where the server calls.
-Problem read_address(const char* from, bool calls, const char* option, protocol::Endpoint& to) {
-  if (from == nullptr && calls) return std::nullopt;
-  auto address = protocol::parse_endpoint(or_empty(from));
-  if (!address) return std::string(option) + ": " + address.error();
-  to = std::move(*address);
-  return std::nullopt;
-}
-
-Problem read_servers(const sink_options& from, client::Options& to) {
-  const bool calls = from.listen != nullptr;
-  if (calls) {
-    if (auto problem = read_address(from.listen, false, "listen", to.listen.emplace()))
-      return problem;
-  }
-  if (auto problem = read_address(from.server, calls, "server", to.server)) return problem;
-  for (size_t i = 0; i < from.more_servers_count; ++i) {
-    client::KnownServer& server = to.more_servers.emplace_back();
-    server.name = or_empty(from.more_servers[i].name);
-    if (auto problem =
-            read_address(from.more_servers[i].address, calls, "more_servers", server.endpoint))
-      return problem;
-  }
-  to.look_around_ms = from.look_around_ms;
-  return std::nullopt;
-}
-
-Problem read_options(const sink_options& from, client::Options& to) {
-  if (auto problem = read_servers(from, to)) return problem;
-  if (auto problem = read_tls(from, to)) return problem;
-  if ((from.store_get == nullptr) != (from.store_put == nullptr))
-    return "store_get and store_put: set both, or none";
-  if (from.store_get != nullptr && from.state_file != nullptr)
-    return "state_file and store_get: the instance ids are kept in one of the two";
-  if (from.store_session_key != nullptr && from.store_get == nullptr)
-    return "store_session_key: needs store_get and store_put";
-  if (or_empty(from.store_session_key) == std::string_view(kIdentityKey))
-    return "store_session_key: the instance ids have this key";
-  to.server_name = or_empty(from.server_name);
-  to.application_version = or_empty(from.application_version);
-  // What does not fit becomes what is out of range, and is named by problem_with().
-  to.window = static_cast<uint16_t>(std::min<uint64_t>(from.window, UINT16_MAX));
-  to.queue_events = from.queue_events;
-  to.queue_bytes = from.queue_bytes;
-  to.queue_age_ms = from.queue_age_ms;
-  to.overflow =
-      from.overflow == SINK_REFUSE ? client::Overflow::refuse : client::Overflow::drop_oldest;
-  to.keepalive_ms = from.keepalive_ms;
-  to.connect_timeout_ms = from.connect_timeout_ms;
-  to.backoff = {from.backoff_base_ms, from.backoff_max_ms, from.backoff_jitter_percent,
-                from.attempts_max};
-  to.keep_session = from.keep_session != 0;
-  to.protocol_version = static_cast<uint8_t>(std::min<uint32_t>(from.protocol_version, UINT8_MAX));
-  if (from.outbox_directory != nullptr)
-    to.outbox = std::make_shared<client::LogOutbox>(from.outbox_directory, from.outbox_bytes);
-  return problem_with(to);
-}
-
-client::KeyValuePersistence::Store store_of(const sink_options& options) {
-  client::KeyValuePersistence::Store store;
-  store.get = [user = options.store_user, get = options.store_get](
-                  const std::string& key) -> tl::expected<std::optional<std::string>, std::string> {
-    std::string value(client::kSessionRecordBytesMax, '\0');
-    const int size = get(user, key.c_str(), value.data(), value.size());
-    if (size == -1) return std::nullopt;
-    if (size < 0 || static_cast<size_t>(size) > value.size())
-      return tl::unexpected("store_get answered " + std::to_string(size) + " for " + key);
-    value.resize(static_cast<size_t>(size));
-    return value;
-  };
-  store.put = [user = options.store_user, put = options.store_put](
-                  const std::string& key,
-                  std::string_view value) -> tl::expected<void, std::string> {
-    const int result = put(user, key.c_str(), value.data(), value.size());
-    if (result == 0) return {};
-    return tl::unexpected("store_put answered " + std::to_string(result) + " for " + key);
-  };
-  return store;
-}
-
-std::shared_ptr<client::Persistence> persistence_of(const sink_options& options) {
-  if (options.store_get != nullptr)
-    return std::make_shared<client::KeyValuePersistence>(store_of(options), kIdentityKey,
-                                                         or_empty(options.store_session_key));
-  if (options.state_file == nullptr) return std::make_shared<client::MemoryPersistence>();
-  return std::make_shared<client::FilePersistence>(options.state_file);
-}
-
-Problem problem_with_channels(const sink_channels* channels) {
-  if (channels == nullptr) return std::nullopt;
-  if (channels->size == 0) return "channels: call sink_channels_init() first";
-  const sink_channels given = grown(*channels, client::abi::default_channels());
-  if (given.on_message == nullptr)
-    return "channels.on_message: must be set: who has none loses messages";
-  if (auto problem = client::problem_with(client::abi::options_of(given)))
-    return "channels." + *problem;
-  return std::nullopt;
-}
 
 sink_connection* refuse(const std::string& problem, char* error, size_t error_size) {
   if (error != nullptr && error_size > 0) {
@@ -356,23 +225,7 @@ sink_result request(sink_connection* connection, const protocol::ControlRequest&
 extern "C" {
 
 void sink_options_init_sized(sink_options* options, size_t size) {
-  const client::Options defaults;
-  sink_options whole{};
-  whole.window = defaults.window;
-  whole.queue_events = defaults.queue_events;
-  whole.queue_bytes = defaults.queue_bytes;
-  whole.queue_age_ms = defaults.queue_age_ms;
-  whole.overflow = SINK_DROP_OLDEST;
-  whole.keepalive_ms = defaults.keepalive_ms;
-  whole.connect_timeout_ms = defaults.connect_timeout_ms;
-  whole.backoff_base_ms = defaults.backoff.base_ms;
-  whole.backoff_max_ms = defaults.backoff.max_ms;
-  whole.backoff_jitter_percent = defaults.backoff.jitter_percent;
-  whole.attempts_max = defaults.backoff.attempts_max;
-  whole.protocol_version = defaults.protocol_version;
-  whole.outbox_bytes = client::kOutboxBytes;
-  whole.keep_session = defaults.keep_session ? 1 : 0;
-  init(options, whole, size);
+  init(options, client::abi::default_options(), size);
 }
 
 void sink_callbacks_init_sized(sink_callbacks* callbacks, size_t size) {
@@ -410,21 +263,20 @@ sink_connection* sink_connection_new(uv_loop_s* loop, const sink_options* option
     return refuse("options: call sink_options_init() first", error, error_size);
   if (callbacks == nullptr || callbacks->size == 0)
     return refuse("callbacks: call sink_callbacks_init() first", error, error_size);
-  sink_options default_options;
-  sink_options_init(&default_options);
-  const sink_options given = grown(*options, default_options);
+  const sink_options given = grown(*options, client::abi::default_options());
   client::Options wanted;
-  if (const auto problem = read_options(given, wanted)) return refuse(*problem, error, error_size);
-  if (const auto problem = problem_with_channels(given.channels))
+  if (const auto problem = client::abi::read_options(given, wanted))
+    return refuse(*problem, error, error_size);
+  if (const auto problem = client::abi::problem_with_channels(given.channels))
     return refuse(*problem, error, error_size);
   auto* made = new sink_connection(grown(*callbacks, sink_callbacks{}), given.channels);
   if (loop == nullptr) {
     made->on_thread = std::make_unique<client::ThreadedConnection>(
-        std::move(wanted), persistence_of(given), made->whom_to_tell());
+        std::move(wanted), client::abi::persistence_of(given), made->whom_to_tell());
     if (made->desk != nullptr) made->desk->attach(*made->on_thread);
   } else {
     made->on_loop = std::make_unique<client::Connection>(
-        loop, std::move(wanted), persistence_of(given), made->whom_to_tell());
+        loop, std::move(wanted), client::abi::persistence_of(given), made->whom_to_tell());
     if (made->desk != nullptr) made->desk->attach(*made->on_loop);
   }
   return made;
@@ -556,6 +408,17 @@ void sink_read_counters(const sink_connection* connection, sink_counters* counte
                             now.given_up,   now.late_answers,     now.unknown_answers,
                             now.deliveries, now.deliveries_acked, now.deliveries_nacked};
   std::memcpy(counters, &whole, std::min(counters->size, sizeof whole));
+}
+
+size_t sink_read_links(const sink_connection* connection, sink_link* links, size_t count) {
+  const auto all = connection->on_thread != nullptr ? connection->on_thread->links()
+                                                    : connection->on_loop->links();
+  for (size_t i = 0; i < std::min(count, all.size()); ++i) {
+    const client::LinkStatus& link = all[i];
+    links[i] = {link.number,   to_c(link.state), link.since_ms,  link.median_us,
+                link.worst_us, link.resumed,     link.in_flight, link.unanswered};
+  }
+  return all.size();
 }
 
 const char* sink_state_name(sink_state state) {

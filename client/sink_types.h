@@ -68,6 +68,24 @@ typedef struct sink_connected {
   int delivers;      /* it had something for us when it took the connection */
 } sink_connected;
 
+typedef struct sink_link_change {
+  uint32_t number; /* from 1 */
+  int up;
+  sink_bytes reason;
+} sink_link_change;
+
+/* One of several links. Never grows. */
+typedef struct sink_link {
+  uint32_t number;
+  sink_state state;
+  uint64_t since_ms;   /* how long ago it came up, or went down */
+  uint64_t median_us;  /* from asking to answer in the last five minutes; 0: not measured */
+  uint64_t worst_us;   /* the same */
+  uint64_t resumed;    /* how often its session went on over a new connection */
+  uint64_t in_flight;  /* events sent and not answered */
+  uint64_t unanswered; /* those among them, and those that wait */
+} sink_link;
+
 /* A server besides the first. */
 typedef struct sink_server {
   const char* address; /* as options.server; NULL: it is not connected to, it calls */

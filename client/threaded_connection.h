@@ -58,6 +58,8 @@ class ThreadedConnection final : private Listener {
   [[nodiscard]] bool request_now(const protocol::ControlRequest& request, uint64_t tag) {
     return connection_->request(request, tag);
   }
+  // As Connection's; only from callbacks.
+  std::vector<LinkStatus> links() const { return connection_->links(); }
   // What was published before is handed to the connection first.
   void close();
 
@@ -98,6 +100,7 @@ class ThreadedConnection final : private Listener {
   void on_session_not_kept(protocol::Bytes reason) override {
     listener_.on_session_not_kept(reason);
   }
+  void on_link(const LinkChange& change) override { listener_.on_link(change); }
   void on_reply(const Reply& reply) override { listener_.on_reply(reply); }
   void on_service(const ServiceNotice& notice) override { listener_.on_service(notice); }
   void on_channel_opened(const protocol::ChannelInfo& channel) override {

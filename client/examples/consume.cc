@@ -1,7 +1,7 @@
 // Prints and ACKs the events that a server delivers, on the program's own libuv loop. Keeps its
 // instance ids in consume.state.
 //
-//   consume SERVER COUNT [CERTIFICATE KEY CA]
+//   consume SERVER COUNT [CERTIFICATE KEY CA [LINKS]]
 //
 // Exit status: 0 after COUNT events, 1 refused or failed, 64 usage.
 #include <uv.h>
@@ -34,6 +34,10 @@ class Consumer final : public client::Listener {
   void on_state(const client::StateChange& change) override {
     std::cerr << to_string(change.to) << ": " << change.reason << '\n';
     if (change.to == client::ConnectionState::failed) connection_.close();
+  }
+  void on_link(const client::LinkChange& change) override {
+    std::cerr << "link " << int{change.number} << (change.up ? " is up: " : " is down: ")
+              << change.reason << '\n';
   }
   // Others would wait for the operator; an example ends.
   void on_refused(const client::Refusal&) override { connection_.close(); }
@@ -69,8 +73,8 @@ std::optional<std::shared_ptr<const tls::ClientContext>> load_tls(int argc, char
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  if (argc != 3 && argc != 6) {
-    std::cerr << "usage: consume SERVER COUNT [CERTIFICATE KEY CA]\n";
+  if (argc != 3 && argc != 6 && argc != 7) {
+    std::cerr << "usage: consume SERVER COUNT [CERTIFICATE KEY CA [LINKS]]\n";
     return 64;
   }
   client::Options options;
@@ -81,6 +85,7 @@ int main(int argc, char** argv) {
   }
   options.server = *server;
   options.application_version = "example-1";
+  if (argc == 7) options.links = static_cast<uint8_t>(std::strtoul(argv[6], nullptr, 10));
   const auto tls = load_tls(argc, argv);
   if (!tls) return 64;
   options.tls = *tls;

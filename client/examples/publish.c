@@ -1,8 +1,9 @@
 /* Publishes events and waits until each is accepted, from a program without an event loop: the
  * connection has a thread of its own. Keeps its instance ids in publish.state.
  *
- *   publish SERVER COUNT [CERTIFICATE KEY CA]
+ *   publish SERVER COUNT [CERTIFICATE KEY CA [LINKS]]
  *
+ * Over several links the events have four keys for each link.
  * Exit status: 0 all accepted, 1 some refused or given up, 64 usage.
  */
 #include <inttypes.h>
@@ -22,11 +23,19 @@ struct progress {
   int closed;
 };
 
+static unsigned keys = 1;
+
 /* Callbacks come on the connection's thread. */
 
 static void on_state(void* user, const sink_state_change* change) {
   (void)user;
   fprintf(stderr, "%s -> %s: %.*s\n", sink_state_name(change->from), sink_state_name(change->to),
+          (int)change->reason.size, change->reason.data);
+}
+
+static void on_link(void* user, const sink_link_change* change) {
+  (void)user;
+  fprintf(stderr, "link %" PRIu32 " is %s: %.*s\n", change->number, change->up ? "up" : "down",
           (int)change->reason.size, change->reason.data);
 }
 
@@ -79,14 +88,15 @@ static void on_closed(void* user) {
 /* Waits for room where there is none. */
 static sink_result publish(sink_connection* connection, struct progress* progress,
                            uint64_t offset) {
-  char text[32];
+  char text[32], key[32];
   sink_event event;
   sink_result result;
   memset(&event, 0, sizeof event);
   event.event_type_id = 1;
   event.schema_version = 1;
-  event.key.data = "example";
-  event.key.size = strlen(event.key.data);
+  event.key.data = key;
+  event.key.size = (size_t)snprintf(key, sizeof key, keys > 1 ? "example-%u" : "example",
+                                    (unsigned)(offset % keys));
   event.offset = offset;
   event.event_data.data = text;
   event.event_data.size = (size_t)snprintf(text, sizeof text, "number %" PRIu64, offset);
@@ -106,8 +116,8 @@ int main(int argc, char** argv) {
   sink_connection* connection;
   char error[256];
   uint64_t count, taken = 0;
-  if (argc != 3 && argc != 6) {
-    fprintf(stderr, "usage: publish SERVER COUNT [CERTIFICATE KEY CA]\n");
+  if (argc != 3 && argc != 6 && argc != 7) {
+    fprintf(stderr, "usage: publish SERVER COUNT [CERTIFICATE KEY CA [LINKS]]\n");
     return 64;
   }
   count = strtoull(argv[2], NULL, 10);
@@ -116,7 +126,11 @@ int main(int argc, char** argv) {
   options.application_version = "example-1";
   options.state_file = "publish.state";
   options.overflow = SINK_REFUSE; /* it can wait */
-  if (argc == 6) {
+  if (argc == 7) {
+    options.links = (uint32_t)strtoul(argv[6], NULL, 10);
+    keys = 4 * options.links;
+  }
+  if (argc >= 6) {
     options.certificate_file = argv[3];
     options.private_key_file = argv[4];
     options.ca_file = argv[5];
@@ -124,6 +138,7 @@ int main(int argc, char** argv) {
   sink_callbacks_init(&callbacks);
   callbacks.user = &progress;
   callbacks.on_state = on_state;
+  callbacks.on_link = on_link;
   callbacks.on_refused = on_refused;
   callbacks.on_answer = on_answer;
   callbacks.on_dropped = on_dropped;

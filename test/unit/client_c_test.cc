@@ -14,6 +14,7 @@
 #include "client/sink.h"
 #include "fake_session.h"
 #include "heard_in_c.h"
+#include "pool_server.h"
 #include "server_thread.h"
 
 // libuv closes descriptors by a system call that TSan does not see: whoever is given the number next,
@@ -120,6 +121,8 @@ TEST_CASE("c: the defaults are those of the library") {
   CHECK(options.queue_age_ms == 60'000);
   CHECK(options.overflow == SINK_DROP_OLDEST);
   CHECK(options.keep_session == 1);
+  CHECK(options.links == 1);
+  CHECK(options.recycle_ms == 600'000);
 }
 
 TEST_CASE("c: a caller that knows a shorter or a longer struct gets its own size, and no more") {
@@ -148,6 +151,12 @@ TEST_CASE("c: wrong options name the one to change") {
   options.window = 70'000;
   CHECK(problem_of(&options, &heard.callbacks) == "window: must be 1 to 4095");
   options.window = 1;
+  options.links = 300;
+  CHECK(problem_of(&options, &heard.callbacks) == "links: must be 1 to 16");
+  options.links = 2;
+  options.outbox_directory = "/absent";
+  CHECK(problem_of(&options, &heard.callbacks).find("without an outbox") != std::string::npos);
+  options.outbox_directory = nullptr;
   options.ca_file = "/absent/ca.pem";
   CHECK(problem_of(&options, &heard.callbacks).find("TLS needs certificate_file") == 0);
   options.certificate_file = options.private_key_file = "/absent/client.pem";
@@ -363,6 +372,32 @@ TEST_CASE("c: an outbox keeps what has no answer for the next run") {
   heard.wait_for("acked 7 data");
   sink_connection_free(connection);
   std::filesystem::remove_all(directory);
+}
+
+TEST_CASE("c: several links, which are told and shown") {
+  Loop stage;
+  sink::test::PoolServer cloud(*stage.server);
+  cloud.takes = 3;
+  sink_options options = options_for(stage.address.c_str());
+  options.protocol_version = 1;
+  options.links = 4;
+  stage.make(options);
+  sink_start(stage.connection);
+  const auto heard = [&](const std::string& word) {
+    const auto& words = stage.heard.words;
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
+  stage.until([&] { return heard("link 1 up") && heard("link 2 up"); });
+  sink_link links[3]{};
+  CHECK(sink_read_links(stage.connection, links, 2) == 3);
+  CHECK(links[1].number == 1);
+  CHECK(links[1].state == SINK_STATE_CONNECTED);
+  CHECK(links[2].number == 0);  // there was no room for it
+  cloud.cut(1);
+  stage.until([&] { return heard("link 1 down"); });
+  CHECK(sink_read_links(stage.connection, links, 3) == 3);
+  CHECK(links[2].state == SINK_STATE_CONNECTED);
+  stage.server->on_gone = [](auto&) {};
 }
 
 TEST_CASE("c: the same on its own thread, called from this one") {

@@ -1,78 +1,18 @@
 // Several links of the SDK to one server: scripted on loopback, with a session for each link.
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "client_stage.h"
-#include "fake_session.h"
+#include "pool_server.h"
 
 namespace {
 
 using namespace sink;
 using client::ConnectionState;
 using client::PublishResult;
-using test::FakeSession;
+using test::PoolServer;
 using test::Stage;
 using test::Words;
-
-// A server of version 1 that takes several links.
-class PoolServer {
- public:
-  explicit PoolServer(test::FakeServer& server) : server_(server) {
-    server.on_greeting = [this](const protocol::Greeting& greeting) {
-      greeted_ = greeting.link;
-      ++greetings[greeting.link];
-      protocol::Welcome words = at(greeting.link).on_greeting(greeting);
-      words.limits.links = takes;
-      return words;
-    };
-    server.on_connected = [this](test::FakeServer::Peer& peer) {
-      FakeSession& session = at(greeted_);
-      if (session.peer != nullptr) server_.drop(*session.peer);  // taken over
-      session.peer = &peer;
-      session.on_connected();
-    };
-    server.on_publish = [this](test::FakeServer::Peer& peer, const protocol::Publish& publish) {
-      const uint8_t link = link_of(peer);
-      arrived.emplace_back(link, std::string(publish.event.key) + "/" +
-                                     std::to_string(publish.event.offset));
-      at(link).on_publish(publish);
-    };
-    server.on_gone = [this](test::FakeServer::Peer& peer) {
-      for (auto& [link, session] : sessions_)
-        if (session.peer == &peer) session.peer = nullptr;
-    };
-  }
-
-  FakeSession& at(uint8_t link) {
-    return sessions_.try_emplace(link, server_, FakeSession::OneOfSeveral{}).first->second;
-  }
-  void cut(uint8_t link) {
-    REQUIRE(at(link).peer != nullptr);
-    server_.drop(*at(link).peer);
-  }
-  size_t up() const {
-    return static_cast<size_t>(std::count_if(sessions_.begin(), sessions_.end(), [](auto& entry) {
-      return entry.second.peer != nullptr;
-    }));
-  }
-
-  uint8_t takes = 4;
-  std::map<uint8_t, int> greetings;                         // by link
-  std::vector<std::pair<uint8_t, std::string>> arrived;     // link, "key/offset"
-
- private:
-  uint8_t link_of(const test::FakeServer::Peer& peer) const {
-    for (const auto& [link, session] : sessions_)
-      if (session.peer == &peer) return link;
-    FAIL("an event from a connection that was never welcomed");
-    return 0;
-  }
-
-  test::FakeServer& server_;
-  std::map<uint8_t, FakeSession> sessions_;
-  uint8_t greeted_ = 0;
-};
 
 struct Pool : Stage {
   struct User : test::Device {

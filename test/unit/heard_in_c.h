@@ -51,6 +51,9 @@ struct Heard {
                 text(dropped->events[i].event.event_data);
       self(user)->add(word);
     };
+    callbacks.on_link = [](void* user, const sink_link_change* change) {
+      self(user)->add("link " + std::to_string(change->number) + (change->up ? " up" : " down"));
+    };
     callbacks.on_kept = [](void* user, const uint64_t* tags, size_t count) {
       for (size_t i = 0; i < count; ++i) self(user)->add("kept " + std::to_string(tags[i]));
     };
