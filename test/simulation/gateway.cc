@@ -94,6 +94,7 @@ bool Gateway::start() {
   broker_->set_observer([this](const broker::Notice& notice) {
     stage_.trace.note(stage_.clock.monotonic_ms, notice.event.c_str(), 0,
                       notice.client_id + ": " + notice.text);
+    if (notice.event == "client_quarantined") stage_.referee.on_quarantined(notice.client_id);
   });
   broker_->start(specs, now);
   broker_->set_uplinks(uplinks, this);

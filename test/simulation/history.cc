@@ -13,6 +13,7 @@ using broker::SubscriptionSpec;
 constexpr uint64_t kStrikeEveryMs = 250;
 constexpr uint64_t kHealMs = 1'800'000;  // virtual time in which everything must come to rest
 constexpr size_t kStormPeers = 40;
+constexpr const char* kSdkDevice = "pub-sdk";
 constexpr int kSpinsMax = 5'000;  // steps without time passing
 
 const struct {
@@ -139,8 +140,14 @@ void History::configure() {
   spec.expire_after_ms = 4'000;
   spec.in_flight = window();
   subscribe(spec);
-  spec.name = "optional";
   spec.expire_after_ms = 0;
+  if (faults_.on(Fault::client_library)) {
+    spec.name = "back";
+    spec.consumer = kSdkDevice;
+    spec.in_flight = window();
+    subscribe(spec);
+  }
+  spec.name = "optional";
   spec.consumer = "con-1";
   subscribe(spec);
   optional_spec_ = gateway_->specs.back();
@@ -202,6 +209,10 @@ void History::cast() {
   for (const auto& peer : publishers_) peers_.push_back(peer.get());
   if (auditor_) peers_.push_back(auditor_.get());
   if (faults_.on(Fault::channels)) cast_channel_ends();
+  if (faults_.on(Fault::client_library)) {
+    faults_.count(Fault::client_library);
+    sdk_device_.emplace(stage_, *gateway_, kSdkDevice, stage_.random.between(1, 4));
+  }
   if (!faults_.on(Fault::listening_device)) return;
   faults_.count(Fault::listening_device);
   consumers_[1]->listen();
@@ -250,6 +261,7 @@ bool History::step(uint64_t end_ms) {
   for (const Peer* peer : peers_) next = std::min(next, peer->next_ms());
   for (const auto& vandal : vandals_) next = std::min(next, vandal->next_ms());
   if (upstream_) next = std::min(next, upstream_->next_ms());
+  if (sdk_device_) next = std::min(next, sdk_device_->next_ms());
   const Gateway::Due due = gateway_->next();
   next = std::min(next, due.at_ms);
   const uint64_t now = stage_.clock.monotonic_ms;
@@ -266,6 +278,7 @@ bool History::step(uint64_t end_ms) {
   for (Peer* peer : peers_) peer->advance();
   for (const auto& vandal : vandals_) vandal->advance();
   if (upstream_) upstream_->advance();
+  if (sdk_device_) sdk_device_->advance();
   gateway_->advance();
   if (!healing_ && stage_.clock.monotonic_ms >= strike_at_ms_) {
     strike_at_ms_ = stage_.clock.monotonic_ms + kStrikeEveryMs;
@@ -417,13 +430,15 @@ void History::adopt_upstream() {
 }
 
 void History::adopt_mismatched() {
-  for (const Peer* peer : peers_) {
-    broker::Client* client = gateway_->core().state.clients.find(peer->name());
-    if (client == nullptr || client->presented_instance_id != peer->instance_id()) continue;
+  const auto adopt = [&](const std::string& name, uint32_t instance_id) {
+    broker::Client* client = gateway_->core().state.clients.find(name);
+    if (client == nullptr || client->presented_instance_id != instance_id) return;
     uint64_t dropped = 0;
     if (gateway_->broker().sessions().adopt(*client, false, dropped))
-      referee_.on_new_history(peer->name());
-  }
+      referee_.on_new_history(name);
+  };
+  for (const Peer* peer : peers_) adopt(peer->name(), peer->instance_id());
+  if (sdk_device_) adopt(sdk_device_->name(), sdk_device_->instance_id());
 }
 
 void History::work_on_quarantine(bool drop_allowed) {
@@ -464,10 +479,12 @@ void History::heal() {
   gateway_->disk.die_at.reset();
   for (const auto& publisher : publishers_) publisher->stop_publishing();
   for (const auto& vandal : vandals_) vandal->leave();
+  if (sdk_device_) sdk_device_->stop_publishing();
   const uint64_t end_ms = stage_.clock.monotonic_ms + kHealMs;
   while (stage_.clock.monotonic_ms < end_ms) {
     if (!step(stage_.clock.monotonic_ms + 500)) return;
     for (Peer* peer : peers_) peer->heal();
+    if (sdk_device_) sdk_device_->heal();
     if (!gateway_->running() || gateway_->stopping()) continue;
     gateway_->broker().set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
     work_on_quarantine(false);
@@ -494,7 +511,7 @@ bool History::at_rest() {
     if (!end->idle()) return false;
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0) return false;
-  return !auditor_ || auditor_->idle();
+  return (!auditor_ || auditor_->idle()) && (!sdk_device_ || sdk_device_->idle());
 }
 
 std::string History::what_stays() {
@@ -504,6 +521,7 @@ std::string History::what_stays() {
     if (!publisher->idle()) text += publisher->name() + " has unanswered events, ";
   for (const auto& end : channel_ends_)
     if (!end->idle()) text += end->name() + " is not done with its channels, ";
+  if (sdk_device_ && !sdk_device_->idle()) text += sdk_device_->name() + " has unanswered events, ";
   if (auditor_ && !auditor_->idle()) text += auditor_->name() + " has not read all of the log, ";
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0)
@@ -538,6 +556,7 @@ void History::compare_with_recovery() {
   const uint64_t end_ms = stage_.clock.monotonic_ms + 60'000;
   peers_.clear();
   upstream_.reset();
+  sdk_device_.reset();
   while (gateway_->running() && stage_.clock.monotonic_ms < end_ms)
     if (!step(end_ms)) return;
   if (gateway_->running()) return referee_.violate("the gateway does not stop: " + gateway_->what_holds_up_the_stop());

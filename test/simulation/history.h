@@ -13,6 +13,7 @@
 #include "test/simulation/consumer.h"
 #include "test/simulation/publisher.h"
 #include "test/simulation/rot.h"
+#include "test/simulation/sdk_device.h"
 #include "test/simulation/upstream.h"
 #include "test/simulation/vandal.h"
 
@@ -84,6 +85,7 @@ class History {
   std::vector<std::unique_ptr<Vandal>> vandals_;
   ChannelOracle channel_oracle_;
   std::vector<std::unique_ptr<ChannelEnd>> channel_ends_;
+  std::optional<SdkDevice> sdk_device_;
   std::unique_ptr<Auditor> auditor_;    // where the history has a reader of the log
   std::unique_ptr<Upstream> upstream_;  // where the history has an uplink
   std::vector<Peer*> peers_;

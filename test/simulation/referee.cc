@@ -90,7 +90,12 @@ void Referee::on_input(ConnectionId id, protocol::Bytes bytes, bool held_back) {
     if (const auto* request = std::get_if<protocol::ConnectionRequest>(&**message)) {
       from.in.accept();
       const auto greeting = protocol::decode_greeting(request->greeting);
-      if (greeting) from.asked = greeting->session;
+      if (greeting) {
+        from.asked = greeting->session;
+        from.link = greeting->link;
+        const auto parked = parked_.find(from.line());
+        if (parked != parked_.end()) parked->second.asked_for = true;
+      }
       from.out = protocol::Session(protocol::Role::client, from.in.version());
     } else if (const auto* answer = std::get_if<protocol::ConnectionResponse>(&**message)) {
       on_server_response(from, *answer);
@@ -334,10 +339,10 @@ void Referee::on_delivery(Connection& to, FlightId id, const protocol::EventView
   if (!late) tracker.in_flight[name] = {dialogue.number, since.ms};
   dialogue.flights[id] = {tracker_name, name, since.ms, dialogue.sent, late};
   if (tracker.in_flight.size() > tracker.subscription->window) {
-    // Those that have timed out no longer count towards the window.
+    // Those that have timed out, or whose session is over, no longer count towards the window.
     size_t live = 0;
     for (const auto& [flown, flight] : tracker.in_flight)
-      live += timed_out(tracker, flight.second) ? 0 : 1;
+      live += timed_out(tracker, flight.second) || is_over(flight.first) ? 0 : 1;
     if (live > tracker.subscription->window) violate("S6: in flight beyond the window");
   }
 }

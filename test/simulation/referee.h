@@ -42,6 +42,7 @@ class Referee {
   void resubscribe(const std::string& name);
   void on_machine(char machine, Refused what) { machines_[machine] = what; }
   void set_session_ttl(uint64_t ms) { session_ttl_ms_ = ms; }
+  void on_pool(const std::string& client) { pools_.insert(client); }  // it has several links
   void set_lingering() { lingers_ = true; }         // repeats after a crash are not bounded
   void allow_storage_full() { may_be_full_ = true; }
 
@@ -64,6 +65,7 @@ class Referee {
   // `parks`: its session may be resumed.
   void on_fenced(ConnectionId connection, bool output_left, bool parks);
   void on_closed(ConnectionId connection, bool output_left);
+  void on_quarantined(const std::string& client);  // nothing of it will be resumed
   void on_process_death();   // what was not on the disk may be forgotten
   void on_orderly_stop();
   // The disk has rotted: from now on only what rot may not break is judged.
@@ -143,7 +145,7 @@ class Referee {
     std::shared_ptr<Dialogue> dialogue;
     std::optional<protocol::SessionPoint> asked;  // version 1
     std::optional<protocol::SessionId> session;   // version 1, once welcomed
-    uint8_t link = 0;                             // of an uplink's pool
+    uint8_t link = 0;                             // of a pool
     std::string line() const { return identity + (link == 0 ? "" : "#" + std::to_string(link)); }
   };
   struct Refusal {
@@ -196,6 +198,7 @@ class Referee {
               const protocol::SessionPoint& of_gateway);
   void on_server_response(Connection& from, const protocol::ConnectionResponse& response);
   void begin_anew(const std::string& line);
+  void end_lines(const std::string& identity, uint8_t first);
   void end_other_lines(const Connection& with);
   bool is_over(uint64_t dialogue) const;
   std::shared_ptr<Dialogue> new_dialogue();
@@ -220,8 +223,10 @@ class Referee {
     protocol::SessionId session{};
     std::shared_ptr<Dialogue> dialogue;
     uint64_t until_ms = 0;
+    bool asked_for = false;  // what becomes of it the next welcome tells, which others overtake
   };
   std::map<std::string, Parked> parked_;  // version 1, by line: what may be resumed
+  std::set<std::string> pools_;            // clients that have come over several links
   std::map<std::string, uint64_t> lost_output_ms_;  // by consumer: when output was lost last
   uint64_t stopped_ms_ = 0;                         // when the last life ended
   std::set<std::string> known_clients_;  // welcomed

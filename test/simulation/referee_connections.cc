@@ -53,7 +53,10 @@ void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& res
     welcome = *decoded;
     to.session = welcome->session.id;
   }
-  if (!welcome || !welcome->resumed) return begin_anew(to.line());
+  if (!welcome || !welcome->resumed) {
+    begin_anew(to.line());
+    return end_other_lines(to);
+  }
   if (!to.asked || to.asked->id != welcome->session.id)
     return violate("a session of " + to.identity + " is resumed that was not asked for");
   resume(to, *to.asked, welcome->session);
@@ -82,17 +85,24 @@ void Referee::begin_anew(const std::string& line) {
   parked_.erase(parked);
 }
 
+void Referee::end_lines(const std::string& identity, uint8_t first) {
+  for (uint8_t link = first; link < protocol::kLinksMax; ++link)
+    begin_anew(Connection{.identity = identity, .link = link}.line());
+}
+
 // A client that asks for no session on its first link has none on any other.
 void Referee::end_other_lines(const Connection& with) {
-  if (with.link != 0 || with.asked) return;
-  for (uint8_t link = 1; link < protocol::kLinksMax; ++link)
-    begin_anew(Connection{.identity = with.identity, .link = link}.line());
+  if (with.link == 0 && !with.asked) end_lines(with.identity, 1);
+}
+
+void Referee::on_quarantined(const std::string& client) {
+  if (pools_.count(client) != 0) end_lines(client, 0);
 }
 
 // Its session was parked, and is no longer: what was in flight may be sent over another link.
 bool Referee::is_over(uint64_t dialogue) const {
   for (const auto& [line, parked] : parked_)
-    if (parked.dialogue->number == dialogue) return parked.until_ms <= now_ms_;
+    if (parked.dialogue->number == dialogue) return parked.asked_for || parked.until_ms <= now_ms_;
   return false;
 }
 
@@ -169,7 +179,8 @@ void Referee::on_fenced(ConnectionId connection, bool output_left, bool parks) {
   if (found == connections_.end() || found->second.fenced) return;
   found->second.fenced = true;
   // Of a client with one link its next welcome tells.
-  parks = (parks || !found->second.dialled) && found->second.session.has_value();
+  const bool is_alone = !found->second.dialled && pools_.count(found->second.identity) == 0;
+  parks = (parks || is_alone) && found->second.session.has_value();
   settle_accounts(found->second, parks);
   if (output_left) lost_output_ms_[found->second.identity] = now_ms_;
   calls_.on_left(found->second.identity, connection);

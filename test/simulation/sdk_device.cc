@@ -1,0 +1,263 @@
+#include "test/simulation/sdk_device.h"
+
+#include <algorithm>
+
+#include "client/dropping.h"
+
+namespace sink::simulation {
+namespace {
+
+using client::LinkState;
+
+constexpr uint64_t kHandshakeMs = 5'000;
+constexpr size_t kOpenMax = 60;  // events without an answer
+
+uint64_t key_of(const protocol::EventView& event) {
+  return event.key[0] + event.key.size() * 7 + event.event_type_id * 31;
+}
+
+}  // namespace
+
+SdkDevice::Lane::Lane(uint8_t its_number)
+    : number(its_number),
+      durable{{kInstance, std::nullopt, {}},
+              client::PublishQueue({2 * kOpenMax, 1 << 20}),
+              protocol::Backoff(protocol::BackoffOptions{}),
+              {},
+              {}} {}
+
+SdkDevice::SdkDevice(Stage& stage, Gateway& gateway, std::string name, size_t links)
+    : stage_(stage), gateway_(gateway), name_(std::move(name)) {
+  for (size_t i = 0; i < links; ++i)
+    lanes_.push_back(std::make_unique<Lane>(static_cast<uint8_t>(i)));
+  slots_.begin(true);
+  if (links > 1) stage_.referee.on_pool(name_);
+}
+
+bool SdkDevice::idle() const { return open_.empty(); }
+
+void SdkDevice::heal() {
+  healed_ = true;
+  for (const auto& lane : lanes_) {
+    lane->connect_at_ms = std::min(lane->connect_at_ms, stage_.clock.monotonic_ms + 100);
+    if (lane->wire == nullptr) continue;
+    if (lane->wire->silent) {
+      lose(*lane, 100);
+    } else {
+      lane->wire->down.set_reading(true);
+    }
+  }
+  for (Received& one : received_) one.due_ms = stage_.clock.monotonic_ms;
+}
+
+void SdkDevice::hang_up() {
+  for (const auto& lane : lanes_) lose(*lane, 1'000'000);
+}
+
+// ---- links -----------------------------------------------------------------------------------
+
+bool SdkDevice::may_open(const Lane& lane) const {
+  return lane.number == 0 || (lane.number < takes_ && lanes_[0]->durable.session.id.has_value());
+}
+
+void SdkDevice::connect(Lane& lane) {
+  const uint64_t now_ms = stage_.clock.monotonic_ms;
+  if (!gateway_.running() || gateway_.stopping() || !may_open(lane)) {
+    lane.connect_at_ms = now_ms + stage_.random.between(100, 1'000);
+    return;
+  }
+  lane.wire = std::make_shared<Link>(++wires_, stage_.random.chance(300) ? 600 : 64 * 1024);
+  gateway_.connect(lane.wire, name_);
+  client::LinkOptions options;
+  options.application_version = "1.0.0";
+  options.window = static_cast<uint16_t>(stage_.random.between(1, 40));
+  options.keepalive_ms = gateway_.settings.keepalive_ms;
+  options.first_message_id = static_cast<uint16_t>(stage_.random.below(protocol::kMessageIds));
+  options.number = lane.number;
+  options.watched = lanes_.size() > 1;
+  lane.link = std::make_unique<client::Link>(lane.durable, options, now_ms);
+  lane.greeted_ms = now_ms;
+  write(lane);
+}
+
+void SdkDevice::lose(Lane& lane, uint64_t back_in_ms) {
+  lane.connect_at_ms = stage_.clock.monotonic_ms + back_in_ms;
+  if (lane.wire == nullptr) return;
+  if (!lane.wire->silent) lane.wire->peer_gone = true;
+  lane.wire.reset();
+  if (lane.up()) lane.lost_ms = stage_.clock.monotonic_ms;
+  lane.link->end();
+  if (!lane.durable.session.id) lane.durable.queue.rewind();
+}
+
+void SdkDevice::read(Lane& lane) {
+  const uint64_t now_ms = stage_.clock.monotonic_ms;
+  lane.faults.read_again(*lane.wire, now_ms);
+  while (lane.wire != nullptr && lane.link->wants_input()) {
+    const std::string bytes = lane.wire->down.take(now_ms);
+    if (bytes.empty()) break;
+    lane.link->lend(bytes, now_ms);
+    while (const auto event = lane.link->next()) dispatch(lane, *event);
+    lane.link->settle();
+    if (lane.link->state() == LinkState::ended) return;
+  }
+  if ((lane.wire->broken || lane.wire->gateway_gone) && lane.wire->down.empty())
+    return lose(lane, stage_.random.between(50, 2'000));
+  if (const auto failed = lane.link->tick(now_ms)) return dispatch(lane, *failed);
+  if (!lane.up() && now_ms >= lane.greeted_ms + kHandshakeMs) lose(lane, 100);
+}
+
+void SdkDevice::dispatch(Lane& lane, const client::LinkEvent& event) {
+  if (std::holds_alternative<client::HelloNewClient>(event)) {
+    lane.link->identity_saved();
+  } else if (const auto* done = std::get_if<client::HandshakeDone>(&event)) {
+    on_welcome(lane, *done);
+  } else if (std::holds_alternative<client::LinkRefused>(event)) {
+    lose(lane, stage_.random.between(500, 3'000));
+  } else if (const auto* answered = std::get_if<client::PublishAnswered>(&event)) {
+    on_over(answered->tag, answered->payload);
+  } else if (const auto* delivered = std::get_if<client::EventDelivered>(&event)) {
+    if (stage_.faults.strikes(Fault::missing_answer, 10)) return;
+    const uint64_t wait_ms = healed_ ? 0 : stage_.random.below(200);
+    received_.push_back({lane.number, lane.sessions, delivered->message_id,
+                         stage_.clock.monotonic_ms + wait_ms});
+  } else if (const auto* failed = std::get_if<client::LinkFailed>(&event)) {
+    const bool is_silence = failed->reason.find("silent") != std::string::npos ||
+                            failed->reason.find("nothing answers") != std::string::npos;
+    if (!is_silence) stage_.referee.violate(name_ + ": " + failed->reason);
+    lose(lane, stage_.random.between(50, 1'000));
+  }
+}
+
+void SdkDevice::on_welcome(Lane& lane, const client::HandshakeDone& done) {
+  if (!done.resumed) ++lane.sessions;
+  if (lane.number != 0) return;
+  takes_ = done.links;
+  for (const auto& other : lanes_) other->durable.identity = lane.durable.identity;
+}
+
+void SdkDevice::write(Lane& lane) {
+  if (lane.wire == nullptr || lane.wire->broken) return;
+  while (!lane.link->output().empty() && (lane.wire->silent || lane.wire->up.room() > 0)) {
+    const auto unsent = lane.link->output().unsent();
+    const std::string bytes(lane.wire->silent ? unsent : unsent.substr(0, lane.wire->up.room()));
+    const bool segmented = stage_.faults.strikes(Fault::segmentation, 50);
+    const uint64_t now_ms = stage_.clock.monotonic_ms;
+    if (!lane.wire->silent)
+      lane.wire->up.put(bytes, now_ms + stage_.random.below(10), segmented, stage_.random);
+    lane.link->mark_sent(bytes.size(), now_ms);
+  }
+}
+
+// What it has no answer to goes over the first from now on.
+void SdkDevice::leave_events(Lane& lane) {
+  client::PublishQueue& queue = lane.durable.queue;
+  std::vector<std::pair<uint64_t, std::string>> events;
+  for (const auto& event : take_all_but(queue, [](auto) { return false; }))
+    events.emplace_back(event.tag, event.payload);
+  for (const auto& [tag, payload] : events)
+    lanes_[0]->durable.queue.restore(payload, tag, stage_.clock.monotonic_ms);
+  slots_.move(lane.number, 0);
+  if (lanes_[0]->up()) lanes_[0]->link->send_queued();
+}
+
+// ---- time ------------------------------------------------------------------------------------
+
+uint64_t SdkDevice::lane_deadline_ms(const Lane& lane) const {
+  if (lane.wire == nullptr) return lane.connect_at_ms;
+  const uint64_t patience_ms = lane.up() ? UINT64_MAX : lane.greeted_ms + kHandshakeMs;
+  return std::min({lane.link->deadline_ms(), patience_ms, lane.faults.next_ms(*lane.wire)});
+}
+
+uint64_t SdkDevice::next_ms() const {
+  uint64_t next = act_at_ms_;
+  for (const auto& lane : lanes_) next = std::min(next, lane_deadline_ms(*lane));
+  return next;
+}
+
+void SdkDevice::advance() {
+  const uint64_t now_ms = stage_.clock.monotonic_ms;
+  for (const auto& lane : lanes_) {
+    if (lane->wire != nullptr) read(*lane);
+    if (lane->wire == nullptr && lane->connect_at_ms <= now_ms) connect(*lane);
+    const bool is_over = lane->lost_ms + lane->durable.session.ttl_ms <= now_ms;
+    if (lane->number != 0 && !lane->up() && is_over && lane->durable.queue.size() > 0)
+      leave_events(*lane);
+  }
+  if (act_at_ms_ <= now_ms) act();
+  for (const auto& lane : lanes_) write(*lane);
+}
+
+void SdkDevice::act() {
+  std::vector<Received> due;
+  std::erase_if(received_, [&](const Received& one) {
+    if (one.due_ms > stage_.clock.monotonic_ms) return false;
+    due.push_back(one);
+    return true;
+  });
+  for (const Received& one : due) answer(one);
+  if (publishing_)
+    for (uint64_t n = stage_.random.below(5); n > 0 && open_.size() < kOpenMax; --n) publish();
+  break_something();
+  act_at_ms_ = stage_.clock.monotonic_ms + (healed_ ? 50 : stage_.random.between(20, 300));
+}
+
+// ---- events ----------------------------------------------------------------------------------
+
+size_t SdkDevice::lane_for(uint64_t key) const {
+  if (const auto own = slots_.link_of(key)) return *own;
+  for (size_t step = 0; step < lanes_.size(); ++step) {
+    const size_t number = (protocol::KeySlots::group_of(key) + step) % lanes_.size();
+    if (lanes_[number]->up()) return number;
+  }
+  return 0;
+}
+
+void SdkDevice::publish() {
+  static constexpr const char* kKeys[] = {"a", "a2", "b", "c", "d22"};
+  const std::string key = kKeys[stage_.random.below(5)];
+  const uint64_t type = stage_.random.between(1, 2);
+  uint64_t& offset = offsets_[std::to_string(type) + key];
+  offset += stage_.faults.strikes(Fault::offset_gap, 20) ? stage_.random.between(2, 1'000) : 1;
+  const std::string data = name_ + key + std::to_string(offset);
+  const protocol::EventView event{type, 0, key, offset, stage_.clock.wall_ms, data};
+  Lane& lane = *lanes_[lane_for(key_of(event))];
+  if (!lane.durable.queue.push(event, ++tags_, stage_.clock.monotonic_ms))
+    return stage_.referee.violate(name_ + ": a queue with room takes nothing");
+  open_[tags_] = true;
+  slots_.on_sent(key_of(event), lane.number);
+  if (lane.up()) lane.link->send_queued();
+}
+
+void SdkDevice::on_over(uint64_t tag, protocol::Bytes payload) {
+  if (open_.erase(tag) == 0)
+    return stage_.referee.violate(name_ + ": event " + std::to_string(tag) + " is answered twice");
+  slots_.on_over(key_of(*protocol::decode_event(payload)));
+}
+
+// What was received on a connection that has ended is answered, too, if its session may go on.
+void SdkDevice::answer(const Received& received) {
+  Lane& lane = *lanes_[received.lane];
+  client::SessionMemory& session = lane.durable.session;
+  if (received.session != lane.sessions) return;
+  const bool refuses = stage_.faults.strikes(Fault::nack, 20);
+  if (lane.up()) {
+    refuses ? lane.link->nack(received.id, "\x01", "later") : lane.link->ack(received.id);
+  } else if (session.id && session.answers.is_unanswered(received.id)) {
+    refuses ? session.answers.on_nack(received.id, "\x01", "later")
+            : session.answers.on_ack(received.id);
+  }
+}
+
+void SdkDevice::break_something() {
+  Lane& lane = *lanes_[stage_.random.below(lanes_.size())];
+  if (lane.wire == nullptr) return;
+  if (lane.faults.strike(*lane.wire, stage_.faults, stage_.random, stage_.clock.monotonic_ms))
+    return;
+  if (stage_.faults.strikes(Fault::takeover, 3)) {
+    lane.wire->silent = true;  // the old one stays open at the gateway until it is taken over
+    lose(lane, 0);
+  }
+}
+
+}  // namespace sink::simulation
