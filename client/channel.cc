@@ -78,7 +78,8 @@ void Channel::on_answer(uint64_t offset, bool acked, protocol::Bytes machine, ui
   }
   const char refusal = machine.size() == 1 ? machine[0] : 0;
   if (refusal == kRefusedNoSuchChannel) {  // what the other end has sent still comes
-    closing_ = true;
+    closing_ = resting_ = true;  // a listing may say that a crash has undone the closing
+    resume_ms_ = now_ms;
     return;
   }
   if (offset <= taken_) return;  // one that was sent twice

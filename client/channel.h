@@ -8,6 +8,7 @@
 //   sending --refused for want of room, or dropped--> resting, until all answers are there and the
 //   wait is over--> sending, from the first that was not taken
 //   any --no such channel--> closing: nothing more is sent, what comes is taken --closed--> over
+//   closing --listed as open: the server's crash has undone it--> resting
 #pragma once
 
 #include <cstdint>

@@ -39,7 +39,8 @@ std::vector<Channel*> ChannelRegistry::page(ClientNumber client,
   std::vector<Channel*> rows;
   auto next = after ? by_id_.upper_bound(*after) : by_id_.begin();
   for (; next != by_id_.end() && rows.size() < limit; ++next)
-    if (next->second->has_end(client)) rows.push_back(next->second.get());
+    if (next->second->has_end(client) && !next->second->is_over_for(client))
+      rows.push_back(next->second.get());
   return rows;
 }
 

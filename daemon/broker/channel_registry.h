@@ -26,7 +26,8 @@ struct ChannelDirection {
   uint64_t published = 0;           // the last offset; 0: none
   std::deque<uint32_t> sizes;       // of the newest messages, as far as this life has seen them
   uint64_t bytes = 0;               // their sum
-  bool told = false;                // the end that gets them knows that no more will come
+  std::optional<storage::Sequence> gone_from;  // the commit that has its end
+  bool told = false;                // no more will come, and the end that gets them was told
 
   void note(uint64_t offset, size_t message_bytes);
   // What waits is at most this: the newest `unsettled` messages.
@@ -41,11 +42,14 @@ struct Channel {
   ChannelDirection from_opener;  // to the owner of the service: subscription "a"
   ChannelDirection from_owner;   // "b"
   std::optional<protocol::ChannelEndReason> closing;
-  uint64_t closed_from = 0;  // the commit that made that durable; its ends are told from then on
 
   ClientNumber opener() const { return from_opener.source; }
   ClientNumber owner() const { return from_owner.source; }
   bool has_end(ClientNumber client) const { return opener() == client || owner() == client; }
+  // This end gets nothing more: for it the channel is gone, also where the other end still gets.
+  bool is_over_for(ClientNumber end) const {
+    return opener() == end ? from_owner.told : from_opener.told;
+  }
   // What this end sends; nullptr: it is not an end.
   ChannelDirection* sent_by(ClientNumber client);
 };
@@ -63,7 +67,7 @@ class ChannelRegistry {
   void for_each(Visit&& visit) const {
     for (const auto& [id, channel] : by_id_) visit(*channel);
   }
-  // Of this client, behind `after`, at most `limit`.
+  // Of this client, behind `after`, at most `limit`; without those that are over for it.
   std::vector<Channel*> page(ClientNumber client, const std::optional<protocol::Uuid>& after,
                              size_t limit) const;
   size_t opened_by(ClientNumber client) const;

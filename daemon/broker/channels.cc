@@ -118,7 +118,6 @@ void Channels::begin_close(Channel& channel, ChannelEndReason reason) {
   retire(channel.from_opener, false);
   retire(channel.from_owner, false);
   core_.log.append(kinds::channel, encode(record_of(channel)));
-  channel.closed_from = core_.log.uncommitted_sequence();
 }
 
 void Channels::retire(const ChannelDirection& direction, bool drop) {
@@ -180,7 +179,10 @@ void Channels::run() {
 }
 
 void Channels::tell_drained(Channel& channel, ChannelDirection& direction, ClientNumber end) {
-  if (direction.told || channel.closed_from > core_.committed || !is_drained(direction)) return;
+  if (direction.told || !is_drained(direction)) return;
+  if (!direction.gone_from)
+    direction.gone_from = core_.log.has_uncommitted() ? core_.log.uncommitted_sequence() : 0;
+  if (*direction.gone_from > core_.committed) return;
   direction.told = true;
   tell(end, protocol::ChannelClosed{channel.id, *channel.closing});
 }

@@ -188,7 +188,10 @@ void History::configure() {
   owners.expose = {"com.example.*"};
   openers.clients = "opener-*";
   openers.lookup = {"com.example.*"};
-  gateway_->settings.client_policies = {policy, owners, openers};
+  broker::ClientPolicy both = openers;
+  both.clients = kSdkDevice;
+  both.expose = owners.expose;
+  gateway_->settings.client_policies = {policy, owners, openers, both};
   if (random.chance(300)) gateway_->options.retain_ms = 86'400'000;
 }
 
@@ -211,7 +214,8 @@ void History::cast() {
   if (faults_.on(Fault::channels)) cast_channel_ends();
   if (faults_.on(Fault::client_library)) {
     faults_.count(Fault::client_library);
-    sdk_device_.emplace(stage_, *gateway_, kSdkDevice, stage_.random.between(1, 4));
+    sdk_device_.emplace(stage_, *gateway_, kSdkDevice, stage_.random.between(1, 4),
+                        channel_ends_.empty() ? nullptr : &channel_oracle_);
   }
   if (!faults_.on(Fault::listening_device)) return;
   faults_.count(Fault::listening_device);
@@ -354,6 +358,7 @@ void History::rot() {
   referee_.on_rot();
   for (const auto& publisher : publishers_) publisher->on_rot();
   for (const auto& end : channel_ends_) end->on_rot();
+  if (sdk_device_) sdk_device_->on_rot();
 }
 
 bool History::storm() {

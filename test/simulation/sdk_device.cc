@@ -26,15 +26,21 @@ SdkDevice::Lane::Lane(uint8_t its_number)
               {},
               {}} {}
 
-SdkDevice::SdkDevice(Stage& stage, Gateway& gateway, std::string name, size_t links)
+SdkDevice::SdkDevice(Stage& stage, Gateway& gateway, std::string name, size_t links,
+                     ChannelOracle* oracle)
     : stage_(stage), gateway_(gateway), name_(std::move(name)) {
   for (size_t i = 0; i < links; ++i)
     lanes_.push_back(std::make_unique<Lane>(static_cast<uint8_t>(i)));
   slots_.begin(true);
   if (links > 1) stage_.referee.on_pool(name_);
+  if (oracle != nullptr) channels_.emplace(stage, *oracle, name_, port());
 }
 
-bool SdkDevice::idle() const { return open_.empty(); }
+bool SdkDevice::idle() const { return open_.empty() && (!channels_ || channels_->idle()); }
+
+void SdkDevice::on_rot() {
+  if (channels_) channels_->on_rot();
+}
 
 void SdkDevice::heal() {
   healed_ = true;
@@ -48,6 +54,7 @@ void SdkDevice::heal() {
     }
   }
   for (Received& one : received_) one.due_ms = stage_.clock.monotonic_ms;
+  if (channels_) channels_->heal();
 }
 
 void SdkDevice::hang_up() {
@@ -85,9 +92,12 @@ void SdkDevice::lose(Lane& lane, uint64_t back_in_ms) {
   if (lane.wire == nullptr) return;
   if (!lane.wire->silent) lane.wire->peer_gone = true;
   lane.wire.reset();
-  if (lane.up()) lane.lost_ms = stage_.clock.monotonic_ms;
+  const auto unreplied = lane.link->take_unreplied();
   lane.link->end();
   if (!lane.durable.session.id) lane.durable.queue.rewind();
+  if (lane.number != 0 || !channels_) return;
+  channels_->on_lost();
+  for (const uint64_t tag : unreplied) channels_->on_reply(tag, nullptr);
 }
 
 void SdkDevice::read(Lane& lane) {
@@ -115,12 +125,23 @@ void SdkDevice::dispatch(Lane& lane, const client::LinkEvent& event) {
   } else if (std::holds_alternative<client::LinkRefused>(event)) {
     lose(lane, stage_.random.between(500, 3'000));
   } else if (const auto* answered = std::get_if<client::PublishAnswered>(&event)) {
-    on_over(answered->tag, answered->payload);
+    on_answered(*answered);
   } else if (const auto* delivered = std::get_if<client::EventDelivered>(&event)) {
+    const client::DeliveryId id{lane.number + 16 * lane.sessions, delivered->message_id};
+    const client::Delivery whole{id, delivered->event, delivered->payload, delivered->subscription,
+                                 delivered->source, delivered->attempt};
+    if (channels_ && channels_->on_delivery(whole)) return;
     if (stage_.faults.strikes(Fault::missing_answer, 10)) return;
     const uint64_t wait_ms = healed_ ? 0 : stage_.random.below(200);
-    received_.push_back({lane.number, lane.sessions, delivered->message_id,
-                         stage_.clock.monotonic_ms + wait_ms});
+    received_.push_back({id, stage_.clock.monotonic_ms + wait_ms});
+  } else if (const auto* reply = std::get_if<client::ReplyReceived>(&event)) {
+    if (channels_) channels_->on_reply(reply->tag, &reply->outcome);
+  } else if (const auto* ended = std::get_if<client::ServiceEnded>(&event)) {
+    if (channels_) channels_->on_told(*ended);
+  } else if (const auto* opened = std::get_if<client::ChannelOpened>(&event)) {
+    if (channels_) channels_->on_told(opened->channel);
+  } else if (const auto* closed = std::get_if<client::ChannelClosed>(&event)) {
+    if (channels_) channels_->on_told(*closed);
   } else if (const auto* failed = std::get_if<client::LinkFailed>(&event)) {
     const bool is_silence = failed->reason.find("silent") != std::string::npos ||
                             failed->reason.find("nothing answers") != std::string::npos;
@@ -134,6 +155,7 @@ void SdkDevice::on_welcome(Lane& lane, const client::HandshakeDone& done) {
   if (lane.number != 0) return;
   takes_ = done.links;
   for (const auto& other : lanes_) other->durable.identity = lane.durable.identity;
+  if (channels_) channels_->on_connected();
 }
 
 void SdkDevice::write(Lane& lane) {
@@ -172,32 +194,29 @@ uint64_t SdkDevice::lane_deadline_ms(const Lane& lane) const {
 uint64_t SdkDevice::next_ms() const {
   uint64_t next = act_at_ms_;
   for (const auto& lane : lanes_) next = std::min(next, lane_deadline_ms(*lane));
-  return next;
+  return std::min(next, channels_ ? channels_->deadline_ms().value_or(UINT64_MAX) : UINT64_MAX);
 }
 
 void SdkDevice::advance() {
   const uint64_t now_ms = stage_.clock.monotonic_ms;
   for (const auto& lane : lanes_) {
+    if (lane->up()) lane->up_ms = now_ms;
     if (lane->wire != nullptr) read(*lane);
     if (lane->wire == nullptr && lane->connect_at_ms <= now_ms) connect(*lane);
-    const bool is_over = lane->lost_ms + lane->durable.session.ttl_ms <= now_ms;
+    const bool is_over = lane->up_ms + lane->durable.session.ttl_ms <= now_ms;
     if (lane->number != 0 && !lane->up() && is_over && lane->durable.queue.size() > 0)
       leave_events(*lane);
   }
   if (act_at_ms_ <= now_ms) act();
+  if (channels_) channels_->run();
   for (const auto& lane : lanes_) write(*lane);
 }
 
 void SdkDevice::act() {
-  std::vector<Received> due;
-  std::erase_if(received_, [&](const Received& one) {
-    if (one.due_ms > stage_.clock.monotonic_ms) return false;
-    due.push_back(one);
-    return true;
-  });
-  for (const Received& one : due) answer(one);
+  answer_due();
   if (publishing_)
     for (uint64_t n = stage_.random.below(5); n > 0 && open_.size() < kOpenMax; --n) publish();
+  if (channels_) channels_->act();
   break_something();
   act_at_ms_ = stage_.clock.monotonic_ms + (healed_ ? 50 : stage_.random.between(20, 300));
 }
@@ -217,36 +236,82 @@ void SdkDevice::publish() {
   static constexpr const char* kKeys[] = {"a", "a2", "b", "c", "d22"};
   const std::string key = kKeys[stage_.random.below(5)];
   const uint64_t type = stage_.random.between(1, 2);
-  uint64_t& offset = offsets_[std::to_string(type) + key];
-  offset += stage_.faults.strikes(Fault::offset_gap, 20) ? stage_.random.between(2, 1'000) : 1;
+  uint64_t& last = offsets_[std::to_string(type) + key];
+  const uint64_t offset =
+      last + (stage_.faults.strikes(Fault::offset_gap, 20) ? stage_.random.between(2, 1'000) : 1);
   const std::string data = name_ + key + std::to_string(offset);
   const protocol::EventView event{type, 0, key, offset, stage_.clock.wall_ms, data};
-  Lane& lane = *lanes_[lane_for(key_of(event))];
-  if (!lane.durable.queue.push(event, ++tags_, stage_.clock.monotonic_ms))
-    return stage_.referee.violate(name_ + ": a queue with room takes nothing");
-  open_[tags_] = true;
-  slots_.on_sent(key_of(event), lane.number);
-  if (lane.up()) lane.link->send_queued();
+  if (push(event, tags_ + 1) != client::PublishResult::queued) return;  // full of messages
+  last = offset;
+  open_.insert(++tags_);
 }
 
-void SdkDevice::on_over(uint64_t tag, protocol::Bytes payload) {
-  if (open_.erase(tag) == 0)
-    return stage_.referee.violate(name_ + ": event " + std::to_string(tag) + " is answered twice");
-  slots_.on_over(key_of(*protocol::decode_event(payload)));
+client::PublishResult SdkDevice::push(const protocol::EventView& event, uint64_t tag) {
+  Lane& lane = *lanes_[lane_for(key_of(event))];
+  if (!lane.durable.queue.push(event, tag, stage_.clock.monotonic_ms))
+    return client::PublishResult::queue_full;
+  slots_.on_sent(key_of(event), lane.number);
+  if (lane.up()) lane.link->send_queued();
+  return client::PublishResult::queued;
+}
+
+void SdkDevice::on_answered(const client::PublishAnswered& answered) {
+  const auto event = *protocol::decode_event(answered.payload);
+  slots_.on_over(key_of(event));
+  if (event.event_type_id == protocol::kChannelEventType)
+    return channels_->on_answer({answered.tag, answered.acked, answered.machine, answered.human,
+                                 answered.payload});
+  if (open_.erase(answered.tag) == 0)
+    stage_.referee.violate(name_ + ": event " + std::to_string(answered.tag) +
+                           " is answered twice");
+}
+
+void SdkDevice::answer_due() {
+  const client::ChannelPort port = this->port();
+  std::vector<Received> due;
+  std::erase_if(received_, [&](const Received& one) {
+    if (one.due_ms > stage_.clock.monotonic_ms) return false;
+    due.push_back(one);
+    return true;
+  });
+  for (const Received& one : due) {
+    if (stage_.faults.strikes(Fault::nack, 20)) {
+      port.nack(one.id, "\x01", "later");
+    } else {
+      port.ack(one.id);
+    }
+  }
 }
 
 // What was received on a connection that has ended is answered, too, if its session may go on.
-void SdkDevice::answer(const Received& received) {
-  Lane& lane = *lanes_[received.lane];
+template <class Answer>
+bool SdkDevice::answer(client::DeliveryId id, Answer&& answer) {
+  Lane& lane = *lanes_[id.connection % 16];
   client::SessionMemory& session = lane.durable.session;
-  if (received.session != lane.sessions) return;
-  const bool refuses = stage_.faults.strikes(Fault::nack, 20);
-  if (lane.up()) {
-    refuses ? lane.link->nack(received.id, "\x01", "later") : lane.link->ack(received.id);
-  } else if (session.id && session.answers.is_unanswered(received.id)) {
-    refuses ? session.answers.on_nack(received.id, "\x01", "later")
-            : session.answers.on_ack(received.id);
-  }
+  if (id.connection / 16 != lane.sessions) return false;
+  if (!lane.up() && !(session.id && session.answers.is_unanswered(id.message_id))) return false;
+  answer(lane, session.answers);
+  return true;
+}
+
+client::ChannelPort SdkDevice::port() {
+  client::ChannelPort port;
+  port.publish = [this](const protocol::EventView& event, uint64_t tag) { return push(event, tag); };
+  port.ack = [this](client::DeliveryId id) {
+    return answer(id, [&](Lane& lane, protocol::AnswerMemory& later) {
+      lane.up() ? void(lane.link->ack(id.message_id)) : later.on_ack(id.message_id);
+    });
+  };
+  port.nack = [this](client::DeliveryId id, protocol::Bytes machine, protocol::Bytes human) {
+    return answer(id, [&](Lane& lane, protocol::AnswerMemory& later) {
+      lane.up() ? void(lane.link->nack(id.message_id, machine, human))
+                : later.on_nack(id.message_id, machine, human);
+    });
+  };
+  port.request = [this](const protocol::ControlRequest& request, uint64_t tag) {
+    return lanes_[0]->up() && lanes_[0]->link->request(request, tag);
+  };
+  return port;
 }
 
 void SdkDevice::break_something() {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,19 +15,22 @@
 #include "protocol/key_slots.h"
 #include "test/simulation/gateway.h"
 #include "test/simulation/link_faults.h"
+#include "test/simulation/sdk_channels.h"
 
 namespace sink::simulation {
 
 class SdkDevice {
  public:
-  SdkDevice(Stage& stage, Gateway& gateway, std::string name, size_t links);
+  // Null: it has no channels.
+  SdkDevice(Stage& stage, Gateway& gateway, std::string name, size_t links, ChannelOracle* oracle);
 
   void advance();
   uint64_t next_ms() const;
   void heal();
   void hang_up();
   void stop_publishing() { publishing_ = false; }
-  bool idle() const;  // every event has its answer
+  void on_rot();
+  bool idle() const;  // every event has its answer, and every message
 
   const std::string& name() const { return name_; }
   uint32_t instance_id() const { return kInstance; }
@@ -42,14 +46,12 @@ class SdkDevice {
     LinkFaults faults{LinkFaults::Stalls::sometimes_long};
     uint64_t connect_at_ms = 0;
     uint64_t greeted_ms = 0;  // when the handshake began
-    uint64_t lost_ms = 0;
+    uint64_t up_ms = 0;       // when it was last seen up
     uint32_t sessions = 0;
     bool up() const { return link && link->state() == client::LinkState::connected; }
   };
   struct Received {
-    size_t lane = 0;
-    uint32_t session = 0;
-    uint16_t id = 0;
+    client::DeliveryId id;
     uint64_t due_ms = 0;
   };
 
@@ -64,10 +66,14 @@ class SdkDevice {
   uint64_t lane_deadline_ms(const Lane& lane) const;
   void act();
   void publish();
-  void answer(const Received& received);
+  void answer_due();
   void break_something();
   size_t lane_for(uint64_t key) const;
-  void on_over(uint64_t tag, protocol::Bytes payload);
+  client::ChannelPort port();
+  client::PublishResult push(const protocol::EventView& event, uint64_t tag);
+  template <class Answer>
+  bool answer(client::DeliveryId id, Answer&& answer);
+  void on_answered(const client::PublishAnswered& answered);
 
   Stage& stage_;
   Gateway& gateway_;
@@ -75,13 +81,14 @@ class SdkDevice {
   std::vector<std::unique_ptr<Lane>> lanes_;
   protocol::KeySlots slots_;
   std::map<std::string, uint64_t> offsets_;  // the newest of each type and key
-  std::map<uint64_t, bool> open_;            // tags without an answer
+  std::set<uint64_t> open_;                  // tags without an answer
   std::vector<Received> received_;           // to be answered
   uint64_t tags_ = 0;
   uint64_t act_at_ms_ = 0;
   uint64_t wires_ = 0;
   size_t takes_ = 1;  // links that the gateway takes
   bool publishing_ = true, healed_ = false;
+  std::optional<SdkChannels> channels_;
 };
 
 }  // namespace sink::simulation

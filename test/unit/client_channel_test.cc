@@ -279,6 +279,22 @@ TEST_CASE("channel: what the connection drops while more is handed to it stops t
   CHECK(channel.deadline_ms() == 2'000);
 }
 
+// The server was killed before its log had that the channel is closing.
+TEST_CASE("channel: a closing that the server's crash has undone: it goes on where the server is") {
+  End end;
+  for (const char* message : {"a", "b", "c"}) end.channel.send(message);
+  CHECK(end.run() == "1:a 2:b 3:c");
+  end.acked(1);
+  end.refused(2, kNoChannel);
+  CHECK(end.channel.send("d") == ChannelSend::closed);
+  end.channel.on_listed(info_of(kId, 1));
+  CHECK(end.channel.send("d") == ChannelSend::queued);
+  CHECK(end.run() == "");  // until all is answered
+  end.refused(3, kNoChannel);
+  end.channel.on_listed(info_of(kId, 1));
+  CHECK(end.run() == "2:b 3:c 4:d");
+}
+
 TEST_CASE("channel: closed, it sends no more, takes what comes, and counts what was lost") {
   End end;
   for (const char* message : {"a", "b", "c"}) end.channel.send(message);

@@ -82,6 +82,60 @@ TEST_CASE("channels: closed by either end: what is queued is delivered, then bot
   CHECK(world.core().state.subscriptions.empty());
 }
 
+TEST_CASE("channels: the end of one is told when its last answers are in the log, too") {
+  ChannelWorld world;
+  world.begin().open();
+  world.send(world.user(), 1);
+  CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
+  world.advance(3'000);
+  CHECK(world.got(world.server()) == "1");
+  world.hold_commits = true;
+  world.server().ack_all();
+  world.advance(3'000);
+  CHECK(world.core().state.subscriptions.empty());
+  CHECK(world.server().channels_closed.empty());
+  SUBCASE("they are written") {
+    world.hold_commits = false;
+    world.settle();
+    world.advance(3'000);
+    CHECK(world.both_were_told(ChannelEndReason::closed));
+  }
+  SUBCASE("they are lost: the message comes again") {
+    world.hold_commits = false;
+    world.crash();
+    world.server().connect();
+    CHECK(world.listed(world.server()) == 1);
+    CHECK(world.got(world.server()) == "1");
+    world.server().ack_all();
+    world.advance(3'000);
+    CHECK(world.both_were_told(ChannelEndReason::closed));
+  }
+  CHECK(world.channels() == 0);
+}
+
+TEST_CASE("channels: an end that gets nothing more is not told of it when away: it lists no such") {
+  ChannelWorld world;
+  world.begin().open();
+  world.send(world.user(), 1);  // for the server, which is slow
+  CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
+  SUBCASE("it is away when its way is empty") {
+    world.user().drop();
+    world.advance(3'000);
+    world.user().connect();
+    CHECK(world.user().channels_closed.empty());
+  }
+  SUBCASE("the broker is killed after that") {
+    world.advance(3'000);
+    CHECK(world.user().channels_closed.size() == 1);
+    world.crash();
+    world.user().connect();
+    world.server().connect();
+  }
+  CHECK(world.listed(world.user()) == 0);
+  CHECK(world.listed(world.server()) == 1);
+  CHECK(world.channels() == 1);
+}
+
 TEST_CASE("channels: a service that ends closes its channels when they are empty") {
   ChannelWorld world;
   world.begin().open();
