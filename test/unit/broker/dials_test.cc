@@ -21,7 +21,7 @@ struct Line : World, Caller {
   void dial_all() { changes = broker().set_dials(specs_of_dials, this); }
   void call(const DialSpec& dial) override { calls.push_back(dial); }
 
-  broker::Dial& dial() { return *broker().dials().all().front(); }
+  broker::Dial& the_dial() { return *broker().dials().all().front(); }
   Device& meter() { return device("meter"); }
   // The device takes the call.
   void answer() {
@@ -70,11 +70,11 @@ TEST_CASE("dial: a client is called when the gateway starts, once, and not while
   REQUIRE(world.calls.size() == 1);
   CHECK(world.calls[0] == world.specs_of_dials[0]);
   CHECK(world.changes.at(0) == "client meter is called at 10.0.0.7:2021");
-  CHECK(world.dial().state == DialState::calling);
+  CHECK(world.the_dial().state == DialState::calling);
   world.advance(100'000);
   CHECK(world.calls.size() == 1);  // it rings
   world.answer();
-  CHECK(world.dial().state == DialState::connected);
+  CHECK(world.the_dial().state == DialState::connected);
   CHECK(world.meter().welcome->reason == protocol::ConnectionReason::discovery);
   world.advance(20'000);
   CHECK(world.calls.empty());
@@ -87,8 +87,8 @@ TEST_CASE("dial: where nobody answers the waits grow to half a minute") {
   uint64_t waited_ms = 0;
   for (int i = 0; i < 8; ++i) {
     world.miss();
-    CHECK(world.dial().state == DialState::waiting);
-    CHECK(world.dial().last_error == "connection refused");
+    CHECK(world.the_dial().state == DialState::waiting);
+    CHECK(world.the_dial().last_error == "connection refused");
     waited_ms = world.wait_for_call();
     if (i == 0) CHECK(waited_ms < 1'400);
   }
@@ -117,7 +117,7 @@ TEST_CASE("dial: what a goodbye means for the next call") {
   SUBCASE("a reason of a later version: likewise") {
     world.leave(static_cast<GoodbyeReason>(protocol::kGoodbyeReasons));
   }
-  CHECK(world.dial().state == DialState::waiting);
+  CHECK(world.the_dial().state == DialState::waiting);
   const uint64_t waited_ms = world.wait_for_call();
   CHECK(waited_ms >= 800);
   CHECK(waited_ms <= 1'300);
@@ -128,14 +128,14 @@ TEST_CASE("dial: who wishes to be left alone is called when the operator says so
   world.answer();
   SUBCASE("shutdown") { world.leave(GoodbyeReason::shutdown); }
   SUBCASE("user request") { world.leave(GoodbyeReason::user_request); }
-  CHECK(world.dial().state == DialState::stopped);
+  CHECK(world.the_dial().state == DialState::stopped);
   world.publish(1);
   CHECK(world.wait_for_call(600'000) == 600'000);
-  CHECK(world.broker().dials().call_now(world.dial()));
+  CHECK(world.broker().dials().call_now(world.the_dial()));
   world.settle();
-  CHECK_FALSE(world.broker().dials().call_now(world.dial()));  // it is being called
+  CHECK_FALSE(world.broker().dials().call_now(world.the_dial()));  // it is being called
   world.answer();
-  CHECK_FALSE(world.broker().dials().call_now(world.dial()));
+  CHECK_FALSE(world.broker().dials().call_now(world.the_dial()));
   CHECK(world.meter().take() == "k/1");
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("dial: who has gone to another server is called when there is somethin
   Line world;
   world.answer();
   world.leave(GoodbyeReason::another_server);
-  CHECK(world.dial().state == DialState::resting);
+  CHECK(world.the_dial().state == DialState::resting);
   CHECK(world.wait_for_call(600'000) == 600'000);
   SUBCASE("an event that comes") { world.publish(1); }
   SUBCASE("an event that was paused") {
@@ -175,13 +175,13 @@ TEST_CASE("dial: a client that connects by itself is not called") {
   Line world;
   world.miss();
   world.meter().connect();
-  CHECK(world.dial().state == DialState::connected);
-  CHECK_FALSE(world.broker().dials().call_now(world.dial()));  // not even by the operator
+  CHECK(world.the_dial().state == DialState::connected);
+  CHECK_FALSE(world.broker().dials().call_now(world.the_dial()));  // not even by the operator
   CHECK(world.wait_for_call(20'000) == 20'000);
   world.leave(GoodbyeReason::shutdown);
-  CHECK(world.dial().state == DialState::stopped);
+  CHECK(world.the_dial().state == DialState::stopped);
   world.meter().connect();
-  CHECK(world.dial().state == DialState::connected);
+  CHECK(world.the_dial().state == DialState::connected);
   world.advance(5'000);
   world.meter().drop();
   CHECK(world.wait_for_call() < 1'400);
@@ -191,8 +191,8 @@ TEST_CASE("dial: a call that ends after the client has come another way changes 
   Line world;
   world.meter().connect();
   world.broker().call_ended("meter", "no answer");
-  CHECK(world.dial().state == DialState::connected);
-  CHECK(world.dial().failures == 0);
+  CHECK(world.the_dial().state == DialState::connected);
+  CHECK(world.the_dial().failures == 0);
 }
 
 TEST_CASE("dial: one call at a time, until its connection is gone for good") {
@@ -211,7 +211,7 @@ TEST_CASE("dial: a client in quarantine is not called until it is released") {
   world.broker().sessions().quarantine(world.client("meter"), {"bad", "bad", 0, 0});
   world.broker().call_ended("meter", "the connection is gone");
   CHECK(world.wait_for_call(60'000) == 60'000);
-  CHECK(world.dial().last_error == "the client is in quarantine");
+  CHECK(world.the_dial().last_error == "the client is in quarantine");
   world.broker().sessions().release(world.client("meter"));
   CHECK(world.wait_for_call() <= 30'000);
 }
@@ -223,7 +223,7 @@ TEST_CASE("dial: what waits for a client in quarantine is delivered when it is r
   world.broker().sessions().quarantine(world.client("meter"), {"bad", "bad", 0, 0});
   world.publish(1);
   CHECK(world.wait_for_call(100'000) == 100'000);
-  CHECK(world.dial().last_error == "the client is in quarantine");
+  CHECK(world.the_dial().last_error == "the client is in quarantine");
   world.broker().sessions().release(world.client("meter"));
   CHECK(world.wait_for_call() <= 30'000);
   world.answer();
@@ -233,11 +233,11 @@ TEST_CASE("dial: what waits for a client in quarantine is delivered when it is r
 TEST_CASE("dial: one that is configured as it was changes nothing") {
   Line world;
   world.miss();
-  const uint64_t due_ms = world.dial().due_ms;
+  const uint64_t due_ms = world.the_dial().due_ms;
   world.dial_all();
   CHECK(world.changes.empty());
-  CHECK(world.dial().due_ms == due_ms);
-  CHECK(world.dial().failures == 1);
+  CHECK(world.the_dial().due_ms == due_ms);
+  CHECK(world.the_dial().failures == 1);
 }
 
 TEST_CASE("dial: what waits for a client that was forgotten is delivered to who comes after it") {
@@ -250,7 +250,7 @@ TEST_CASE("dial: what waits for a client that was forgotten is delivered to who 
   world.publish(1);
   world.meter().server_instance_id.reset();  // another device of that name
   world.answer();
-  CHECK(world.dial().state == DialState::connected);
+  CHECK(world.the_dial().state == DialState::connected);
   CHECK(world.meter().take() == "k/1");
 }
 

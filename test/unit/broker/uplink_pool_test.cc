@@ -381,8 +381,9 @@ TEST_CASE("pool: whatever is cut, each key arrives whole, in order, once") {
     collect();
     CHECK(chain.up().unsettled() == 0);
     for (const auto& [key, row] : expected) {
-      CAPTURE(key);
-      CHECK(got[key] == row);
+      const std::string which = key;
+      CAPTURE(which);
+      CHECK(got[which] == row);
     }
   }
 }

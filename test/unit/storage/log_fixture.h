@@ -106,7 +106,6 @@ class LogFixture : private LogOwner {
   void remember(RecordKind kind, Position position, std::string payload);
   void compare(const Fold& recovered);
 
-  Position last_written_ = 0;
 };
 
 // The fold of the first `count` operations.
