@@ -169,15 +169,17 @@ LinkOptions ConnectionCore::link_options() {
 void ConnectionCore::on_open() {
   state_ = State::greeting;
   LinkOptions asked = link_options();
-  asked.protocol_version = servers_.version(server_).to_ask(now_ms());
-  servers_.version(server_).on_asked(asked.protocol_version);
+  if (place_.number == 0) {  // a further link of a pool knows what the first has found
+    asked.protocol_version = servers_.version(server_).to_ask(now_ms());
+    servers_.version(server_).on_asked(asked.protocol_version);
+  }
   link_ = std::make_unique<Link>(durable_, asked, now_ms());
   flush();
 }
 
 void ConnectionCore::on_input(protocol::Bytes bytes) {
   if (!link_) return;
-  if (servers_.version(server_).on_heard(now_ms()) && listener_ != nullptr)
+  if (place_.number == 0 && servers_.version(server_).on_heard(now_ms()) && listener_ != nullptr)
     listener_->on_fallback();
   link_->lend(bytes, now_ms());
   process_input();
@@ -263,6 +265,7 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
 
 void ConnectionCore::report_room() {
   if (!room_wanted_ || durable_.queue.full() || listener_ == nullptr || over()) return;
+  if (state_ == State::failed || (outbox_.keeps() && !restored_)) return;
   room_wanted_ = false;
   listener_->on_room();
 }
@@ -320,6 +323,7 @@ void ConnectionCore::after_attempt() {
 uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& reason) {
   const bool was_connected = state_ == State::connected;
   if (was_connected) sessions_.on_lost();
+  if (successor_) successor_->cancel();
   transport_.reset();
   if (link_) link_->end();
   if (!durable_.session.id) durable_.queue.rewind();
@@ -480,6 +484,7 @@ void ConnectionCore::flush_soon() {
     core->flush();
     core->keep();
     core->sweep_contests();
+    core->report_room();
   });
 }
 

@@ -45,6 +45,12 @@ struct Unanswered {
   std::string payload;  // encoded
 };
 
+// What a link leaves to another.
+struct LeftBehind {
+  std::vector<Unanswered> events;  // oldest first
+  bool room_wanted = false;        // on_room is due
+};
+
 class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
  public:
   ConnectionCore(uv_loop_t* loop, Options options, std::shared_ptr<Persistence> persistence,
@@ -68,10 +74,12 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   // ---- as one link of a pool: connection_core_pool.cc ----
   // Where the present server was reached. nullopt: it has called.
   std::optional<KnownServer> reached() const;
-  // Everything that has no answer leaves the queue, oldest first, and is reported no more.
-  std::vector<Unanswered> take_back();
+  // Everything that has no answer leaves the queue, and is reported no more.
+  LeftBehind take_back();
   // Of another link: goes on here, whatever the limits.
-  void take_over(const std::vector<Unanswered>& events);
+  void take_over(const LeftBehind& left);
+  // Where the server is from the next attempt on.
+  void aim_at(const protocol::Endpoint& endpoint);
   // Makes a new connection to the same server, which then resumes the session. One that is under
   // way still is given up.
   void renew();

@@ -10,23 +10,30 @@ std::optional<KnownServer> ConnectionCore::reached() const {
   if (endpoint.is_unix()) return KnownServer{endpoint, servers_.name(server_)};
   const auto address = protocol::parse_endpoint(transport_->address());
   if (!address) return std::nullopt;
-  return KnownServer{*address, servers_.name(server_)};
+  return KnownServer{*address, servers_.certificate_name(server_)};
 }
 
-std::vector<Unanswered> ConnectionCore::take_back() {
-  std::vector<Unanswered> events;
+LeftBehind ConnectionCore::take_back() {
+  LeftBehind left;
+  left.room_wanted = std::exchange(room_wanted_, false);
   for (const DroppedEvent& event : take_all_but(durable_.queue, [](auto) { return false; }))
-    events.push_back({event.tag, std::string(event.payload)});
-  return events;
+    left.events.push_back({event.tag, std::string(event.payload)});
+  return left;
 }
 
-void ConnectionCore::take_over(const std::vector<Unanswered>& events) {
+void ConnectionCore::take_over(const LeftBehind& left) {
   uv_update_time(loop_);
-  for (const Unanswered& event : events) durable_.queue.restore(event.payload, event.tag, now_ms());
+  room_wanted_ = room_wanted_ || left.room_wanted;
+  for (const Unanswered& event : left.events)
+    durable_.queue.restore(event.payload, event.tag, now_ms());
+  if (state_ == State::failed) return;  // who made it fail gives them up
   watch_ages();
-  if (state_ != State::connected) return;
-  link_->send_queued();
-  flush_soon();
+  if (state_ == State::connected) link_->send_queued();
+  flush_soon();  // and tells of the room
+}
+
+void ConnectionCore::aim_at(const protocol::Endpoint& endpoint) {
+  servers_.aim_at(server_, endpoint);
 }
 
 void ConnectionCore::renew() {

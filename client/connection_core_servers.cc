@@ -147,6 +147,7 @@ void ConnectionCore::switch_to(const HandshakeDone& done) {
     sessions_.on_lost();
     say_farewell(std::move(transport_), *link_);
   }
+  if (successor_) successor_->cancel();
   transport_.reset();
   if (link_) link_->end();
   state_ = State::waiting;

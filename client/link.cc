@@ -184,7 +184,9 @@ std::optional<LinkEvent> Link::handshake_complete() {
   }
   session_.accept();
   state_ = LinkState::connected;
-  if (options_.watched) health_.emplace(now_ms_ * 1'000);
+  // A wrong guess costs nothing only where the session goes on over the next connection.
+  if (options_.watched && welcome_ && welcome_->session_ttl_ms > 0)
+    health_.emplace(now_ms_ * 1'000);
   ++durable_->counters.handshakes;
   send_queued();
   return done;

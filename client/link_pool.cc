@@ -5,8 +5,6 @@
 #include <random>
 #include <utility>
 
-
-
 namespace sink::client {
 namespace {
 
@@ -79,8 +77,9 @@ class LinkPool::Member final : public Listener {
   bool is_up() const { return core->public_state() == ConnectionState::connected; }
   size_t unanswered() const { return core->durable().queue.size(); }
   // When its session is over on the server's side; nullopt: it is up, or has nothing to lose.
+  // Nor can it leave anything while the first is not up either.
   std::optional<uint64_t> over_ms() const {
-    if (is_first() || is_up() || unanswered() == 0) return std::nullopt;
+    if (is_first() || is_up() || !pool_.is_up(0) || unanswered() == 0) return std::nullopt;
     return changed_ms_ + core->durable().session.ttl_ms;
   }
   LinkStatus status(uint64_t now_ms) const;
@@ -103,7 +102,10 @@ void LinkPool::Member::on_state(const StateChange& change) {
   const bool up = change.to == ConnectionState::connected;
   const bool changes = up || change.from == ConnectionState::connected;
   if (changes) changed_ms_ = uv_now(pool.loop_);
-  if (is_first() && change.to == ConnectionState::failed) pool.retire_from(1);
+  if (is_first() && change.to == ConnectionState::failed) {
+    pool.retire_from(1);
+    pool.recycle_at_ms_ = 0;
+  }
   pool.arm();
   if (is_first()) return pool.user_.on_state(change);
   if (changes) pool.user_.on_link({number_, up, change.reason});
@@ -170,9 +172,13 @@ LinkPool::LinkPool(uv_loop_t* loop, const Options& options, Listener& user)
   slots_.begin(true);
 }
 
-LinkPool::~LinkPool() {
-  clock_->pool = nullptr;
-  uv_close(reinterpret_cast<uv_handle_t*>(&clock_->timer),
+LinkPool::~LinkPool() { stop_clock(); }
+
+void LinkPool::stop_clock() {
+  if (clock_ == nullptr) return;
+  Clock* clock = std::exchange(clock_, nullptr);
+  clock->pool = nullptr;
+  uv_close(reinterpret_cast<uv_handle_t*>(&clock->timer),
            [](uv_handle_t* handle) { delete static_cast<Clock*>(handle->data); });
 }
 
@@ -182,15 +188,20 @@ void LinkPool::set_first(ConnectionCore& first) { members_[0]->core = &first; }
 // The others are to be where the first is now.
 void LinkPool::open_links(const Connected& connected) {
   const auto server = members_[0]->core->reached();
-  const bool is_same = server && to_string(server->endpoint) == to_string(server_.endpoint) &&
+  const bool is_same = server && connected.server == server_key_ &&
                        connected.server_instance_id == server_id_;
   wanted_ = server ? std::min(options_.links, connected.links) : 1u;
   retire_from(is_same ? wanted_ : 1);
   if (!server) return;
-  server_ = *server;
+  server_key_ = connected.server;
   server_id_ = connected.server_instance_id;
-  for (size_t number = 1; number < wanted_; ++number)
-    if (members_[number] == nullptr) open_link(static_cast<uint8_t>(number), *server);
+  for (size_t number = 1; number < wanted_; ++number) {
+    if (members_[number] == nullptr) {
+      open_link(static_cast<uint8_t>(number), *server);
+    } else {
+      members_[number]->core->aim_at(server->endpoint);
+    }
+  }
   if (wanted_ > 1 && recycle_at_ms_ == 0 && options_.recycle_ms > 0)
     recycle_at_ms_ = uv_now(loop_) + jittered(options_.recycle_ms);
   arm();
@@ -217,12 +228,14 @@ void LinkPool::open_link(uint8_t number, const KnownServer& server) {
 }
 
 void LinkPool::retire_from(size_t number) {
-  for (; number < members_.size(); ++number)
-    if (members_[number] != nullptr) retire(members_[number]);
+  for (; number < members_.size(); ++number) {
+    if (members_[number] == nullptr) continue;
+    leave_events(*members_[number]);
+    retire(members_[number]);
+  }
 }
 
 void LinkPool::retire(std::unique_ptr<Member>& member) {
-  leave_events(*member);
   member->is_retired = true;
   retired_.push_back(std::move(member));
   retired_.back()->core->close();
@@ -254,10 +267,17 @@ uint8_t LinkPool::link_for(uint64_t key) const {
   return 0;
 }
 
+// What a full link drops is told from within: it takes nothing meanwhile, and nor do the others, for
+// the event on its way may have the same key.
 PublishResult LinkPool::publish(const protocol::EventView& event, uint64_t tag) {
+  if (publishing_) return members_[*publishing_]->core->publish(event, tag);
   const uint64_t key = hash_of(event);
   const uint8_t link = link_for(key);
+  const std::weak_ptr<const bool> lives = lives_;
+  publishing_ = link;
   const PublishResult result = members_[link]->core->publish(event, tag);
+  if (lives.expired()) return result;
+  publishing_.reset();
   if (result == PublishResult::queued) slots_.on_sent(key, link);
   return result;
 }
@@ -283,16 +303,22 @@ bool LinkPool::nack(DeliveryId id, protocol::Bytes machine, protocol::Bytes huma
   return member != nullptr && member->core->nack(id, machine, human);
 }
 
+// A link that breaks is told from within, and whoever hears of it may destroy all: the cores live
+// until their handles have closed.
 void LinkPool::flush() {
+  std::vector<ConnectionCore*> cores;
   for (const auto& member : members_)
-    if (member != nullptr) member->core->flush();
+    if (member != nullptr) cores.push_back(member->core);
+  for (ConnectionCore* core : cores) core->flush();
 }
 
 void LinkPool::close() {
   if (std::exchange(closing_, true)) return;
-  uv_timer_stop(&clock_->timer);
+  stop_clock();
   wanted_ = 1;
-  retire_from(1);
+  slots_.begin(false);
+  for (size_t number = 1; number < members_.size(); ++number)
+    if (members_[number] != nullptr) retire(members_[number]);
   members_[0]->core->close();
 }
 
@@ -328,7 +354,10 @@ void LinkPool::arm() {
     const auto over_ms = member != nullptr ? member->over_ms() : std::nullopt;
     if (over_ms) due_ms = std::min(due_ms.value_or(UINT64_MAX), *over_ms);
   }
-  if (!due_ms) return;
+  if (!due_ms) {
+    uv_timer_stop(&clock_->timer);
+    return;
+  }
   const uint64_t now_ms = uv_now(loop_);
   uv_timer_start(
       &clock_->timer,

@@ -10,6 +10,8 @@
 
 #include <array>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "client/connection_core.h"
@@ -45,8 +47,9 @@ class LinkPool final {
 
   void open_links(const Connected& connected);
   void open_link(uint8_t number, const KnownServer& server);
-  void retire(std::unique_ptr<Member>& member);
-  void retire_from(size_t number);
+  void retire(std::unique_ptr<Member>& member);  // it reports what it has no answer to itself
+  void retire_from(size_t number);                // and leaves that to the first
+  void stop_clock();
   void forget(Member& member);
   void leave_events(Member& member);
   uint8_t link_for(uint64_t key) const;
@@ -59,17 +62,19 @@ class LinkPool final {
   uv_loop_t* loop_;
   const Options options_;
   Listener& user_;
-  Clock* clock_;  // frees itself
+  Clock* clock_;  // frees itself; null once this closes
   std::array<std::unique_ptr<Member>, protocol::kLinksMax> members_;  // by number; the first lasts
   std::vector<std::unique_ptr<Member>> retired_;  // until they have closed
   protocol::KeySlots slots_;
-  KnownServer server_;           // where the first was reached, like the next
+  std::string server_key_;       // the one that the first has reached, like the next
   uint32_t server_id_ = 0;
   uint32_t wanted_ = 1;          // links that there should be
   uint32_t connections_ = 0;     // so far, as DeliveryId tells them apart
   uint64_t recycle_at_ms_ = 0;   // 0: there is one link only
   Counters past_;                // of links that are gone
   mutable Counters sum_;
+  std::optional<uint8_t> publishing_;  // the link that an event is on its way to
+  std::shared_ptr<const bool> lives_ = std::make_shared<bool>(true);  // expires with the pool
   bool closing_ = false;
   bool first_closed_ = false;
 };

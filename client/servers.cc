@@ -23,8 +23,7 @@ std::optional<size_t> Servers::find(std::string_view key) const {
 
 std::vector<std::string> Servers::certificate_names() const {
   std::vector<std::string> names;
-  for (const Server& server : servers_)
-    names.push_back(server.name.empty() ? server.endpoint.host : server.name);
+  for (size_t i = 0; i < servers_.size(); ++i) names.push_back(certificate_name(i));
   return names;
 }
 

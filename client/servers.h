@@ -26,8 +26,15 @@ class Servers {
   // Names it in what is kept: its address, or its name where it has none.
   const std::string& key(size_t server) const { return servers_[server].key; }
   std::optional<size_t> find(std::string_view key) const;
-  // What their certificates must be for, by index.
-  std::vector<std::string> certificate_names() const;
+  // What its certificate must be for.
+  const std::string& certificate_name(size_t server) const {
+    return name(server).empty() ? endpoint(server).host : name(server);
+  }
+  std::vector<std::string> certificate_names() const;  // by index
+  // It has moved; what is kept of it stays.
+  void aim_at(size_t server, const protocol::Endpoint& endpoint) {
+    servers_[server].endpoint = endpoint;
+  }
   VersionChoice& version(size_t server) { return servers_[server].version; }
 
   // ---- whom this side connects to ----

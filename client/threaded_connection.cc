@@ -252,6 +252,11 @@ void ThreadedConnection::on_state(const StateChange& change) {
   uv_async_send(&wake_);  // what it had no room for may be taken or given up now
 }
 
+void ThreadedConnection::on_link(const LinkChange& change) {
+  listener_.on_link(change);
+  uv_async_send(&wake_);  // likewise
+}
+
 void ThreadedConnection::on_answer(const Answer& answer) {
   reported(1);
   listener_.on_answer(answer);

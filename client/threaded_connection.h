@@ -100,7 +100,7 @@ class ThreadedConnection final : private Listener {
   void on_session_not_kept(protocol::Bytes reason) override {
     listener_.on_session_not_kept(reason);
   }
-  void on_link(const LinkChange& change) override { listener_.on_link(change); }
+  void on_link(const LinkChange& change) override;
   void on_reply(const Reply& reply) override { listener_.on_reply(reply); }
   void on_service(const ServiceNotice& notice) override { listener_.on_service(notice); }
   void on_channel_opened(const protocol::ChannelInfo& channel) override {

@@ -1,6 +1,7 @@
 #include "daemon/broker/channels.h"
 
 #include <algorithm>
+#include <set>
 
 #include "daemon/broker/channel_record.h"
 #include "daemon/broker/glob.h"
@@ -142,15 +143,35 @@ void Channels::forget(const Client& client) {
 }
 
 void Channels::start() {
+  retire_lost_queues();
   core_.state.channels.for_each([&](Channel& channel) {
     if (channel.closing) {
       ++closing_;
+      for (ChannelDirection* way : {&channel.from_opener, &channel.from_owner})
+        way->told = is_drained(*way);  // in a former life, or it learns it from ListChannels
+      if (!knows(channel.owner())) retire(channel.from_opener, true);
+      if (!knows(channel.opener())) retire(channel.from_owner, true);
     } else if (!is_open(channel.from_opener) || !is_open(channel.from_owner) ||
                core_.state.services.find(channel.service_uuid) == nullptr) {
       begin_close(channel, ChannelEndReason::service_ended);
     }
   });
 }
+
+// Damage, or the end of a batch within an opening, may leave queues without their channel.
+void Channels::retire_lost_queues() {
+  std::set<SubscriptionId> queues;
+  core_.state.channels.for_each([&](const Channel& channel) {
+    queues.insert({channel.from_opener.subscription, channel.from_owner.subscription});
+  });
+  std::vector<Subscription*> lost;
+  for (const auto& [id, subscription] : core_.state.subscriptions)
+    if (subscription->origin == SubscriptionOrigin::channel && queues.count(id) == 0)
+      lost.push_back(subscription.get());
+  for (Subscription* subscription : lost) catalog_.remove(*subscription, true);
+}
+
+bool Channels::knows(ClientNumber end) const { return core_.state.clients.find(end) != nullptr; }
 
 bool Channels::is_open(const ChannelDirection& direction) const {
   const auto found = core_.state.subscriptions.find(direction.subscription);
@@ -211,6 +232,14 @@ ControlOutcome Channels::list(const Client& client, const protocol::ListChannels
     page.channels.push_back(std::move(row));
   }
   return outcome;
+}
+
+bool Channels::all_go_on(const Client& client,
+                         const std::vector<protocol::ChannelInfo>& rows) const {
+  return std::all_of(rows.begin(), rows.end(), [&](const protocol::ChannelInfo& row) {
+    const Channel* channel = core_.state.channels.find(row.id);
+    return channel != nullptr && !channel->is_over_for(client.number);
+  });
 }
 
 protocol::ChannelInfo Channels::describe(const Channel& channel, ClientNumber end) const {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <deque>
+#include <vector>
 
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/core.h"
@@ -32,6 +33,9 @@ class Channels {
                                 const protocol::OpenChannel& request);
   protocol::ControlOutcome close(const Client& client, const protocol::CloseChannel& request);
   protocol::ControlOutcome list(const Client& client, const protocol::ListChannels& request) const;
+
+  // Whether none of these rows, which list() has made before, is over for the client.
+  bool all_go_on(const Client& client, const std::vector<protocol::ChannelInfo>& rows) const;
 
   void on_service_ended(const Service& service);
   // An end is forgotten; before its trackers are.
@@ -57,6 +61,8 @@ class Channels {
                            const Client& consumer);
   void begin_close(Channel& channel, protocol::ChannelEndReason reason);
   void retire(const ChannelDirection& direction, bool drop);
+  void retire_lost_queues();
+  bool knows(ClientNumber end) const;
   bool is_open(const ChannelDirection& direction) const;
   bool is_drained(const ChannelDirection& direction) const;
   void tell_drained(Channel& channel, ChannelDirection& direction, ClientNumber end);

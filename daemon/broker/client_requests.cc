@@ -77,12 +77,12 @@ void ClientRequests::handle(Peer& peer, uint16_t message_id,
     return reply(peer, message_id, services_.refresh(client, policy_of(client), *refreshed));
   if (const auto* wanted = std::get_if<protocol::Lookup>(&request))
     return reply(peer, message_id, services_.lookup(client, policy_of(client), *wanted));
-  if (const auto* wanted = std::get_if<protocol::ListChannels>(&request))
-    return reply(peer, message_id, channels_.list(client, *wanted));
+  const auto* listing = std::get_if<protocol::ListChannels>(&request);
   const ControlOutcome outcome = decide(client, request);
   if (outcome.code != ErrorCode::none || !core_.log.has_uncommitted())
     return reply(peer, message_id, outcome);
-  replies_.push_back({core_.log.uncommitted_sequence(), peer.id, message_id, outcome});
+  replies_.push_back({core_.log.uncommitted_sequence(), peer.id, message_id, outcome,
+                      listing == nullptr ? std::nullopt : std::optional(*listing)});
   ++peer.replies_due;
 }
 
@@ -98,17 +98,25 @@ ControlOutcome ClientRequests::decide(const Client& client,
     return services_.withdraw(client, *withdrawn);
   if (const auto* opened = std::get_if<protocol::OpenChannel>(&request))
     return channels_.open(client, policy_of(client), *opened);
+  if (const auto* wanted = std::get_if<protocol::ListChannels>(&request))
+    return channels_.list(client, *wanted);
   if (const auto* closed = std::get_if<protocol::CloseChannel>(&request))
     return channels_.close(client, *closed);
   return {ErrorCode::unknown_kind, "this server does not know that request"};
 }
 
 void ClientRequests::on_committed(storage::Sequence sequence) {
-  for (; !replies_.empty() && replies_.front().sequence <= sequence; replies_.pop_front()) {
-    Peer* peer = core_.peers.find(replies_.front().connection);
+  while (!replies_.empty() && replies_.front().sequence <= sequence) {
+    const PendingReply due = std::move(replies_.front());
+    replies_.pop_front();
+    Peer* peer = core_.peers.find(due.connection);
     if (peer == nullptr || peer->closing) continue;
     --peer->replies_due;
-    reply(*peer, replies_.front().message_id, replies_.front().outcome);
+    if (due.listing && !channels_.all_go_on(*peer->client, due.outcome.channels->channels)) {
+      handle(*peer, due.message_id, *due.listing);
+    } else {
+      reply(*peer, due.message_id, due.outcome);
+    }
   }
   channels_.on_committed();
   cursors_.on_committed();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <optional>
 
 #include "daemon/broker/catalog.h"
 #include "daemon/broker/channels.h"
@@ -37,12 +38,13 @@ class ClientRequests {
   void forget(const Client& client);
 
  private:
-  // Granted: answered when the records of it are committed.
+  // Granted: answered when the records of it, or what it speaks of, are committed.
   struct PendingReply {
     storage::Sequence sequence = 0;
     ConnectionId connection = 0;
     uint16_t message_id = 0;
     protocol::ControlOutcome outcome;
+    std::optional<protocol::ListChannels> listing;  // made anew where one of its channels has ended
   };
 
   protocol::ControlOutcome decide(const Client& client, const protocol::ControlRequest& request);

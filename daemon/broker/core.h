@@ -148,7 +148,9 @@ struct Core {
   }
   // An event may be delivered when it is committed, or while it lingers.
   bool deliverable(Position position) {
-    return position < log.synced_position() || young.find(position) != nullptr;
+    if (position < log.synced_position()) return true;
+    const YoungEvent* lingers = young.find(position);
+    return lingers != nullptr && !lingers->stored_first;
   }
   // The peer's output has bytes for the transport.
   void announce(Peer& peer);

@@ -444,7 +444,7 @@ void Delivery::arm_expiry(Tracker& tracker) {
   const uint64_t limit = tracker.subscription->spec.expire_after_ms;
   if (limit == 0 || tracker.expiry_armed || !tracker.has_next()) return;
   tracker.expiry_armed = true;
-  const auto accepted = core_.log.time_of(tracker.oldest());
+  const auto accepted = core_.log.time_of(tracker.front());
   const uint64_t age = accepted ? core_.log.broker_ms(core_.log_time()) - accepted->broker_ms : 0;
   const uint64_t wait = limit > age ? limit - age : 0;
   core_.timers.set({core_.now.monotonic_ms + wait + storage::SegmentIndex::kAnchorMs + 1,
@@ -454,7 +454,7 @@ void Delivery::arm_expiry(Tracker& tracker) {
 void Delivery::expire_front(Tracker& tracker) {
   tracker.expiry_armed = false;
   for (int budget = kPumpBudget; budget > 0 && tracker.has_next(); --budget) {
-    const Position position = tracker.oldest();
+    const Position position = tracker.front();
     if (position >= core_.log.synced_position() || !expired(tracker, position)) break;
     take_next(tracker, position);
     settle(tracker, position, Settled::expired);

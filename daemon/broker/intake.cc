@@ -156,7 +156,7 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
   if (!awaited.empty()) waits_.expect(position, std::move(awaited), target);
   if (core_.settings.commit_linger_ms > 0) {
     YoungEvent young{position, core_.now.monotonic_ms, client.number, prefix_, prefix_.size(),
-                     matched, target, 0};
+                     matched, target, 0, event.event_type_id == protocol::kChannelEventType};
     young.record += payload;
     young_bytes_ += young.record.size();
     core_.young.add(std::move(young));
@@ -169,7 +169,8 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
     client.progress.record(event.event_type_id, event.key, event.offset,
                            core_.settings.keys_per_client);
   ++core_.counters.events_accepted;
-  if (event.event_type_id == protocol::kChannelEventType) {  // its offset must be in the log
+  // Its offset must be in the log: a crash may have the next life of its end take it for another.
+  if (event.event_type_id == protocol::kChannelEventType) {
     core_.state.channels.note(client.number, event.key, event.offset, event.event_data.size());
     delivery_.ensure_written(position);
   }

@@ -55,9 +55,10 @@ ControlOutcome Services::expose(const Client& client, const ClientPolicy* policy
   if (known != nullptr && known->owner != client.number)
     return {ErrorCode::exists, "another client exposes " + request.name +
                                    "; take another version, or try again when it has ended"};
+  if (known != nullptr && is_same(*known, request)) return renew(*known);
   if (core_.log.full())
     return {ErrorCode::unavailable, "the server's store is full; ask again later"};
-  if (known != nullptr) return renew(*known, request);
+  if (known != nullptr) return change(*known, request);
   if (core_.state.services.count_of(client.number) >= kServicesOfClientMax)
     return {ErrorCode::too_many, "a client exposes at most " +
                                      std::to_string(kServicesOfClientMax) + " services"};
@@ -68,24 +69,29 @@ ControlOutcome Services::expose(const Client& client, const ClientPolicy* policy
                                                request.metadata, 0, 0});
   core_.log.append(kinds::service, encode(record_of(service)));
   service.known_from = core_.log.uncommitted_sequence();
-  lease(service);
   ++core_.counters.services_exposed;
   core_.notice(Severity::info, "service_exposed", client.client_id,
                request.name + " for " + std::to_string(service.ttl_ms) + " ms");
+  return renew(service);
+}
+
+ControlOutcome Services::renew(Service& service) {
+  lease(service);
   return leased(service);
 }
 
-// What has not changed costs no record.
-ControlOutcome Services::renew(Service& service, const protocol::Expose& request) {
-  const uint32_t ttl_ms = granted_ttl(request.ttl_ms);
-  const bool same = service.ttl_ms == ttl_ms && service.is_public == request.is_public &&
-                    service.metadata == request.metadata;
-  service.ttl_ms = ttl_ms;
+// What has not changed costs no record, and needs no room in the store.
+bool Services::is_same(const Service& service, const protocol::Expose& request) {
+  return service.ttl_ms == granted_ttl(request.ttl_ms) &&
+         service.is_public == request.is_public && service.metadata == request.metadata;
+}
+
+ControlOutcome Services::change(Service& service, const protocol::Expose& request) {
+  service.ttl_ms = granted_ttl(request.ttl_ms);
   service.is_public = request.is_public;
   service.metadata = request.metadata;
-  if (!same) core_.log.append(kinds::service, encode(record_of(service)));
-  lease(service);
-  return leased(service);
+  core_.log.append(kinds::service, encode(record_of(service)));
+  return renew(service);
 }
 
 ControlOutcome Services::refresh(const Client& client, const ClientPolicy* policy,
@@ -95,8 +101,7 @@ ControlOutcome Services::refresh(const Client& client, const ClientPolicy* polic
   if (!may_expose(policy, service->name.name))
     return {ErrorCode::not_allowed, "the client policy does not grant to expose " +
                                         service->name.name + " any more; its lease ends"};
-  lease(*service);
-  return leased(*service);
+  return renew(*service);
 }
 
 ControlOutcome Services::withdraw(const Client& client, const protocol::Withdraw& request) {

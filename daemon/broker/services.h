@@ -52,7 +52,9 @@ class Services {
   std::optional<uint64_t> deadline_ms() const;
 
  private:
-  protocol::ControlOutcome renew(Service& service, const protocol::Expose& request);
+  static bool is_same(const Service& service, const protocol::Expose& request);
+  protocol::ControlOutcome change(Service& service, const protocol::Expose& request);
+  protocol::ControlOutcome renew(Service& service);
   void lease(Service& service);
   void end(Service& service);
   void tell_owner(const Service& service, protocol::ServiceEndReason reason);

@@ -120,11 +120,15 @@ struct Tracker {
            quarantined.size();
   }
   bool has_next() const { return !ready.empty() || !pending.empty(); }
+  // The oldest that waits to be sent; only if has_next().
+  Position front() const {
+    if (ready.empty()) return pending.front();
+    return pending.empty() ? ready.begin()->first
+                           : std::min(ready.begin()->first, pending.front());
+  }
   // The oldest that may be sent; only if has_next(). While stalled, pending ones may not.
   Position oldest() const {
-    if (ready.empty()) return pending.front();
-    const Position again = ready.begin()->first;
-    return pending.empty() || stall != Stall::none ? again : std::min(again, pending.front());
+    return stall != Stall::none && !ready.empty() ? ready.begin()->first : front();
   }
   // The one whose turn it is; only if has_next(). What stands below `deliverable_end` can be sent.
   Position next(Position deliverable_end) const;

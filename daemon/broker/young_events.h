@@ -32,6 +32,7 @@ struct YoungEvent {
   std::vector<Tracker*> unsettled;
   AckTarget ack;
   storage::Sequence written_in = 0;  // 0: not handed to the log
+  bool stored_first = false;  // it is delivered when it is committed, as without a linger
 };
 
 class YoungEvents {

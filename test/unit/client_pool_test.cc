@@ -24,7 +24,13 @@ struct Pool : Stage {
     std::function<void(const client::LinkChange&)> when_link;
   };
 
-  explicit Pool(uint8_t links = 4) : Stage(false), cloud(*server) {
+  explicit Pool(uint8_t links = 4) : Stage(false), cloud(*server) { set_up(links); }
+  // With TLS, and a certificate that is for its name only.
+  explicit Pool(const std::string& name) : Stage(true, "named"), cloud(*server) {
+    options.server.host = name;
+    set_up(2);
+  }
+  void set_up(uint8_t links) {
     options.protocol_version = 1;
     options.links = links;
     options.backoff = {1, 4, 0, 0};
@@ -348,6 +354,152 @@ TEST_CASE("link pool: a connection that fails for good gives up the events of al
   pool.until([&] { return pool.connection->state() == ConnectionState::failed; });
   pool.until([&] { return dropped == 20; });
   CHECK(pool.connection->unanswered() == 0);
+}
+
+TEST_CASE("link pool: all links know the server by its name, also when they are made anew") {
+  Pool pool("localhost");
+  pool.options.recycle_ms = 40;
+  pool.start(2);
+  pool.until([&] { return pool.connection->counters().resumed >= 3; });
+}
+
+TEST_CASE("link pool: a further link that gets no word asks for nothing older") {
+  Pool pool;
+  pool.start();
+  int requests = 0;
+  const auto greet = pool.server->on_greeting;
+  pool.server->on_greeting = [&](const protocol::Greeting& greeting) {
+    if (greeting.link == 2) ++requests;
+    return greet(greeting);
+  };
+  pool.server->crashes_at_version_1 = true;  // not a word
+  pool.cloud.cut(2);
+  pool.turns(200);
+  CHECK(pool.up_links() == 3);
+  CHECK(requests == 0);
+  pool.server->crashes_at_version_1 = false;
+  pool.until([&] { return pool.up_links() == 4; });
+  CHECK(requests == 1);
+  CHECK(pool.user.notes == Words{"connected as new"});  // and nothing of a fallback
+  CHECK(pool.user.states.back() == "connected");
+}
+
+TEST_CASE("link pool: it may be destroyed by whoever hears that a flush broke a link") {
+  Pool pool;
+  pool.start();
+  pool.user.when_state = [&](const auto&) { pool.connection.reset(); };
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.cut(link);
+  pool.turns(1);
+  for (int i = 0; i < 100 && pool.connection != nullptr; ++i) {
+    for (int key = 0; key < 16 && pool.connection != nullptr; ++key)
+      (void)pool.connection->publish({1, 1, "k" + std::to_string(key), 1, 0, ""}, 1);
+    if (pool.connection != nullptr) pool.connection->flush();
+  }
+  pool.until([&] { return pool.connection == nullptr; });
+}
+
+TEST_CASE("link pool: when it has closed nothing of it is left on the loop") {
+  Pool pool;
+  pool.options.recycle_ms = 60'000;
+  pool.start();
+  pool.connection->close();
+  bool left = true;
+  while (!pool.user.closed) uv_run(&pool.loop, UV_RUN_ONCE);
+  uv_walk(
+      &pool.loop,
+      [](uv_handle_t* handle, void* seen) {
+        if (handle->type == UV_TIMER) *static_cast<bool*>(seen) = true;
+      },
+      &(left = false));
+  CHECK_FALSE(left);
+}
+
+TEST_CASE("link pool: whoever waits for room of a link that goes is told") {
+  Pool pool;
+  pool.options.queue_events = 2;
+  pool.options.overflow = client::Overflow::refuse;
+  pool.start();
+  const std::string key = pool.key_on(2);
+  pool.cloud.at(2).accepts = false;
+  pool.publish(key, 1);
+  pool.publish(key, 2);
+  CHECK(pool.connection->publish({1, 1, key, 3, 0, ""}, 3) == PublishResult::queue_full);
+  pool.cloud.takes = 2;
+  pool.cloud.cut(0);
+  pool.until([&] { return pool.user.rooms == 1; });
+  pool.publish(key, 3);
+}
+
+TEST_CASE("link pool: while no link is up none leaves its events to another") {
+  Pool pool;
+  pool.options.queue_events = 4;
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).ttl_ms = 20;
+  pool.start();
+  std::vector<std::string> keys;
+  for (uint8_t link = 0; link < 4; ++link) keys.push_back(pool.key_on(link));
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).accepts = false;
+  for (const std::string& key : keys)
+    for (uint64_t offset = 1; offset <= 3; ++offset) pool.publish(key, offset);
+  pool.until([&] { return pool.connection->unanswered() == 12 && pool.arrived(keys[3]).size() == 3; });
+  pool.server->stop_listening();
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.cut(link);
+  pool.until([&] { return pool.up_links() == 0; });
+  pool.turns(100);
+  pool.publish(keys[1], 4);
+  CHECK(pool.user.drops.empty());
+  for (const auto& link : pool.connection->links()) CHECK(link.unanswered >= 3);
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).accepts = true;
+  pool.server->listen_again();
+  pool.until([&] { return pool.connection->unanswered() == 0; });
+  CHECK(pool.user.drops.empty());
+}
+
+TEST_CASE("link pool: what a full link drops cannot be published again over another meanwhile") {
+  Pool pool;
+  pool.options.queue_events = 1;
+  pool.start();
+  const std::string key = pool.key_on(2);
+  pool.server->stop_listening();
+  pool.cloud.at(2).accepts = false;
+  pool.publish(key, 1);
+  pool.until([&] { return pool.arrived(key).size() == 1; });
+  pool.cloud.cut(2);
+  pool.until([&] { return pool.up_links() == 3; });
+  PublishResult again = PublishResult::queued;
+  pool.user.when_dropped = [&](const client::Dropped&) {
+    again = pool.connection->publish({1, 1, key, 1, 0, ""}, 1);
+  };
+  pool.publish(key, 2);
+  CHECK(again == PublishResult::queue_full);
+  SUBCASE("nor where the pool is destroyed meanwhile") {
+    pool.user.when_dropped = [&](const client::Dropped&) { pool.connection.reset(); };
+    (void)pool.connection->publish({1, 1, key, 3, 0, ""}, 3);
+    CHECK(pool.connection == nullptr);
+  }
+}
+
+TEST_CASE("link pool: a close from within an answer leaves its views alone, and sends nothing again") {
+  Pool pool;
+  pool.start();
+  const std::string other = pool.key_on(2), key = pool.key_on(0);
+  pool.cloud.at(2).accepts = false;
+  for (uint64_t offset = 1; offset <= 50; ++offset) pool.publish(other, offset);
+  pool.until([&] { return pool.arrived(other).size() == 50; });
+  pool.user.when_answered = [&] { pool.connection->close(); };
+  pool.publish(key, 1);
+  pool.until([&] { return pool.user.closed; });
+  CHECK(pool.user.drops.size() == 1);
+  CHECK(pool.connection->counters().republishes == 0);
+  CHECK(pool.connection->counters().given_up == 50);
+}
+
+TEST_CASE("link pool: a server whose sessions do not last is given the time that one link has") {
+  Pool pool;
+  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).ttl_ms = 0;
+  pool.start();
+  CHECK(pool.connection->links()[1].median_us == 0);
+  pool.turns(50);
+  CHECK(pool.server->pings == 0);
 }
 
 TEST_CASE("link pool: options that cannot work are named") {

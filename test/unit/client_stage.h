@@ -33,7 +33,8 @@ inline uint64_t wall_ms() {
       duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count());
 }
 
-// A directory with a CA, a server certificate for 127.0.0.1, a client's, and a foreign CA.
+// A directory with a CA, server certificates for 127.0.0.1 and for localhost, a client's, and a
+// foreign CA.
 struct Certificates {
   Certificates() {
     char pattern[] = "/tmp/sink_connection_XXXXXX";
@@ -50,13 +51,18 @@ struct Certificates {
     server.kind = tools::CertificateKind::server;
     server.san_ip = {"127.0.0.1"};
     REQUIRE(tools::issue(ca, server).has_value());
+    server = {};
+    server.name = "named";
+    server.kind = tools::CertificateKind::server;
+    server.san_dns = {"localhost"};
+    REQUIRE(tools::issue(ca, server).has_value());
     tools::IssueOptions device;
     device.name = "device";
     REQUIRE(tools::issue(ca, device).has_value());
   }
-  std::shared_ptr<const tls::ServerContext> server() const {
+  std::shared_ptr<const tls::ServerContext> server(const std::string& name) const {
     const std::string ca = directory + "/ca/";
-    tls::ServerOptions options{ca + "server.pem", ca + "server.key", ca + "ca.pem", "", {}};
+    tls::ServerOptions options{ca + name + ".pem", ca + name + ".key", ca + "ca.pem", "", {}};
     return tls::ServerContext::load(options, wall_ms()).value();
   }
   std::shared_ptr<const tls::ClientContext> client(const std::string& trust = "ca",
@@ -137,10 +143,10 @@ struct Device : client::Listener {
 };
 
 struct Stage {
-  explicit Stage(bool with_tls = true) {
+  explicit Stage(bool with_tls = true, const std::string& certificate = "server") {
     std::signal(SIGPIPE, SIG_IGN);
     REQUIRE(uv_loop_init(&loop) == 0);
-    server.emplace(&loop, with_tls ? certificates().server() : nullptr);
+    server.emplace(&loop, with_tls ? certificates().server(certificate) : nullptr);
     options.server = {"127.0.0.1", std::to_string(server->port()), ""};
     if (with_tls) options.tls = certificates().client();
     options.application_version = "1.0.0";

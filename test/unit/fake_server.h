@@ -50,6 +50,7 @@ class FakeServer final : public FakeListener {
   std::vector<std::string> nacks;  // machine, a slash, human
   std::vector<protocol::Greeting> greetings;
   std::vector<protocol::ControlRequest> requests;  // but goodbyes
+  int pings = 0;
   int goodbyes = 0;
   std::optional<protocol::GoodbyeReason> goodbye;  // the last
 
@@ -92,6 +93,12 @@ class FakeServer final : public FakeListener {
       if (!outcome) return;
       std::string out;
       protocol::append_control_reply(out, control->message_id, protocol::encode_outcome(*outcome));
+      return send(from, out);
+    }
+    if (std::holds_alternative<protocol::Ping>(message)) {
+      ++pings;
+      std::string out;
+      protocol::append_pong(out);
       return send(from, out);
     }
     if (const auto* ack = std::get_if<protocol::Ack>(&message)) {

@@ -115,6 +115,7 @@ TEST_CASE("channels: the end of one is told when its last answers are in the log
 
 TEST_CASE("channels: an end that gets nothing more is not told of it when away: it lists no such") {
   ChannelWorld world;
+  world.settings.commit_linger_ms = 1'000;  // its first record of a life is under way for long
   world.begin().open();
   world.send(world.user(), 1);  // for the server, which is slow
   CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
@@ -129,6 +130,7 @@ TEST_CASE("channels: an end that gets nothing more is not told of it when away: 
     CHECK(world.user().channels_closed.size() == 1);
     world.crash();
     world.user().connect();
+    CHECK(world.listed(world.user()) == 0);
     world.server().connect();
   }
   CHECK(world.listed(world.user()) == 0);
@@ -260,6 +262,33 @@ TEST_CASE("channels: one that has lost a part in a damaged log is closed at the 
   world.advance(3'000);
   CHECK(world.both_were_told(ChannelEndReason::service_ended));
   CHECK(world.channels() == 0);
+}
+
+TEST_CASE("channels: queues of which nothing tells the channel any more are removed at the start") {
+  ChannelWorld world;
+  world.begin().open();
+  world.send(world.user(), 1);
+  world.core().state.channels.remove(Uuid(world.info.id));
+  world.log().request_snapshot();
+  world.settle();
+  world.crash();
+  world.advance(3'000);
+  CHECK(world.core().state.subscriptions.empty());
+}
+
+TEST_CASE("channels: what waits for an end that is known no more holds up nothing after a start") {
+  ChannelWorld world;
+  world.begin().open();
+  world.send(world.user(), 1);
+  world.server().drop();
+  CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
+  world.core().state.channels.find(world.info.id)->from_owner.source = 99;
+  world.log().request_snapshot();
+  world.settle();
+  world.crash();
+  world.advance(3'000);
+  CHECK(world.channels() == 0);
+  CHECK(world.core().state.subscriptions.empty());
 }
 
 TEST_CASE("channels: what a damaged log has left of one is closed, and nobody is let in") {

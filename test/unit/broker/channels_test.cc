@@ -134,6 +134,42 @@ TEST_CASE("channels: opening is answered and told when it would survive a power 
   CHECK(world.channels() == 1);
 }
 
+TEST_CASE("channels: a message is delivered when it is on storage, also where events linger") {
+  ChannelWorld world;
+  world.settings.commit_linger_ms = 1'000;
+  world.begin().open();
+  world.settle();
+  world.hold_commits = true;
+  world.send(world.user(), 1);
+  CHECK(world.got(world.server()) == "");
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.got(world.server()) == "1");
+}
+
+TEST_CASE("channels: a listing says what is on storage") {
+  ChannelWorld world;
+  world.begin().open();
+  world.hold_commits = true;
+  world.send(world.user(), 1);
+  CHECK_FALSE(world.user().request(ListChannels{}).outcome);
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.user().outcome.value().channels.value().channels.at(0).published == 1);
+}
+
+TEST_CASE("channels: what ends for an end while its listing waits is not listed") {
+  ChannelWorld world;
+  world.begin().open();
+  world.hold_commits = true;
+  world.send(world.server(), 1);
+  CHECK_FALSE(world.user().request(ListChannels{}).outcome);
+  world.core().state.channels.find(world.info.id)->from_owner.told = true;
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.user().outcome.value().channels.value().channels.empty());
+}
+
 TEST_CASE("channels: each is told with the commit that it is in") {
   ChannelWorld world;
   world.begin();

@@ -176,6 +176,25 @@ TEST_CASE("newest first: a backlog far larger than the cache is read back from i
   CHECK(all == countdown(600, 1));
 }
 
+TEST_CASE("newest first: while refusals hold it up the oldest still expire in time") {
+  NewestFirst world(2);
+  SubscriptionSpec& spec = world.specs.front();
+  spec.held_max = 1;
+  spec.expire_after_ms = 60'000;
+  spec.retry_ms = {3'600'000};
+  world.start();
+  world.meter().connect();
+  world.publish(1, 2);
+  world.advance(50'000);
+  world.publish(3, 4);
+  world.backend().connect();
+  CHECK(world.backend().take() == "k/4 k/3");
+  world.backend().nack("k/4");
+  world.backend().drop();
+  world.advance(25'000);
+  CHECK(world.readings().counts.expired == 2);
+}
+
 TEST_CASE("newest first: of an uplink's backlog only the rest goes at its rate") {
   Scripted world;
   world.uplinks[0].rate = 1;

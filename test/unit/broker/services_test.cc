@@ -476,6 +476,10 @@ TEST_CASE("services: a store that is full takes no new one, and what there is ma
   request.name = "com.example.chat@2.0.0";
   CHECK(world.asks(world.server(), request) == ErrorCode::unavailable);
   CHECK(world.asks(world.server(), Refresh{uuid}) == ErrorCode::none);
+  CHECK(world.asks(world.server(), chat()) == ErrorCode::none);  // as after a reconnect
+  request = chat();
+  request.metadata = "other";
+  CHECK(world.asks(world.server(), request) == ErrorCode::unavailable);
   CHECK(world.asks(world.server(), Withdraw{uuid}) == ErrorCode::none);
 }
 
