@@ -142,6 +142,7 @@ bool Channel::on_message(const protocol::EventView& event) {
 }
 
 void Channel::on_listed(const protocol::ChannelInfo& info) {
+  was_high_ = was_high_ || (closing_ && !info.closing);  // whoever heard "closed" may go on
   closing_ = info.closing;
   taken_up_to(info.published);
   tell_low();

@@ -121,7 +121,7 @@ class Channel {
   uint64_t resume_ms_ = 0;
   uint64_t received_ = 0;  // the other end's last offset; 0: none yet
   RefusedMessages refused_;
-  bool was_high_ = false;  // or a message had no room: on_buffered_amount_low is due
+  bool was_high_ = false;  // or a message was not taken: on_buffered_amount_low is due
   bool closing_ = false;  // no message is taken any more
   bool over_ = false;
 };

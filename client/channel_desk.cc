@@ -141,13 +141,18 @@ size_t ChannelDesk::settle_account(const protocol::Uuid& id) {
   return account ? account.mapped().handed_messages + account.mapped().lost : 0;
 }
 
-// Nobody is called meanwhile, so no channel ends.
+// Nobody is called meanwhile, so no channel ends. What is for one that closes waits on: a crash of
+// the server may undo that.
 void ChannelDesk::take_handed() {
   const std::lock_guard lock(mutex_);
   woken_ = false;
   for (const Handed& handed : std::exchange(handed_, {})) {
     Account& account = accounts_[handed.id];
     Channel* channel = channels_.find(handed.id);
+    if (channel != nullptr && !channel->takes()) {
+      handed_.push_back(handed);
+      continue;
+    }
     --account.handed_messages;
     account.handed_bytes -= handed.message.size();
     if (channel == nullptr || channel->send(handed.message) != ChannelSend::queued) {

@@ -267,8 +267,8 @@ uint8_t LinkPool::link_for(uint64_t key) const {
   return 0;
 }
 
-// What a full link drops is told from within: it takes nothing meanwhile, and nor do the others, for
-// the event on its way may have the same key.
+// What a full link drops is told from within: it takes nothing meanwhile, and nor do the others,
+// for the event on its way may have the same key.
 PublishResult LinkPool::publish(const protocol::EventView& event, uint64_t tag) {
   if (publishing_) return members_[*publishing_]->core->publish(event, tag);
   const uint64_t key = hash_of(event);

@@ -82,6 +82,7 @@ std::optional<ServiceChange> ServiceLease::on_outcome(const protocol::ControlOut
     return uuid_ ? std::nullopt : std::optional(ServiceChange::withdrawn);
   }
   if (asked == Asked::refresh && outcome.code == protocol::ErrorCode::not_found) {
+    if (state_ == State::wanted) return std::nullopt;  // the server has said so before
     state_ = State::wanted;
     expires_ms_ = 0;
     return ServiceChange::lapsed;
@@ -105,7 +106,8 @@ std::optional<ServiceChange> ServiceLease::granted(const protocol::Lease& lease,
 std::optional<ServiceChange> ServiceLease::refused(const protocol::ControlOutcome& outcome,
                                                    uint64_t now_ms) {
   state_ = std::exchange(changed_, false) ? State::wanted : State::resting;
-  next_ms_ = now_ms + retry_ms();
+  const bool passes = outcome.code == protocol::ErrorCode::unavailable;  // a full store, say
+  next_ms_ = now_ms + (passes ? kRetryMsMin : retry_ms());
   const bool told = refusal_ == outcome;
   refusal_ = outcome;
   return told ? std::nullopt : std::optional(ServiceChange::refused);

@@ -81,8 +81,13 @@ void check_key_format(const std::string& format, const std::string& path, RuleCh
 void check_newest_first(const broker::SubscriptionSpec& spec, const std::string& path,
                         RuleCheck& check) {
   const std::string key = path + ".newest_first";
-  if (!spec.newest_first || spec.order == broker::Order::none || check.doubtful(path + ".order"))
-    return;
+  if (!spec.newest_first) return;
+  if (spec.ack == broker::AckWhen::settled && spec.expire_after_ms == 0 &&
+      !check.doubtful(path + ".expire_after"))
+    check.refuse(key,
+                 "lets the oldest wait without end, and with ack = \"settled\" its publisher, too",
+                 "bound it with expire_after, or leave out newest_first or ack");
+  if (spec.order == broker::Order::none || check.doubtful(path + ".order")) return;
   check.refuse(key, "contradicts order = \"key\": newer events of a key would overtake older ones",
                "write order = \"none\" as well, or leave newest_first out");
 }

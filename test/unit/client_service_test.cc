@@ -117,6 +117,17 @@ TEST_CASE("service lease: a refresh that finds nothing, or the server's word, ex
   CHECK(world.lease.uuid() == Uuid{9});
 }
 
+TEST_CASE("service lease: it lapses once, also where a refresh was under way") {
+  Leased world;
+  world.expose();
+  world.now_ms += 8'000;
+  CHECK(world.ask() == ControlRequest(Refresh{kUuid}));
+  CHECK(world.lease.on_ended(ServiceEndReason::lapsed) == ServiceChange::lapsed);
+  CHECK_FALSE(world.answer({ErrorCode::not_found, "no such service"}));
+  CHECK(world.ask() == ControlRequest(chat()));
+  CHECK(world.answer(granted()) == ServiceChange::exposed);
+}
+
 TEST_CASE("service lease: a refusal is told once, and tried again later") {
   Leased world;
   world.lease.on_connected(world.now_ms);
@@ -132,7 +143,8 @@ TEST_CASE("service lease: a refusal is told once, and tried again later") {
   world.now_ms += 8'000;
   world.ask();
   CHECK(world.answer({ErrorCode::unavailable, "full"}) == ServiceChange::refused);
-  world.now_ms += 8'000;
+  CHECK(world.lease.deadline_ms() == world.now_ms + ServiceLease::kRetryMsMin);  // it passes
+  world.now_ms += 1'000;
   world.ask();
   CHECK(world.answer(granted()) == ServiceChange::exposed);
   ServiceLease hasty(chat(0));

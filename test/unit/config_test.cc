@@ -401,6 +401,10 @@ TEST_CASE("config: newest_first gives up the order of keys, and says so") {
     const std::string text = subscription(std::string(order) + "newest_first = true\n");
     expect_error(text, line(text), "subscription[0].newest_first", "order = \"none\"");
   }
+  const std::string whole = "order = \"none\"\nack = \"settled\"\n";
+  good(subscription(whole + "expire_after = \"1m\"\nnewest_first = true\n"));
+  const std::string endless = subscription(whole + "newest_first = true\n");
+  expect_error(endless, line(endless), "subscription[0].newest_first", "expire_after");
   const std::string text = subscription("newest_first = 1\n");
   expect_error(text, line(text), "subscription[0].newest_first", "true or false");
 }
