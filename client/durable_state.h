@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "client/identity.h"
 #include "client/publish_queue.h"
 #include "client/session_memory.h"
 #include "protocol/backoff.h"
+#include "protocol/link_health.h"
 
 namespace sink::client {
 
@@ -46,6 +48,7 @@ struct DurableState {
   protocol::Backoff backoff;  // told of attempts and connections by whoever makes the links
   Counters counters;
   SessionMemory session;
+  std::optional<protocol::LinkHealth> health_before;  // of the last connection, where it is watched
 };
 
 }  // namespace sink::client

@@ -5,16 +5,29 @@
 
 namespace sink::protocol {
 
+LinkHealth LinkHealth::renewed(uint64_t now_us) const {
+  LinkHealth next(now_us);
+  next.answers_ = answers_;
+  next.forget_old(now_us);
+  if (awaits_ && !answered_) next.first_us_ = std::min(2 * first_us_, kUnmeasuredUsMax);
+  return next;
+}
+
 void LinkHealth::on_answered(uint64_t now_us) {
   if (!awaits_) return;
   awaits_ = false;
+  answered_ = true;
   answers_.push_back({now_us, now_us - asked_us_});
-  while (answers_.front().at_us + kMemoryUs < now_us) answers_.pop_front();
+  forget_old(now_us);
+}
+
+void LinkHealth::forget_old(uint64_t now_us) {
+  while (!answers_.empty() && answers_.front().at_us + kMemoryUs < now_us) answers_.pop_front();
 }
 
 uint64_t LinkHealth::deadline_us(bool sent) const {
   const uint64_t quiet_since = std::max(heard_us_, asked_us_);
-  if (awaits_) return quiet_since + kGraceUs + (answers_.empty() ? kUnmeasuredUs : worst_us());
+  if (awaits_) return quiet_since + kGraceUs + std::max(worst_us(), answered_ ? 0 : first_us_);
   const uint64_t ask_us = asked_us_ + kAskUs;
   return sent ? std::min(ask_us, quiet_since + kQuietUs) : ask_us;
 }

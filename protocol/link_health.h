@@ -1,7 +1,9 @@
 // Whether a link of a pool still answers, and how fast: when to ask (PING), when it is taken for
 // dead. Not responsible for sending or closing. Invariant: it is never dead before a question has
 // been left unanswered, and nothing else been heard, for kGraceUs and the worst answer of the last
-// five minutes. Times are microseconds of the monotonic clock.
+// five minutes, over however many connections; where one has ended without any answer the next has
+// twice the time for its first, or a slow way would be cut for ever in the middle of one long event.
+// Times are microseconds of the monotonic clock.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +17,14 @@ class LinkHealth {
   static constexpr uint64_t kMemoryUs = 300'000'000;
   static constexpr uint64_t kAskUs = 5'000'000;         // at the least so often
   static constexpr uint64_t kQuietUs = 500'000;         // and so soon where an answer is awaited
-  static constexpr uint64_t kUnmeasuredUs = 2'000'000;  // stands for the worst one before the first
+  static constexpr uint64_t kUnmeasuredUs = 2'000'000;  // at least for the first of a connection,
+  static constexpr uint64_t kUnmeasuredUsMax = 64'000'000;  // at most
   enum class Action : uint8_t { none, ask, dead };
 
   explicit LinkHealth(uint64_t now_us) : heard_us_(now_us), asked_us_(now_us - kAskUs) {}
+
+  // Of the link's next connection.
+  LinkHealth renewed(uint64_t now_us) const;
 
   void on_heard(uint64_t now_us) { heard_us_ = now_us; }
   void on_asked(uint64_t now_us) {
@@ -45,9 +51,13 @@ class LinkHealth {
     uint64_t took_us = 0;
   };
 
+  void forget_old(uint64_t now_us);
+
   uint64_t heard_us_;
   uint64_t asked_us_;
   bool awaits_ = false;  // the answer to the last question
+  bool answered_ = false;  // a question of this connection
+  uint64_t first_us_ = kUnmeasuredUs;  // that long at least for the first answer of a connection
   std::deque<Answer> answers_;  // of the last five minutes, oldest first; two a second at most
 };
 

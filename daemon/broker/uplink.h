@@ -40,7 +40,8 @@ struct UplinkLink {
   protocol::Backoff backoff;  // of the first: between rounds through all servers
   std::optional<protocol::Welcome> welcome;      // while saving
   std::optional<protocol::Keepalive> keepalive;  // while connected
-  std::optional<protocol::LinkHealth> health;              // while connected in a pool
+  std::optional<protocol::LinkHealth> health;     // while connected in a pool,
+  std::optional<protocol::LinkHealth> health_before;  // and of its last connection
   bool explained = false;   // the end of this attempt stands in last_error
   uint64_t resumed = 0;
 };

@@ -90,6 +90,10 @@ void Uplinks::recycle(Uplink& uplink, UplinkLink& link) {
   link.successor = make_connection(uplink, link).id;
 }
 
+void Uplinks::end_health(UplinkLink& link) {
+  if (link.health) link.health_before = std::exchange(link.health, std::nullopt);
+}
+
 // The session leaves the old connection, to be resumed on the new one.
 void Uplinks::succeed(UplinkLink& link, Peer& fresh) {
   Peer& old = peer_of(link);
@@ -97,7 +101,7 @@ void Uplinks::succeed(UplinkLink& link, Peer& fresh) {
   link.connection = fresh.id;
   link.successor = 0;
   link.keepalive.reset();
-  link.health.reset();
+  end_health(link);
   link.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
   sessions_.close(old, CloseReason::recycled);
 }
@@ -112,7 +116,7 @@ bool Uplinks::on_link_left(UplinkLink& link, const Peer& peer) {
   link.connection = std::exchange(link.successor, 0);
   link.welcome.reset();
   link.keepalive.reset();
-  link.health.reset();
+  end_health(link);
   link.state = link.connection == 0 ? UplinkState::waiting : UplinkState::dialling;
   return link.connection != 0;
 }

@@ -94,6 +94,7 @@ class Uplinks {
   static bool may_open(const Uplink& uplink, const UplinkLink& link);
   void form_pool(Uplink& uplink, const Peer& first, size_t links);
   void watch(UplinkLink& link);
+  static void end_health(UplinkLink& link);
   void run_pool(Uplink& uplink);
   std::optional<uint64_t> pool_deadline_ms(const Uplink& uplink) const;
   void recycle(Uplink& uplink, UplinkLink& link);

@@ -159,6 +159,7 @@ TEST_CASE("pool: a link that answers nothing is given up and resumed, sooner tha
   wire.deaf = false;
   chain.settle();
   CHECK(chain.uplink().links[1].connection != before);
+  CHECK(chain.uplink().links[1].health_before);  // what it took to answer lasts
   CHECK(chain.uplink().last_error == "cloud:2020: answers nothing (link 1)");
   CHECK(chain.links_up() == 2);
   CHECK(chain.received().size() == 16);

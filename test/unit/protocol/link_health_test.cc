@@ -63,3 +63,30 @@ TEST_CASE("link health: what it took is remembered for five minutes") {
   CHECK(health.worst_us() == 30'000);
   CHECK(health.median_us() == 20'000);
 }
+
+TEST_CASE("link health: the next connection knows what answers took, and has time for its first") {
+  LinkHealth health(kStart);
+  const auto limit_us = [&](uint64_t now_us) {
+    health.on_asked(now_us);
+    return health.deadline_us(true) - now_us - LinkHealth::kGraceUs;
+  };
+  uint64_t now_us = kStart;
+  for (uint64_t first_us = LinkHealth::kUnmeasuredUs; first_us < LinkHealth::kUnmeasuredUsMax;
+       first_us *= 2) {
+    CHECK(limit_us(now_us) == first_us);
+    now_us += 100 * kSecond;
+    health = health.renewed(now_us);  // nothing was answered
+  }
+  CHECK(limit_us(now_us) == LinkHealth::kUnmeasuredUsMax);
+  health = health.renewed(now_us);
+  CHECK(limit_us(now_us) == LinkHealth::kUnmeasuredUsMax);
+  health.on_answered(now_us + 3 * kSecond);
+  CHECK(limit_us(now_us + 4 * kSecond) == 3 * kSecond);
+  health = health.renewed(now_us + 60 * kSecond);
+  CHECK(health.worst_us() == 3 * kSecond);
+  CHECK(limit_us(now_us + 60 * kSecond) == 3 * kSecond);
+  health.on_answered(now_us + 60 * kSecond + 1'000);
+  health = health.renewed(now_us + 500 * kSecond);
+  CHECK(health.worst_us() == 0);
+  CHECK(limit_us(now_us + 500 * kSecond) == LinkHealth::kUnmeasuredUs);
+}
