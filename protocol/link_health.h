@@ -1,8 +1,8 @@
 // Whether a link of a pool still answers, and how fast: when to ask (PING), when it is taken for
 // dead. Not responsible for sending or closing. Invariant: it is never dead before a question has
 // been left unanswered, and nothing else been heard, for kGraceUs and the worst answer of the last
-// five minutes, over however many connections; where one has ended without any answer the next has
-// twice the time for its first, or a slow way would be cut for ever in the middle of one long event.
+// five minutes, over however many connections. Where one has ended without any answer the next has
+// twice the time for its first: a slow way would be cut for ever in the middle of one long event.
 // Times are microseconds of the monotonic clock.
 #pragma once
 
