@@ -1,5 +1,6 @@
 #include "test/simulation/sdk_channels.h"
 
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -52,9 +53,8 @@ client::ChannelEvents SdkChannels::meet(client::Channel& channel) {
 bool SdkChannels::take(const std::string& key, protocol::Bytes message) {
   if (!healed_ && stage_.random.chance(50)) return false;  // not now
   const size_t space = message.find(' ');
-  const uint64_t offset = space == protocol::Bytes::npos
-                              ? 0
-                              : std::strtoull(std::string(message.substr(space)).c_str(), nullptr, 10);
+  const std::string number(space == protocol::Bytes::npos ? "" : message.substr(space));
+  const uint64_t offset = std::strtoull(number.c_str(), nullptr, 10);
   uint64_t& last = heard_[key];
   if (offset != last + 1)
     judge("message " + std::to_string(offset) + " of channel " + key + " is told behind " +
@@ -106,7 +106,9 @@ void SdkChannels::tell(const client::ServiceNotice& notice) {
   if (notice.change == client::ServiceChange::withdrawn) expose();  // an operator's doing
 }
 
-void SdkChannels::expose() { offers_.expose({kService, 20'000, "sdk", true}, connected_, now_ms()); }
+void SdkChannels::expose() {
+  offers_.expose({kService, 20'000, "sdk", true}, connected_, now_ms());
+}
 
 // ---- the application ---------------------------------------------------------------------------
 
