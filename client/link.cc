@@ -186,8 +186,7 @@ std::optional<LinkEvent> Link::handshake_complete() {
   state_ = LinkState::connected;
   // A wrong guess costs nothing only where the session goes on over the next connection.
   if (options_.watched && welcome_ && welcome_->session_ttl_ms > 0)
-    health_ = durable_->health_before ? durable_->health_before->renewed(now_ms_ * 1'000)
-                                      : protocol::LinkHealth(now_ms_ * 1'000);
+    health_ = protocol::LinkHealth::after(durable_->health_before, now_ms_ * 1'000);
   ++durable_->counters.handshakes;
   send_queued();
   return done;

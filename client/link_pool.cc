@@ -259,12 +259,7 @@ bool LinkPool::is_up(size_t number) const {
 }
 
 uint8_t LinkPool::link_for(uint64_t key) const {
-  if (const auto own = slots_.link_of(key)) return *own;
-  for (size_t step = 0; step < wanted_; ++step) {
-    const size_t number = (protocol::KeySlots::group_of(key) + step) % wanted_;
-    if (is_up(number)) return static_cast<uint8_t>(number);
-  }
-  return 0;
+  return slots_.choose(key, wanted_, [this](size_t link) { return is_up(link); }).value_or(0);
 }
 
 // What a full link drops is told from within: it takes nothing meanwhile, and nor do the others,

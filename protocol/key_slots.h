@@ -1,7 +1,6 @@
-// Which link of a pool the keys are on that have something under way: their next events take that
+// Which link of a pool a key's events take: where the key has something under way they take that
 // link or wait for it, so that their order holds. Keys are told apart by their hash, in 64 groups
-// that go together. Not responsible for which links are up, nor for the choice of one for a key
-// that has nothing under way. Invariant: a group is on one link.
+// that go together. Not responsible for which links are up. Invariant: a group is on one link.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +23,17 @@ class KeySlots {
   std::optional<uint8_t> link_of(uint64_t key) const {
     if (!counts() || slots_[group_of(key)].under_way == 0) return std::nullopt;
     return slots_[group_of(key)].link;
+  }
+  // The link of the key's next event: where it has something under way, be that link up or not;
+  // else the one that keys like it share, or the first behind that which is up. Nullopt: none is.
+  template <class IsUp>
+  std::optional<uint8_t> choose(uint64_t key, size_t links, IsUp&& is_up) const {
+    if (const auto own = link_of(key)) return own;
+    for (size_t step = 0; step < links; ++step) {
+      const size_t link = (group_of(key) + step) % links;
+      if (is_up(link)) return static_cast<uint8_t>(link);
+    }
+    return std::nullopt;
   }
   void on_sent(uint64_t key, uint8_t link) {
     if (!counts()) return;

@@ -5,11 +5,13 @@
 
 namespace sink::protocol {
 
-LinkHealth LinkHealth::renewed(uint64_t now_us) const {
+LinkHealth LinkHealth::after(const std::optional<LinkHealth>& before, uint64_t now_us) {
   LinkHealth next(now_us);
-  next.answers_ = answers_;
+  if (!before) return next;
+  next.answers_ = before->answers_;
   next.forget_old(now_us);
-  if (awaits_ && !answered_) next.first_us_ = std::min(2 * first_us_, kUnmeasuredUsMax);
+  if (before->awaits_ && !before->answered_)
+    next.first_us_ = std::min(2 * before->first_us_, kUnmeasuredUsMax);
   return next;
 }
 

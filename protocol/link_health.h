@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 namespace sink::protocol {
 
@@ -23,8 +24,8 @@ class LinkHealth {
 
   explicit LinkHealth(uint64_t now_us) : heard_us_(now_us), asked_us_(now_us - kAskUs) {}
 
-  // Of the link's next connection.
-  LinkHealth renewed(uint64_t now_us) const;
+  // Of the link's next connection; nullopt: it had none.
+  static LinkHealth after(const std::optional<LinkHealth>& before, uint64_t now_us);
 
   void on_heard(uint64_t now_us) { heard_us_ = now_us; }
   void on_asked(uint64_t now_us) {

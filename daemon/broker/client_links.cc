@@ -9,12 +9,9 @@ ConnectionId ClientLinks::connection() const {
 }
 
 std::optional<uint8_t> ClientLinks::link_for(KeyHash key) const {
-  if (const auto own = slots_.link_of(key)) return is_up(*own) ? own : std::nullopt;
-  for (size_t step = 0; step < links_.size(); ++step) {
-    const size_t link = (protocol::KeySlots::group_of(key) + step) % links_.size();
-    if (is_up(link)) return static_cast<uint8_t>(link);
-  }
-  return std::nullopt;
+  const auto is_up = [this](size_t link) { return links_[link].connection != 0; };
+  const auto link = slots_.choose(key, links_.size(), is_up);
+  return link && is_up(*link) ? link : std::nullopt;
 }
 
 }  // namespace sink::broker

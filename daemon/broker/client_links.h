@@ -49,8 +49,6 @@ class ClientLinks {
   void on_over(KeyHash key) { slots_.on_over(key); }  // answered, timed out, taken back
 
  private:
-  bool is_up(size_t link) const { return link < links_.size() && links_[link].connection != 0; }
-
   std::vector<ClientLink> links_ = std::vector<ClientLink>(1);
   protocol::KeySlots slots_;
 };

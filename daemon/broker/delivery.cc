@@ -43,8 +43,7 @@ void Delivery::wake(Tracker& tracker) {
 }
 
 bool Delivery::takes(const Peer& peer) const {
-  return !peer.closing && !peer.window.full() &&
-         peer.output.size() < core_.settings.output_buffer_bytes;
+  return !peer.window.full() && peer.output.size() < core_.settings.output_buffer_bytes;
 }
 
 // In flight plus settled-but-not-yet-written never exceeds the window: after a crash at most a

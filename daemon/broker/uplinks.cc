@@ -285,8 +285,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   link.backoff.on_connected(core_.now.monotonic_ms);
   link.keepalive.emplace(keepalive_ms, core_.now.monotonic_ms);
   if (uplink.pool > 1)
-    link.health = link.health_before ? link.health_before->renewed(core_.now.us())
-                                     : protocol::LinkHealth(core_.now.us());
+    link.health = protocol::LinkHealth::after(link.health_before, core_.now.us());
   if (link.number == 0) {
     uplink.failed = 0;
     const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];

@@ -224,12 +224,8 @@ void SdkDevice::act() {
 // ---- events ----------------------------------------------------------------------------------
 
 size_t SdkDevice::lane_for(uint64_t key) const {
-  if (const auto own = slots_.link_of(key)) return *own;
-  for (size_t step = 0; step < lanes_.size(); ++step) {
-    const size_t number = (protocol::KeySlots::group_of(key) + step) % lanes_.size();
-    if (lanes_[number]->up()) return number;
-  }
-  return 0;
+  return slots_.choose(key, lanes_.size(), [this](size_t lane) { return lanes_[lane]->up(); })
+      .value_or(0);
 }
 
 void SdkDevice::publish() {

@@ -264,6 +264,21 @@ TEST_CASE("channels: one that has lost a part in a damaged log is closed at the 
   CHECK(world.channels() == 0);
 }
 
+TEST_CASE("channels: whose way a damaged log has lost is told of it, though nothing else is written") {
+  ChannelWorld world;
+  world.begin().open();
+  world.send(world.user(), 1);
+  world.core().state.channels.find(world.info.id)->from_owner.subscription = 77;
+  world.log().request_snapshot();
+  world.settle();
+  world.crash();
+  world.user().connect();
+  world.advance(3'000);
+  CHECK(world.user().channels_closed ==
+        std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::service_ended}});
+  CHECK(world.channels() == 1);  // the message waits for the server
+}
+
 TEST_CASE("channels: queues of which nothing tells the channel any more are removed at the start") {
   ChannelWorld world;
   world.begin().open();
@@ -279,10 +294,18 @@ TEST_CASE("channels: queues of which nothing tells the channel any more are remo
 TEST_CASE("channels: what waits for an end that is known no more holds up nothing after a start") {
   ChannelWorld world;
   world.begin().open();
-  world.send(world.user(), 1);
-  world.server().drop();
-  CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
-  world.core().state.channels.find(world.info.id)->from_owner.source = 99;
+  SUBCASE("what the opener sent") {
+    world.send(world.user(), 1);
+    world.server().drop();
+    CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
+    world.core().state.channels.find(world.info.id)->from_owner.source = 99;
+  }
+  SUBCASE("what the owner sent") {
+    world.send(world.server(), 1);
+    world.user().drop();
+    CHECK(world.asks(world.server(), CloseChannel{world.info.id}) == ErrorCode::none);
+    world.core().state.channels.find(world.info.id)->from_opener.source = 99;
+  }
   world.log().request_snapshot();
   world.settle();
   world.crash();

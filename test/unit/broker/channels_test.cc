@@ -170,6 +170,28 @@ TEST_CASE("channels: what ends for an end while its listing waits is not listed"
   CHECK(world.user().outcome.value().channels.value().channels.empty());
 }
 
+TEST_CASE("channels: what is over for both ends while a listing waits is not listed") {
+  ChannelWorld world;
+  world.begin().open();
+  world.send(world.user(), 1);
+  CHECK(world.asks(world.user(), protocol::CloseChannel{world.info.id}) == ErrorCode::none);
+  world.advance(3'000);
+  world.hold_commits = true;
+  world.server().ack_all();
+  world.advance(3'000);  // the queue is gone
+  REQUIRE(world.run_disk(Lane::commit));
+  world.settle();
+  world.device("newcomer").connect();  // that is written, too
+  CHECK_FALSE(world.server().request(ListChannels{}).outcome);
+  REQUIRE(world.run_disk(Lane::commit));
+  world.advance(3'000);
+  REQUIRE(world.channels() == 0);
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.server().outcome.value().channels.value().channels.empty());
+  CHECK(world.server().channels_closed.size() == 1);
+}
+
 TEST_CASE("channels: each is told with the commit that it is in") {
   ChannelWorld world;
   world.begin();

@@ -441,6 +441,36 @@ TEST_CASE("delivery: an event whose source was forgotten is delivered without it
   CHECK(world.backend().labels == std::vector<std::string>{"readings  1"});
 }
 
+TEST_CASE("delivery: a backlog of many small events is read in few blocks, each in several turns") {
+  Simple world;
+  world.settings.in_flight = 4'000;
+  world.spec().in_flight = 4'000;
+  world.start();
+  world.meter().connect();
+  std::string expected;
+  for (uint64_t i = 1; i <= 1'000; ++i) {
+    world.meter().publish("k", i, 1, "x");
+    expected += (i == 1 ? "k/" : " k/") + std::to_string(i);
+  }
+  world.advance(3'000);
+  CHECK(world.core().cache.bytes() == 0);
+  CHECK(world.backend().connect().take() == expected);
+  CHECK(world.counters().blocks_read < 4);
+}
+
+TEST_CASE("delivery: what a forgotten consumer has not answered in time is its again when it is back") {
+  Simple world;
+  world.both();
+  world.meter().publish("k", 1);
+  CHECK(world.backend().take() == "k/1");
+  world.broker().sessions().forget(world.client("backend"));
+  world.advance(60'000);
+  CHECK(world.readings().unsettled() == 1);
+  CHECK(world.counters().events_timed_out == 0);  // nobody was there to answer
+  world.backend().server_instance_id.reset();
+  CHECK(world.backend().connect().take() == "k/1");
+}
+
 TEST_CASE("expiry: a backlog that expires at once is gone through in several rounds") {
   Simple world;
   world.spec().expire_after_ms = 60'000;

@@ -332,6 +332,111 @@ TEST_CASE("pool: quarantine ends all links, release brings them back") {
   CHECK(chain.links_up() == 3);
 }
 
+TEST_CASE("pool: a further link that is refused waits as long as it is told, and decides nothing") {
+  PoolChain chain(2);
+  chain.reachable = false;
+  chain.cut(chain.wire_of(1));
+  while (chain.gateway.dials.empty()) chain.advance(250);
+  const UplinkLink& link = chain.uplink().links[1];
+  Device& server = chain.gateway.device("~server");  // answers by hand
+  server.on_raw_bytes = [](protocol::Bytes) {};
+  chain.gateway.answer_dial(server);
+  chain.settle();
+  REQUIRE(link.state == UplinkState::greeting);
+  const auto refuse = [&](protocol::ResponseCode code, uint32_t retry_after_ms) {
+    protocol::Welcome welcome;
+    welcome.retry_after_ms = retry_after_ms;
+    std::string frames;
+    protocol::append_response(frames, {code, 0, {}, {}, protocol::encode_welcome(welcome)});
+    server.send(frames);
+    chain.settle();
+    CHECK(link.state == UplinkState::waiting);
+    chain.advance(retry_after_ms - 500);
+    CHECK(chain.gateway.dials.empty());
+    chain.advance(500);
+    CHECK(chain.gateway.dials.size() == 1);
+    CHECK(link.version == protocol::kProtocolVersion1);  // that is the first one's to find out
+    CHECK(chain.uplink().first().state == UplinkState::connected);
+    CHECK(chain.uplink().servers[0].stopped_because.empty());
+  };
+  SUBCASE("of a version that it does not speak") {
+    refuse(protocol::ResponseCode::unsupported_protocol_version, 40'000);
+    CHECK(chain.uplink().last_error == "cloud:2020: unsupported protocol version (link 1)");
+  }
+  SUBCASE("for its instance id") {
+    refuse(protocol::ResponseCode::instance_id_mismatch, 40'000);
+    CHECK_FALSE(chain.gateway.alarmed("uplink/"));
+  }
+  chain.reachable = true;
+  chain.settle();
+  CHECK(chain.links_up() == 2);
+}
+
+TEST_CASE("pool: a link on its way to the former server follows the first to the next") {
+  PoolChain chain(2);
+  chain.gateway.uplinks[0].servers = {"cloud:2020", "cloud:2021"};  // two ways to one server
+  chain.gateway.reconfigure();
+  chain.settle();
+  chain.cloud.device("backend").connect();
+  REQUIRE(chain.links_up() == 2);
+  chain.reachable = false;
+  chain.cut(chain.wire_of(1));
+  while (chain.gateway.dials.empty()) chain.advance(250);
+  Device& former = chain.gateway.device("~former");  // has not answered yet
+  former.on_raw_bytes = [](protocol::Bytes) {};
+  chain.gateway.answer_dial(former);
+  chain.cut(chain.wire_of(0));
+  chain.reachable = true;
+  chain.advance(10'000);
+  CHECK(former.closed);
+  CHECK(chain.links_up() == 2);
+  for (const UplinkLink& link : chain.uplink().links)
+    CHECK(chain.gateway.core().peers.find(link.connection)->address == "cloud:2021");
+  chain.publish(16, 1);
+  CHECK(chain.received().size() == 16);
+}
+
+TEST_CASE("pool: it is connected for as long as the link that has been for longest") {
+  PoolChain chain(2);
+  const uint64_t since_ms = chain.uplink().connected_ms();
+  CHECK(since_ms > 0);
+  chain.advance(5'000);
+  chain.cut(chain.wire_of(0));
+  chain.advance(3'000);
+  REQUIRE(chain.links_up() == 2);
+  CHECK(chain.uplink().first().connected_ms > since_ms);
+  CHECK(chain.uplink().connected_ms() == since_ms);
+  chain.reachable = false;
+  chain.cut_all();
+  CHECK(chain.uplink().connected_ms() == 0);
+}
+
+TEST_CASE("pool: a gateway that drains makes no link anew") {
+  PoolChain chain(2);
+  chain.gateway.uplinks[0].recycle_ms = 5'000;
+  chain.gateway.reconfigure();
+  chain.settle();
+  chain.cloud.hold_commits = true;  // so that it has something to wait for
+  chain.publish(4, 1);
+  chain.gateway.broker().drain();
+  chain.advance(20'000);
+  CHECK(chain.uplink().recycled == 0);
+  CHECK(chain.gateway.dials.empty());
+}
+
+TEST_CASE("pool: an uplink that is removed when its client is forgotten leaves nothing") {
+  PoolChain chain(2);
+  chain.reachable = false;
+  chain.cut_all();
+  chain.gateway.broker().sessions().forget(chain.gateway.client("uplink:cloud"));
+  chain.gateway.specs[0].consumer = "backend";
+  chain.gateway.uplinks.clear();
+  chain.gateway.reconfigure();
+  chain.gateway.settle();
+  CHECK(chain.gateway.broker().uplinks().all().empty());
+  CHECK(chain.gateway.core().state.clients.find("uplink:cloud") == nullptr);
+}
+
 TEST_CASE("pool: whatever is cut, each key arrives whole, in order, once") {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     CAPTURE(seed);

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
+
 using sink::protocol::KeySlots;
 
 TEST_CASE("key slots: a key is on its link until all that is under way is over") {
@@ -50,4 +52,23 @@ TEST_CASE("key slots: nothing is counted for one link only, and a beginning forg
   CHECK_FALSE(slots.link_of(1));
   slots.begin(false);
   CHECK_FALSE(slots.counts());
+}
+
+TEST_CASE("key slots: a key's next event takes its own link, be it up or not, else one that is up") {
+  KeySlots slots;
+  slots.begin(true);
+  std::set<size_t> up = {0, 1, 2};
+  const auto choose = [&](uint64_t key) {
+    return slots.choose(key, 3, [&](size_t link) { return up.count(link) > 0; });
+  };
+  CHECK(choose(5) == 2);  // the one that keys like it share
+  CHECK(choose(6) == 0);
+  up = {1};
+  CHECK(choose(5) == 1);  // the next behind it, and around
+  CHECK(choose(6) == 1);
+  slots.on_sent(5, 2);
+  CHECK(choose(5) == 2);  // it waits for that
+  up = {};
+  CHECK(choose(5) == 2);
+  CHECK_FALSE(choose(6));
 }

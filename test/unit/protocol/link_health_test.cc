@@ -65,7 +65,7 @@ TEST_CASE("link health: what it took is remembered for five minutes") {
 }
 
 TEST_CASE("link health: the next connection knows what answers took, and has time for its first") {
-  LinkHealth health(kStart);
+  LinkHealth health = LinkHealth::after(std::nullopt, kStart);
   const auto limit_us = [&](uint64_t now_us) {
     health.on_asked(now_us);
     return health.deadline_us(true) - now_us - LinkHealth::kGraceUs;
@@ -75,18 +75,18 @@ TEST_CASE("link health: the next connection knows what answers took, and has tim
        first_us *= 2) {
     CHECK(limit_us(now_us) == first_us);
     now_us += 100 * kSecond;
-    health = health.renewed(now_us);  // nothing was answered
+    health = LinkHealth::after(health, now_us);  // nothing was answered
   }
   CHECK(limit_us(now_us) == LinkHealth::kUnmeasuredUsMax);
-  health = health.renewed(now_us);
+  health = LinkHealth::after(health, now_us);
   CHECK(limit_us(now_us) == LinkHealth::kUnmeasuredUsMax);
   health.on_answered(now_us + 3 * kSecond);
   CHECK(limit_us(now_us + 4 * kSecond) == 3 * kSecond);
-  health = health.renewed(now_us + 60 * kSecond);
+  health = LinkHealth::after(health, now_us + 60 * kSecond);
   CHECK(health.worst_us() == 3 * kSecond);
   CHECK(limit_us(now_us + 60 * kSecond) == 3 * kSecond);
   health.on_answered(now_us + 60 * kSecond + 1'000);
-  health = health.renewed(now_us + 500 * kSecond);
+  health = LinkHealth::after(health, now_us + 500 * kSecond);
   CHECK(health.worst_us() == 0);
   CHECK(limit_us(now_us + 500 * kSecond) == LinkHealth::kUnmeasuredUs);
 }
