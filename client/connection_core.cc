@@ -111,11 +111,11 @@ void ConnectionCore::begin() {
   if (!std::exchange(begun_, true)) {
     if (const auto server = sessions_.delivered_last()) servers_.note_delivery(*server);
     const auto last = sessions_.last_server();
-    use_server(last && servers_.is_dialled(*last) ? *last : servers_.first());
+    turn_to(last && servers_.is_dialled(*last) ? *last : servers_.first());
     report_not_kept(sessions_.restore(durable_));
     if (state_ != State::loading || !receive_callers()) return;
   }
-  if (servers_.is_dialled(server_)) return open();
+  if (servers_.is_dialled(present())) return open();
   await_call("it waits for a server to call");
 }
 
@@ -123,11 +123,11 @@ void ConnectionCore::save_identity(uint32_t server_instance_id) {
   state_ = State::saving;
   uv_timer_stop(&timer_);  // the disk may take its time; the server's patience is its own affair
   Identity identity = identity_;
-  servers_.note_id(server_, server_instance_id, identity);
-  const size_t server = server_;
+  servers_.note_id(present(), server_instance_id, identity);
+  const size_t server = present();
   keeper_.save(identity, [=, this](const tl::expected<Identity, std::string>& saved) {
     if (saved) servers_.note_id(server, server_instance_id, identity_);
-    if (state_ != State::saving || server != server_) return;
+    if (state_ != State::saving || server != present()) return;
     if (!saved) return fail(Stage::identity, saved.error());
     link_->identity_saved();
     process_input();
@@ -145,13 +145,13 @@ void ConnectionCore::open() {
   goodbye_.clear();
   ++attempts_;
   arm(options_.connect_timeout_ms);
-  const bool was_here = attempts_ == 1 && sessions_.last_server() == server_;
+  const bool was_here = attempts_ == 1 && sessions_.last_server() == present();
   const std::string address = was_here ? sessions_.last_address() : std::string();
-  transport_ =
-      std::make_unique<Transport>(loop_,
-                                  Transport::Target{servers_.endpoint(server_), options_.tls,
-                                                    servers_.name(server_), attempts_ - 1, address},
-                                  *this);
+  transport_ = std::make_unique<Transport>(
+      loop_,
+      Transport::Target{servers_.endpoint(present()), options_.tls, servers_.name(present()),
+                        attempts_ - 1, address},
+      *this);
   transport_->open();
 }
 
@@ -170,8 +170,8 @@ void ConnectionCore::on_open() {
   state_ = State::greeting;
   LinkOptions asked = link_options();
   if (place_.number == 0) {  // a further link of a pool knows what the first has found
-    asked.protocol_version = servers_.version(server_).to_ask(now_ms());
-    servers_.version(server_).on_asked(asked.protocol_version);
+    asked.protocol_version = servers_.version(present()).to_ask(now_ms());
+    servers_.version(present()).on_asked(asked.protocol_version);
   }
   link_ = std::make_unique<Link>(durable_, asked, now_ms());
   flush();
@@ -179,7 +179,7 @@ void ConnectionCore::on_open() {
 
 void ConnectionCore::on_input(protocol::Bytes bytes) {
   if (!link_) return;
-  if (place_.number == 0 && servers_.version(server_).on_heard(now_ms()) && listener_ != nullptr)
+  if (place_.number == 0 && servers_.version(present()).on_heard(now_ms()) && listener_ != nullptr)
     listener_->on_fallback();
   link_->lend(bytes, now_ms());
   process_input();
@@ -203,8 +203,8 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
       listener_->on_answer(
           {answered->tag, answered->acked, answered->machine, answered->human, answered->payload});
   } else if (const auto* delivered = std::get_if<EventDelivered>(&event)) {
-    servers_.note_delivery(server_);
-    sessions_.on_delivered(server_, delivered->message_id, durable_.session.received, now_ms(),
+    servers_.on_delivered();
+    sessions_.on_delivered(present(), delivered->message_id, durable_.session.received, now_ms(),
                            [this](const std::string& problem) { report_not_kept(problem); });
     if (listener_ != nullptr)
       listener_->on_delivery({{session_, delivered->message_id},
@@ -242,9 +242,8 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
   was_connected_ = true;
   durable_.backoff.on_connected(now_ms());
   if (!done.resumed || session_ == 0) ++session_;
-  servers_.on_success();
-  reason_ = done.reason;
-  sessions_.on_connected(server_, done.resumed, transport_->address(), now_ms(),
+  servers_.on_connected(done.reason);
+  sessions_.on_connected(present(), done.resumed, transport_->address(), now_ms(),
                          [this](const std::string& problem) { report_not_kept(problem); });
   arm_keepalive();
   arm_contest();
@@ -256,7 +255,7 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
       std::exchange(new_client_, false), durable_.identity.server_instance_id.value_or(0),
       transport_->tls_version(),         transport_->tls_cipher(),
       link_->protocol_version(),         done.resumed,
-      servers_.key(server_),             done.reason,
+      servers_.key(present()),             done.reason,
       reached() ? done.links : uint8_t{1}};
   if (listener_ != nullptr) listener_->on_connected(connected);
   offers_.on_connected(now_ms(), [this](const ServiceNotice& notice) { report_service(notice); });
@@ -275,7 +274,7 @@ void ConnectionCore::report_room() {
 bool ConnectionCore::fall_back(const LinkRefused& refusal) {
   if (place_.number != 0) return false;
   if (refusal.code != protocol::ResponseCode::unsupported_protocol_version ||
-      !servers_.version(server_).on_unsupported(now_ms()))
+      !servers_.version(present()).on_unsupported(now_ms()))
     return false;
   durable_.session = {};
   transport_.reset();
@@ -303,7 +302,7 @@ void ConnectionCore::on_end(Stage stage, std::string reason) {
 
 void ConnectionCore::fail(Stage stage, std::string reason) {
   if (over()) return;
-  servers_.version(server_).on_ended();
+  servers_.version(present()).on_ended();
   if (!goodbye_.empty()) reason = std::exchange(goodbye_, {});
   const uint64_t delay_ms = end_attempt(0, reason);
   if (listener_ == nullptr || over()) return;
@@ -329,9 +328,9 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
   if (!durable_.session.id) durable_.queue.rewind();
   new_client_ = false;
   const uint64_t now = now_ms();
-  servers_.hold_back(server_, now + at_least_ms);
-  const bool same_again = !begun_ || (was_connected && servers_.is_dialled(server_));
-  const auto turn = same_again ? Servers::Turn{server_, now, true} : servers_.after(server_);
+  servers_.hold_back(present(), now + at_least_ms);
+  const bool same_again = !begun_ || (was_connected && servers_.is_dialled(present()));
+  const auto turn = same_again ? Servers::Turn{present(), now, true} : servers_.after(present());
   if (!turn) {
     await_call(reason);
     return 0;
@@ -347,7 +346,7 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
     delay_ms = *backoff_ms;
   }
   delay_ms = std::max(delay_ms, std::max(turn->not_before_ms, now) - now);
-  use_server(turn->server);
+  turn_to(turn->server);
   state_ = State::waiting;
   arm(delay_ms);
   enter(ConnectionState::disconnected, reason);

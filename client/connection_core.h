@@ -151,8 +151,8 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   void answered(DeliveryId id);
 
   // ---- several servers: connection_core_servers.cc ----
-  Identity identity_for(size_t server) const;  // what that one is told
-  void use_server(size_t server);
+  size_t present() const { return servers_.present(); }
+  void turn_to(size_t server) { servers_.turn_to(server, identity_, durable_); }
   bool receive_callers();
   void await_call(const std::string& reason);
   void on_called(size_t server, std::unique_ptr<Transport> transport);
@@ -197,9 +197,6 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   std::vector<std::unique_ptr<Farewell>> farewells_;
   std::unique_ptr<Successor> successor_;  // over: it stays until the next
   Identity identity_;   // as kept: the ids of all servers
-  size_t server_ = 0;   // that is tried, or connected
-  size_t looked_at_ = 0;  // the last that was tried beside the present one
-  protocol::ConnectionReason reason_ = protocol::ConnectionReason::discovery;  // the present one's
   uv_timer_t contest_timer_{};
   uv_timer_t timer_{};
   uv_timer_t age_timer_{};

@@ -6,11 +6,11 @@ namespace sink::client {
 
 std::optional<KnownServer> ConnectionCore::reached() const {
   if (transport_ == nullptr) return std::nullopt;
-  const protocol::Endpoint& endpoint = servers_.endpoint(server_);
-  if (endpoint.is_unix()) return KnownServer{endpoint, servers_.name(server_)};
+  const protocol::Endpoint& endpoint = servers_.endpoint(present());
+  if (endpoint.is_unix()) return KnownServer{endpoint, servers_.name(present())};
   const auto address = protocol::parse_endpoint(transport_->address());
   if (!address) return std::nullopt;
-  return KnownServer{*address, servers_.certificate_name(server_)};
+  return KnownServer{*address, servers_.certificate_name(present())};
 }
 
 LeftBehind ConnectionCore::take_back() {
@@ -33,7 +33,7 @@ void ConnectionCore::take_over(const LeftBehind& left) {
 }
 
 void ConnectionCore::aim_at(const protocol::Endpoint& endpoint) {
-  servers_.aim_at(server_, endpoint);
+  servers_.aim_at(present(), endpoint);
 }
 
 void ConnectionCore::renew() {

@@ -1,27 +1,10 @@
 // The connection's servers where there are several: whom it turns to, who may call, and who wins.
 #include <utility>
 
-#include "client/arbitration.h"
 #include "client/connection_core.h"
 #include "client/refusal_words.h"
 
 namespace sink::client {
-
-Identity ConnectionCore::identity_for(size_t server) const {
-  Identity identity = identity_;
-  identity.server_instance_id = servers_.id_of(server, identity_);
-  return identity;
-}
-
-// The session of another server is of no use any more.
-void ConnectionCore::use_server(size_t server) {
-  if (server != server_) {
-    durable_.session = {};
-    durable_.queue.rewind();
-  }
-  server_ = server;
-  durable_.identity = identity_for(server);
-}
 
 // ---- servers that call ----
 
@@ -52,14 +35,14 @@ void ConnectionCore::on_called(size_t server, std::unique_ptr<Transport> transpo
     case State::opening:
       return take_call(server, std::move(transport));
     case State::connected:
-      if (server != server_) break;
+      if (server != present()) break;
       fail(Stage::connected, "the server has called anew");
       if (state_ == State::waiting || state_ == State::listening)
         take_call(server, std::move(transport));
       return;
     case State::greeting:
     case State::saving:
-      if (server != server_) break;
+      if (server != present()) break;
       return;  // it is being met already; it calls again
     case State::idle:
     case State::loading:
@@ -68,12 +51,13 @@ void ConnectionCore::on_called(size_t server, std::unique_ptr<Transport> transpo
     case State::closed:
       return;
   }
-  begin_contest(std::make_unique<Candidate>(loop_, server, identity_for(server), link_options(),
-                                            std::move(transport), *this));
+  begin_contest(std::make_unique<Candidate>(loop_, server,
+                                            servers_.identity_for(server, identity_),
+                                            link_options(), std::move(transport), *this));
 }
 
 void ConnectionCore::take_call(size_t server, std::unique_ptr<Transport> transport) {
-  use_server(server);
+  turn_to(server);
   go_on_with(std::move(transport), "a server has called");
 }
 
@@ -129,10 +113,8 @@ void ConnectionCore::save_candidate(size_t server, uint32_t server_id) {
 
 void ConnectionCore::on_candidate_ready(HandshakeDone done) {
   const size_t server = candidate_->server();
-  std::optional<Contender> present;
-  if (state_ == State::connected) present = {reason_, servers_.delivered_last(server_)};
-  const Contender newcomer{done.reason, servers_.delivered_last(server)};
-  if (arbitrate(present, newcomer) == Verdict::newcomer) return switch_to(done);
+  const Verdict verdict = servers_.judge(server, done.reason, state_ == State::connected);
+  if (verdict == Verdict::newcomer) return switch_to(done);
   const auto link = candidate_->take_link();
   say_farewell(candidate_->take_transport(), *link);
   arm_contest();
@@ -159,7 +141,7 @@ void ConnectionCore::switch_to(const HandshakeDone& done) {
   enter(ConnectionState::reconnecting, reason);
   report_contest(server, ContestOutcome::took_over, reason);
   if (state_ != State::waiting) return;  // closed meanwhile
-  use_server(server);
+  turn_to(server);
   link->move_to(durable_);
   ++durable_.counters.handshakes;
   transport_ = std::move(transport);
@@ -197,15 +179,11 @@ void ConnectionCore::report_contest(size_t server, ContestOutcome outcome,
 
 // The next one in their order beside the present one, whether it has something for us.
 void ConnectionCore::look_around() {
-  for (size_t step = 1; step <= servers_.size(); ++step) {
-    const size_t server = (looked_at_ + step) % servers_.size();
-    if (server == server_ || !servers_.may_be_tried(server, now_ms())) continue;
-    looked_at_ = server;
-    return begin_contest(std::make_unique<Candidate>(
-        loop_, server, identity_for(server), link_options(),
-        Transport::Target{servers_.endpoint(server), options_.tls, servers_.name(server)}, *this));
-  }
-  arm_contest();
+  const auto server = servers_.look_around(now_ms());
+  if (!server) return arm_contest();
+  begin_contest(std::make_unique<Candidate>(
+      loop_, *server, servers_.identity_for(*server, identity_), link_options(),
+      Transport::Target{servers_.endpoint(*server), options_.tls, servers_.name(*server)}, *this));
 }
 
 // One timer: for the candidate's patience, or until the next look around.

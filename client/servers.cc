@@ -64,6 +64,41 @@ std::optional<Servers::Turn> Servers::after(size_t server) {
   return next;
 }
 
+// ---- the present one ----
+
+void Servers::turn_to(size_t server, const Identity& kept, DurableState& durable) {
+  if (server != present_) {
+    durable.session = {};
+    durable.queue.rewind();
+  }
+  present_ = server;
+  durable.identity = identity_for(server, kept);
+}
+
+void Servers::on_connected(protocol::ConnectionReason reason) {
+  failed_ = 0;
+  reason_ = reason;
+}
+
+Verdict Servers::judge(size_t newcomer, protocol::ConnectionReason reason, bool connected) const {
+  std::optional<Contender> present;
+  if (connected) present = contender(present_, reason_);
+  return arbitrate(present, contender(newcomer, reason));
+}
+
+std::optional<size_t> Servers::look_around(uint64_t now_ms) {
+  for (size_t step = 1; step <= servers_.size(); ++step) {
+    const size_t server = (looked_at_ + step) % servers_.size();
+    if (server == present_ || !is_dialled(server) || servers_[server].not_before_ms > now_ms)
+      continue;
+    looked_at_ = server;
+    return server;
+  }
+  return std::nullopt;
+}
+
+// ---- ids -------------------------------------------------------------------------------------
+
 std::optional<uint32_t> Servers::id_of(size_t server, const Identity& identity) const {
   if (server == 0) return identity.server_instance_id;
   const auto known = identity.more_servers.find(servers_[server].key);
@@ -77,6 +112,12 @@ void Servers::note_id(size_t server, uint32_t id, Identity& identity) const {
   } else {
     identity.more_servers[servers_[server].key] = id;
   }
+}
+
+Identity Servers::identity_for(size_t server, const Identity& kept) const {
+  Identity identity = kept;
+  identity.server_instance_id = id_of(server, kept);
+  return identity;
 }
 
 }  // namespace sink::client

@@ -1,7 +1,8 @@
-// The servers that a client knows: whom it connects to in which turn, which version of the protocol
-// each speaks, which delivered last. Not responsible for connections nor for keeping anything over
-// restarts. Time comes in as an argument. Invariant: an index names the same server for the life of
-// the client; the first is the one that Options::server names.
+// The servers that a client knows and the one that it is with: whom it connects to in which turn,
+// which version of the protocol each speaks, which delivered last, who wins where two want it. Not
+// responsible for connections nor for keeping anything over restarts. Time comes in as an argument.
+// Invariants: an index names the same server for the life of the client, the first is the one that
+// Options::server names; a session is resumed with the server that began it or with none.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "client/identity.h"
+#include "client/arbitration.h"
+#include "client/durable_state.h"
 #include "client/options.h"
 #include "client/version_choice.h"
 
@@ -44,9 +46,6 @@ class Servers {
   size_t first() const;
   // `server` is not to be tried before then.
   void hold_back(size_t server, uint64_t until_ms);
-  bool may_be_tried(size_t server, uint64_t now_ms) const {
-    return is_dialled(server) && servers_[server].not_before_ms <= now_ms;
-  }
   struct Turn {
     size_t server = 0;
     uint64_t not_before_ms = 0;
@@ -54,11 +53,22 @@ class Servers {
   };
   // Who comes after `server` failed. nullopt: nobody is dialled.
   std::optional<Turn> after(size_t server);
-  void on_success() { failed_ = 0; }
+
+  // ---- the one that it is with, or turns to ----
+  size_t present() const { return present_; }
+  // `durable` is told its id; the session of another server is of no use any more.
+  void turn_to(size_t server, const Identity& kept, DurableState& durable);
+  void on_connected(protocol::ConnectionReason reason);
+  void on_delivered() { delivered_last_ = present_; }
+  // The newcomer's handshake is complete, and it has given this reason.
+  Verdict judge(size_t newcomer, protocol::ConnectionReason reason, bool connected) const;
+  // The next one to be tried beside the present one. nullopt: none may be just now.
+  std::optional<size_t> look_around(uint64_t now_ms);
 
   // ---- ids and memory ----
   std::optional<uint32_t> id_of(size_t server, const Identity& identity) const;
   void note_id(size_t server, uint32_t id, Identity& identity) const;
+  Identity identity_for(size_t server, const Identity& kept) const;  // what that one is told
   void note_delivery(size_t server) { delivered_last_ = server; }
   bool delivered_last(size_t server) const { return delivered_last_ == server; }
 
@@ -71,9 +81,16 @@ class Servers {
     uint64_t not_before_ms = 0;
   };
 
+  Contender contender(size_t server, protocol::ConnectionReason reason) const {
+    return {reason, delivered_last(server)};
+  }
+
   std::vector<Server> servers_;
   std::optional<size_t> delivered_last_;
-  size_t failed_ = 0;  // in a row
+  size_t failed_ = 0;     // in a row
+  size_t present_ = 0;    // that is tried, or connected
+  size_t looked_at_ = 0;  // the last that was tried beside the present one
+  protocol::ConnectionReason reason_ = protocol::ConnectionReason::discovery;  // the present one's
 };
 
 }  // namespace sink::client

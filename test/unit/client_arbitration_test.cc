@@ -57,6 +57,11 @@ client::Options three_servers() {
   return options;
 }
 
+client::DurableState nothing_yet() {
+  return {{}, client::PublishQueue({10, 1'000}), protocol::Backoff(protocol::BackoffOptions{}), {},
+          {}};
+}
+
 }  // namespace
 
 TEST_CASE("servers: their keys and the names that their certificates must have") {
@@ -82,7 +87,7 @@ TEST_CASE("servers: who is tried after whom, and when a round is over") {
   CHECK(turn->round_over);
   turn = servers.after(0);
   CHECK_FALSE(turn->round_over);
-  servers.on_success();
+  servers.on_connected(ConnectionReason::discovery);
   turn = servers.after(1);
   CHECK_FALSE(turn->round_over);
   turn = servers.after(2);
@@ -93,9 +98,8 @@ TEST_CASE("servers: who asked for a pause is passed over while another one may b
   Servers servers(three_servers());
   servers.hold_back(1, 5'000);
   CHECK(servers.after(0)->server == 0);
-  CHECK_FALSE(servers.may_be_tried(1, 4'999));
-  CHECK(servers.may_be_tried(1, 5'000));
-  CHECK_FALSE(servers.may_be_tried(2, 5'000));
+  CHECK_FALSE(servers.look_around(4'999));
+  CHECK(servers.look_around(5'000) == 1);
   servers.hold_back(0, 9'000);
   const auto turn = servers.after(0);
   CHECK(turn->server == 1);
@@ -134,6 +138,53 @@ TEST_CASE("servers: each has an instance id of its own") {
   CHECK(identity.server_instance_id == 30);
   CHECK(identity.more_servers == std::map<std::string, uint32_t>{{"b:2", 31}});
   CHECK_FALSE(servers.id_of(2, identity).has_value());
+}
+
+TEST_CASE("servers: the present one, what it gave as its reason, and who comes meanwhile") {
+  constexpr auto discovery = ConnectionReason::discovery;
+  constexpr auto delivery = ConnectionReason::delivery;
+  Servers servers(three_servers());
+  CHECK(servers.judge(1, discovery, false) == Verdict::newcomer);
+  servers.on_connected(discovery);
+  CHECK(servers.judge(1, discovery, true) == Verdict::present);
+  CHECK(servers.judge(1, delivery, true) == Verdict::newcomer);
+  servers.note_delivery(1);
+  CHECK(servers.judge(1, discovery, true) == Verdict::newcomer);
+  servers.on_delivered();
+  CHECK(servers.judge(1, discovery, true) == Verdict::present);
+  servers.on_connected(delivery);
+  servers.note_delivery(1);
+  CHECK(servers.judge(1, discovery, true) == Verdict::present);
+}
+
+TEST_CASE("servers: those beside the present one are looked at in turn, if they are dialled") {
+  client::Options options = three_servers();
+  options.more_servers.push_back({{"d", "4", ""}, ""});
+  Servers servers(options);
+  for (const size_t next : {1u, 3u, 1u, 3u}) CHECK(servers.look_around(0) == next);
+  client::DurableState durable = nothing_yet();
+  servers.turn_to(1, {}, durable);
+  for (const size_t next : {0u, 3u, 0u}) CHECK(servers.look_around(0) == next);
+}
+
+TEST_CASE("servers: another one is told its own id, and of no session that it did not begin") {
+  Servers servers(three_servers());
+  client::Identity kept{7, 30, {{"b:2", 31}}};
+  client::DurableState durable = nothing_yet();
+  servers.turn_to(0, kept, durable);
+  CHECK(durable.identity.server_instance_id == 30);
+  durable.session.id.emplace();
+  REQUIRE(durable.queue.push({1, 0, "k", 1, 0, ""}, 1, 0));
+  durable.queue.mark_sent();
+  servers.turn_to(0, kept, durable);
+  CHECK(durable.session.id);
+  CHECK(durable.queue.unsent() == 0);
+  servers.turn_to(1, kept, durable);
+  CHECK(durable.identity.server_instance_id == 31);
+  CHECK(durable.identity.client_instance_id == 7);
+  CHECK_FALSE(durable.session.id);
+  CHECK(durable.queue.unsent() == 1);  // again, for this one
+  CHECK(servers.present() == 1);
 }
 
 TEST_CASE("servers: options that lead nowhere are refused with the one to change") {
