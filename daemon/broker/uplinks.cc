@@ -278,7 +278,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   ++uplink.handshakes;
   if (!others_are_up) {
     uplink.backlog_end = core_.log.next_position();
-    uplink.paced_until_ms = 0;  // a timer that is set is the former connection's
+    uplink.paced_until_ms = 0;  // a timer that is set may be for a client that was forgotten
   }
   link.state = UplinkState::connected;
   link.connected_ms = core_.now.monotonic_ms;

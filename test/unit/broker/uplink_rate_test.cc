@@ -92,7 +92,7 @@ TEST_CASE("uplink: what waits behind a refused event is neither sent nor timed b
 }
 
 TEST_CASE("uplink: one that is forgotten while its backlog waits for its rate begins anew") {
-  Scripted world;
+  Scripted world({"eu:2020", "us:2020"});
   world.uplinks[0].rate = 1;
   world.dials.clear();
   world.restart();
@@ -101,14 +101,17 @@ TEST_CASE("uplink: one that is forgotten while its backlog waits for its rate be
   world.respond_v1(ResponseCode::hello_new_client);
   REQUIRE(world.published.size() == 1);
   const ClientNumber before = world.client("uplink:cloud").number;
-  world.dials.clear();
   world.broker().sessions().forget(world.client("uplink:cloud"));
   world.settle();
-  world.advance(20'000);  // its turn comes, and there is nobody
-  world.accept();
-  world.respond_v1(ResponseCode::connected);
+  SUBCASE("before its turn, which is another client's then") {}
+  SUBCASE("its turn comes, and there is nobody") {
+    world.now.monotonic_ms += 20'000;
+    world.settle();
+  }
+  world.accept();  // the other server, at once
+  world.respond_v1(ResponseCode::hello_new_client);
   CHECK(world.client("uplink:cloud").number != before);
-  world.advance(5'000);
+  world.advance(6'000);
   CHECK(world.published.size() == 3);
 }
 
