@@ -203,7 +203,7 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
       listener_->on_answer(
           {answered->tag, answered->acked, answered->machine, answered->human, answered->payload});
   } else if (const auto* delivered = std::get_if<EventDelivered>(&event)) {
-    servers_.on_delivered();
+    servers_.note_delivery(present());
     sessions_.on_delivered(present(), delivered->message_id, durable_.session.received, now_ms(),
                            [this](const std::string& problem) { report_not_kept(problem); });
     if (listener_ != nullptr)

@@ -78,6 +78,8 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   LeftBehind take_back();
   // Of another link: goes on here, whatever the limits.
   void take_over(const LeftBehind& left);
+  // Another link had an event from the server of that key.
+  void note_delivery(const std::string& server_key);
   // Where the server is from the next attempt on.
   void aim_at(const protocol::Endpoint& endpoint);
   // Makes a new connection to the same server, which then resumes the session. One that is under

@@ -32,6 +32,14 @@ void ConnectionCore::take_over(const LeftBehind& left) {
   flush_soon();  // and tells of the room
 }
 
+void ConnectionCore::note_delivery(const std::string& server_key) {
+  const auto server = servers_.find(server_key);
+  if (!server) return;
+  servers_.note_delivery(*server);
+  sessions_.note_delivery(*server, now_ms(),
+                          [this](const std::string& problem) { report_not_kept(problem); });
+}
+
 void ConnectionCore::aim_at(const protocol::Endpoint& endpoint) {
   servers_.aim_at(present(), endpoint);
 }

@@ -134,6 +134,7 @@ void LinkPool::Member::on_delivery(const Delivery& delivery) {
   }
   Delivery numbered = delivery;
   numbered.id.connection = connection;
+  if (!is_first()) pool_.members_[0]->core->note_delivery(pool_.server_key_);
   pool_.user_.on_delivery(numbered);
 }
 

@@ -59,7 +59,6 @@ class Servers {
   // `durable` is told its id; the session of another server is of no use any more.
   void turn_to(size_t server, const Identity& kept, DurableState& durable);
   void on_connected(protocol::ConnectionReason reason);
-  void on_delivered() { delivered_last_ = present_; }
   // The newcomer's handshake is complete, and it has given this reason.
   Verdict judge(size_t newcomer, protocol::ConnectionReason reason, bool connected) const;
   // The next one to be tried beside the present one. nullopt: none may be just now.

@@ -68,6 +68,10 @@ void SessionKeeper::on_connected(size_t server, bool resumed, const std::string&
 void SessionKeeper::on_delivered(size_t server, uint16_t message_id,
                                  const protocol::Tally& received, uint64_t now_ms, Done done) {
   if (keeps_) deliveries_.on_delivered(message_id, received);
+  note_delivery(server, now_ms, std::move(done));
+}
+
+void SessionKeeper::note_delivery(size_t server, uint64_t now_ms, Done done) {
   if (servers_.size() == 1) return;
   if (place_.delivered_last != servers_.key(server)) place_.delivered_last = servers_.key(server);
   write_place(now_ms, std::move(done));

@@ -50,6 +50,8 @@ class SessionKeeper {
                     Done done);
   void on_delivered(size_t server, uint16_t message_id, const protocol::Tally& received,
                     uint64_t now_ms, Done done);
+  // The same without a session that is kept: over another link of a pool.
+  void note_delivery(size_t server, uint64_t now_ms, Done done);
   void on_answered(uint16_t message_id) { deliveries_.on_answered(message_id); }
   void on_lost();  // the connection is gone, or is being closed
 

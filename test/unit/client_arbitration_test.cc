@@ -150,7 +150,7 @@ TEST_CASE("servers: the present one, what it gave as its reason, and who comes m
   CHECK(servers.judge(1, delivery, true) == Verdict::newcomer);
   servers.note_delivery(1);
   CHECK(servers.judge(1, discovery, true) == Verdict::newcomer);
-  servers.on_delivered();
+  servers.note_delivery(servers.present());
   CHECK(servers.judge(1, discovery, true) == Verdict::present);
   servers.on_connected(delivery);
   servers.note_delivery(1);

@@ -262,6 +262,29 @@ TEST_CASE("link pool: deliveries come over any link, and are answered where they
   CHECK_FALSE(pool.connection->nack(unknown, "", ""));
 }
 
+TEST_CASE("link pool: the server that delivers over any of its links has delivered last") {
+  Pool pool(2);
+  std::map<std::string, std::string> kept;
+  pool.persistence = std::make_shared<client::KeyValuePersistence>(
+      client::KeyValuePersistence::Store{
+          [&](const std::string& key) {
+            return kept.count(key) == 0 ? std::nullopt : std::optional(kept[key]);
+          },
+          [&](const std::string& key, std::string_view value) {
+            kept[key] = value;
+            return tl::expected<void, std::string>();
+          }},
+      "ids", "session");
+  pool.options.more_servers = {{{"127.0.0.1", "1", ""}, "another"}};  // where nobody is
+  pool.start(2);
+  pool.cloud.at(1).deliver(10);
+  pool.until([&] { return pool.user.delivered.size() == 1; });
+  pool.connection->close();
+  pool.until([&] { return pool.user.closed; });
+  const std::string here = "delivered_last = " + to_string(pool.options.server);
+  CHECK_MESSAGE(kept["session"].find(here) != std::string::npos, kept["session"]);
+}
+
 TEST_CASE("link pool: at the end every event is named once, and the end comes last") {
   Pool pool;
   pool.start();
