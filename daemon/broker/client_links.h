@@ -36,6 +36,7 @@ class ClientLinks {
   // The connection of the first that has one; 0: none has.
   ConnectionId connection() const;
   bool connected() const { return connection() != 0; }
+  bool first_connected() const { return links_.front().connection != 0; }
 
   // The link that the next event of `key` takes: its own, while the key has something under way;
   // else the one that keys like it share while that is up. Nullopt: it waits for its own link to be

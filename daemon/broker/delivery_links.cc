@@ -35,6 +35,7 @@ void Delivery::detach(Client& client, Peer& peer) {
     arm_expiry(*tracker);
     if (client.links.connected()) wake(*tracker);  // what was on this link goes over the others
   }
+  if (!client.links.connected()) core_.absent_client_has_events = true;
 }
 
 // Of a link whose session waits to be resumed the parked Peer, which takes nothing. Null: there is

@@ -58,7 +58,7 @@ std::vector<std::string> Dials::configure(const std::vector<DialSpec>& specs, Ca
     known->backoff = {};
     known->due_ms = core_.now.monotonic_ms;
     const Client* client = core_.state.clients.find(spec.client);
-    const bool here = client != nullptr && client->links.connected();
+    const bool here = client != nullptr && client->links.first_connected();
     known->state = here ? DialState::connected : DialState::waiting;
   }
   return changes;

@@ -1,8 +1,8 @@
 // Clients that listen, and that this gateway calls ([[dial]]): when to call which, and when not to.
 // Not responsible for name lookups, sockets or TLS (Caller), nor for what is said: a connection
 // that a call has led to is an accepted one like any other. Invariants: at most one call of a
-// client is under way, and none while it is connected; who has said goodbye is called again only as
-// its reason allows.
+// client is under way, and none while it is connected, by its first link if it has several; who has
+// said goodbye over that is called again only as its reason allows.
 //
 //   waiting --due--> calling --it connects--> connected --goodbye another_server-------> resting
 //      ^                |                         |     \--shutdown, user_request--> stopped
@@ -56,7 +56,7 @@ class Dials {
   std::vector<std::string> configure(const std::vector<DialSpec>& specs, Caller* caller);
   void call_ended(std::string_view client, std::string reason);
 
-  // ---- Sessions ----
+  // ---- Sessions, of the client's first link ----
   void on_joined(const Client& client);
   // `goodbye` is the client's last word, if it had one.
   void on_left(const Client& client, std::optional<protocol::GoodbyeReason> goodbye);

@@ -354,7 +354,7 @@ void Sessions::join(Peer& peer, Client& client, std::string how) {
   quiet_.heard(peer, core_.now.monotonic_ms);
   catalog_.on_new_client(client);
   delivery_.attach(client, peer);
-  dials_->on_joined(client);
+  if (peer.link == 0) dials_->on_joined(client);
   core_.notice(Severity::info, "client_connected", client.client_id, std::move(how));
   const bool was_paused = std::exchange(peer.input_paused, false);
   if (was_paused) core_.transport.resume_input(peer.id);

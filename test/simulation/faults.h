@@ -14,7 +14,8 @@
 namespace sink::simulation {
 
 // X(name): network, peers, disk, process, clock, operators, configuration, version of the
-// protocol, uplink, calls, channels, a device of the client library; in this order.
+// protocol, uplink, calls, channels, a device of the client library, and one that knows two
+// gateways; in this order.
 #define SINKSIM_FAULTS(X)                                                                        \
   X(connection_reset) X(half_open) X(stall) X(segmentation) X(slow_reader) X(takeover)          \
   X(reconnect_storm) X(unknown_answer) X(duplicate_answer) X(late_answer) X(missing_answer)     \
@@ -25,14 +26,15 @@ namespace sink::simulation {
   X(wall_jump) X(orderly_restart) X(operator_hand) X(client_quarantine) X(wiped_device)         \
   X(reconfiguration) X(linger) X(tiny_segments) X(tiny_batches) X(tiny_windows)                 \
   X(forced_snapshot) X(small_cache) X(version_1) X(uplink) X(unreachable_server)               \
-  X(wiped_server) X(listening_device) X(goodbye) X(channels) X(client_library)
+  X(wiped_server) X(listening_device) X(goodbye) X(channels) X(client_library)    \
+  X(neighbour)
 
 enum class Fault : uint8_t {
 #define SINKSIM_NAME(name) name,
   SINKSIM_FAULTS(SINKSIM_NAME)
 #undef SINKSIM_NAME
 };
-inline constexpr size_t kFaults = static_cast<size_t>(Fault::client_library) + 1;
+inline constexpr size_t kFaults = static_cast<size_t>(Fault::neighbour) + 1;
 const char* to_string(Fault fault);
 std::optional<Fault> fault_named(std::string_view name);
 

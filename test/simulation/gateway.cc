@@ -17,6 +17,21 @@ using Operation = storage::SimulatedDisk::Operation;
 constexpr int kRoundsMax = 10'000;  // an engine that always has more to do spins
 constexpr uint64_t kRecoveryOperationsMax = 60;
 constexpr uint64_t kClosingMs = 5'000;  // for last words to a peer that does not read them
+constexpr uint64_t kUnprovenMs = 5'000;  // for who connects to be welcomed
+
+const struct {
+  char machine;
+  broker::NackAction action;
+  Refused refused;
+} kMachines[] = {
+    {1, broker::NackAction::retry, Refused::held},
+    {2, broker::NackAction::retry_uncounted, Refused::held},
+    {3, broker::NackAction::hold, Refused::held},
+    {4, broker::NackAction::quarantine, Refused::key_goes_on},
+    {5, broker::NackAction::drop, Refused::settled},
+    {6, broker::NackAction::quarantine_client, Refused::key_goes_on},
+    {7, broker::NackAction::pause, Refused::held},
+};
 
 }  // namespace
 
@@ -32,9 +47,33 @@ Gateway::Gateway(Stage& stage, Coverage& coverage)
     if (disk_fault(operation, error)) return error;
     return std::nullopt;
   };
+  for (const auto& row : kMachines) stage_.referee.on_machine(row.machine, row.refused);
 }
 
 Gateway::~Gateway() { leave(false); }
+
+void Gateway::subscribe(broker::SubscriptionSpec spec) {
+  spec.key_format = spec.name + "|{source}|{key}";
+  for (const auto& row : kMachines)
+    spec.on_nack.push_back({false, std::string(1, row.machine), row.action});
+  RefereedSubscription refereed;
+  refereed.name = spec.name;
+  refereed.consumer = spec.consumer;
+  refereed.sources = spec.sources[0];
+  refereed.keys = spec.keys[0];
+  refereed.first_type = spec.event_types[0].first;
+  refereed.last_type = spec.event_types[0].last;
+  refereed.ordered = spec.order == broker::Order::key;
+  refereed.newest_first = spec.newest_first;
+  refereed.expire_after_ms = spec.expire_after_ms;
+  refereed.window = spec.in_flight;
+  refereed.attempts_max =
+      spec.after_quarantine == broker::AfterQuarantine::hold_key ? 0 : spec.max_deliveries;
+  refereed.ack_timeout_ms = spec.ack_timeout_ms;
+  refereed.ack_settled = spec.ack == broker::AckWhen::settled;
+  stage_.referee.subscribe(refereed);
+  specs.push_back(std::move(spec));
+}
 
 // ---- faults of the disk ----------------------------------------------------------------------
 
@@ -65,7 +104,7 @@ bool Gateway::start() {
   broker::Fold fold(state);
   storage::StoreIdentity identity;
   identity.id.bytes[0] = 7;
-  identity.server_instance_id = 4'711;
+  identity.server_instance_id = server_instance_id;
   const broker::Time now{stage_.clock.monotonic_ms, stage_.clock.wall_ms};
   auto store = storage::open_store(disk, identity, options, fold,
                                    {now.monotonic_ms, now.wall_ms});
@@ -204,6 +243,7 @@ void Gateway::connect(const std::shared_ptr<Link>& link, const std::string& iden
   broker_->set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
   const broker::ConnectionId id = broker_->connect(identity, "10.0.0.1:1");
   connections_[id].link = link;
+  connections_[id].unproven_until_ms = stage_.clock.monotonic_ms + kUnprovenMs;
   const auto call = answered_.find(identity);
   if (call != answered_.end() && call->second == 0) call->second = id;
   stage_.referee.on_open(id, identity);
@@ -281,6 +321,12 @@ bool Gateway::receive() {
   std::vector<broker::ConnectionId> gone;
   for (auto& [id, connection] : connections_) {
     Link& link = *connection.link;
+    if (broker_->is_connected(id)) connection.unproven_until_ms = UINT64_MAX;
+    const bool is_stranger = connection.unproven_until_ms <= stage_.clock.monotonic_ms;
+    if (is_stranger && !connection.closing_since_ms) {
+      gone.push_back(id);
+      continue;
+    }
     if (connection.paused || connection.closing_since_ms) {
       if (link.broken || link.peer_gone) gone.push_back(id);
       continue;
@@ -429,9 +475,12 @@ Gateway::Due Gateway::next() const {
   for (const LaneState& lane : lanes_)
     if (!lane.waiting.empty()) consider(lane.due_ms, "a disk task");
   for (const auto& [id, connection] : connections_) {
-    if (connection.closing_since_ms)
+    if (connection.closing_since_ms) {
       consider(*connection.closing_since_ms + kClosingMs, "a closing connection");
-    else if (!connection.paused)
+      continue;
+    }
+    consider(connection.unproven_until_ms, "a connection that is not welcomed");
+    if (!connection.paused)
       consider(connection.link->up.next_ms().value_or(UINT64_MAX), "bytes that arrive");
   }
   return due;

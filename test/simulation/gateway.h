@@ -53,12 +53,15 @@ class Gateway final : public broker::Transport,
   ~Gateway() override;
 
   // ---- before the first start ----
+  uint32_t server_instance_id = 4'711;
   broker::Settings settings;
   storage::LogOptions options;
   std::vector<broker::SubscriptionSpec> specs;
   std::vector<broker::UplinkSpec> uplinks;
   std::vector<broker::DialSpec> dials;
   storage::SimulatedDisk disk;
+  // As a consumer's NACK names its subscription's action; the referee is told.
+  void subscribe(broker::SubscriptionSpec spec);
 
   // ---- life ----
   // False: recovery failed as the disk wanted it, or died on the way; try again.
@@ -121,6 +124,7 @@ class Gateway final : public broker::Transport,
     std::shared_ptr<Link> link;
     bool paused = false;
     std::optional<uint64_t> closing_since_ms;
+    uint64_t unproven_until_ms = UINT64_MAX;  // accepted: gone then, if it is not welcomed
     std::optional<Referee::Moment> dirty_since;  // the output buffer has not been empty since
   };
   struct LaneState {

@@ -7,7 +7,6 @@
 namespace sink::simulation {
 namespace {
 
-using broker::NackAction;
 using broker::SubscriptionSpec;
 
 constexpr uint64_t kStrikeEveryMs = 250;
@@ -15,20 +14,6 @@ constexpr uint64_t kHealMs = 1'800'000;  // virtual time in which everything mus
 constexpr size_t kStormPeers = 40;
 constexpr const char* kSdkDevice = "pub-sdk";
 constexpr int kSpinsMax = 5'000;  // steps without time passing
-
-const struct {
-  char machine;
-  NackAction action;
-  Refused refused;
-} kMachines[] = {
-    {1, NackAction::retry, Refused::held},
-    {2, NackAction::retry_uncounted, Refused::held},
-    {3, NackAction::hold, Refused::held},
-    {4, NackAction::quarantine, Refused::key_goes_on},
-    {5, NackAction::drop, Refused::settled},
-    {6, NackAction::quarantine_client, Refused::key_goes_on},
-    {7, NackAction::pause, Refused::held},
-};
 
 std::string first_difference(const std::string& before, const std::string& after) {
   const auto [one, other] = std::mismatch(before.begin(), before.end(), after.begin(), after.end());
@@ -58,29 +43,6 @@ History::History(const HistoryOptions& options)
 History::~History() = default;
 
 // ---- the scene -------------------------------------------------------------------------------
-
-void History::subscribe(SubscriptionSpec spec) {
-  spec.key_format = spec.name + "|{source}|{key}";
-  for (const auto& row : kMachines)
-    spec.on_nack.push_back({false, std::string(1, row.machine), row.action});
-  RefereedSubscription refereed;
-  refereed.name = spec.name;
-  refereed.consumer = spec.consumer;
-  refereed.sources = spec.sources[0];
-  refereed.keys = spec.keys[0];
-  refereed.first_type = spec.event_types[0].first;
-  refereed.last_type = spec.event_types[0].last;
-  refereed.ordered = spec.order == broker::Order::key;
-  refereed.newest_first = spec.newest_first;
-  refereed.expire_after_ms = spec.expire_after_ms;
-  refereed.window = spec.in_flight;
-  refereed.attempts_max =
-      spec.after_quarantine == broker::AfterQuarantine::hold_key ? 0 : spec.max_deliveries;
-  refereed.ack_timeout_ms = spec.ack_timeout_ms;
-  refereed.ack_settled = spec.ack == broker::AckWhen::settled;
-  referee_.subscribe(refereed);
-  gateway_->specs.push_back(std::move(spec));
-}
 
 void History::configure() {
   Random& random = stage_.random;
@@ -117,14 +79,14 @@ void History::configure() {
   spec.in_flight = window();
   spec.max_deliveries = 4;
   spec.after_quarantine = broker::AfterQuarantine::hold_key;
-  subscribe(spec);
+  gateway_->subscribe(spec);
   spec.name = "each";
   spec.consumer = "con-*";
   spec.keys = {"a*"};
   spec.in_flight = window();
   spec.max_deliveries = 3;
   spec.after_quarantine = broker::AfterQuarantine::continue_key;
-  subscribe(spec);
+  gateway_->subscribe(spec);
   spec.name = "loose";
   spec.consumer = "con-2";
   spec.keys = {"*"};
@@ -132,24 +94,24 @@ void History::configure() {
   spec.in_flight = window();
   spec.order = broker::Order::none;
   spec.newest_first = random.chance(400);
-  subscribe(spec);
+  gateway_->subscribe(spec);
   spec.newest_first = false;
   spec.name = "brief";
   spec.consumer = "con-3";
   spec.order = broker::Order::key;
   spec.expire_after_ms = 4'000;
   spec.in_flight = window();
-  subscribe(spec);
+  gateway_->subscribe(spec);
   spec.expire_after_ms = 0;
   if (faults_.on(Fault::client_library)) {
     spec.name = "back";
     spec.consumer = kSdkDevice;
     spec.in_flight = window();
-    subscribe(spec);
+    gateway_->subscribe(spec);
   }
   spec.name = "optional";
   spec.consumer = "con-1";
-  subscribe(spec);
+  gateway_->subscribe(spec);
   optional_spec_ = gateway_->specs.back();
   optional_is_on_ = true;
   if (set(Fault::uplink)) {
@@ -161,24 +123,24 @@ void History::configure() {
     spec.max_deliveries = 3;
     spec.priority = static_cast<uint32_t>(random.below(3));
     if (random.chance(300)) spec.ack = broker::AckWhen::settled;
-    subscribe(spec);
+    gateway_->subscribe(spec);
     spec.name = "down";
     spec.consumer = "con-2";
     spec.sources = {"uplink:*"};
     spec.keys = {"*"};
     spec.in_flight = window();
     spec.ack = broker::AckWhen::stored;
-    subscribe(spec);
+    gateway_->subscribe(spec);
     const auto optional = gateway_->specs.end() - 3;
     std::rotate(optional, optional + 1, gateway_->specs.end());  // it comes and goes at the end
     broker::UplinkSpec& uplink = gateway_->uplinks.emplace_back();
     uplink.name = "cloud";
     uplink.servers = {"cloud:2020"};
     if (random.chance(600)) uplink.links = static_cast<uint32_t>(random.between(2, 5));
+    if (uplink.links > 1) referee_.on_pool(broker::client_id_of_uplink(uplink.name));
     if (random.chance(700)) uplink.recycle_ms = random.between(3'000, 60'000);
   }
   referee_.set_session_ttl(gateway_->settings.session_ttl_ms);
-  for (const auto& row : kMachines) referee_.on_machine(row.machine, row.refused);
   broker::ClientPolicy policy;
   policy.clients = "aud-*";
   policy.sources = {"*"};
@@ -214,13 +176,24 @@ void History::cast() {
   if (faults_.on(Fault::channels)) cast_channel_ends();
   if (faults_.on(Fault::client_library)) {
     faults_.count(Fault::client_library);
-    sdk_device_.emplace(stage_, *gateway_, kSdkDevice, stage_.random.between(1, 4),
-                        channel_ends_.empty() ? nullptr : &channel_oracle_);
+    cast_sdk_device();
   }
   if (!faults_.on(Fault::listening_device)) return;
   faults_.count(Fault::listening_device);
   consumers_[1]->listen();
   gateway_->dials.push_back({consumers_[1]->name(), "10.0.0.2:2021", ""});
+}
+
+void History::cast_sdk_device() {
+  std::vector<SdkDevice::Place> places = {{&stage_, gateway_.get()}};
+  if (faults_.on(Fault::neighbour) && channel_ends_.empty()) {
+    faults_.count(Fault::neighbour);
+    neighbour_.emplace(stage_, kSdkDevice);
+    const bool only_calls = !neighbour_->gateway().dials.empty() && stage_.random.chance(500);
+    places.push_back({&neighbour_->stage(), &neighbour_->gateway(), !only_calls});
+  }
+  sdk_device_.emplace(places, coverage_, kSdkDevice, stage_.random.between(1, 4),
+                      channel_ends_.empty() ? nullptr : &channel_oracle_);
 }
 
 void History::cast_channel_ends() {
@@ -266,6 +239,7 @@ bool History::step(uint64_t end_ms) {
   for (const auto& vandal : vandals_) next = std::min(next, vandal->next_ms());
   if (upstream_) next = std::min(next, upstream_->next_ms());
   if (sdk_device_) next = std::min(next, sdk_device_->next_ms());
+  if (neighbour_) next = std::min(next, neighbour_->next_ms());
   const Gateway::Due due = gateway_->next();
   next = std::min(next, due.at_ms);
   const uint64_t now = stage_.clock.monotonic_ms;
@@ -284,6 +258,10 @@ bool History::step(uint64_t end_ms) {
   if (upstream_) upstream_->advance();
   if (sdk_device_) sdk_device_->advance();
   gateway_->advance();
+  if (neighbour_) {
+    neighbour_->advance(stage_.clock);
+    if (neighbour_->violation()) referee_.violate("the neighbour: " + *neighbour_->violation());
+  }
   if (!healing_ && stage_.clock.monotonic_ms >= strike_at_ms_) {
     strike_at_ms_ = stage_.clock.monotonic_ms + kStrikeEveryMs;
     strike();
@@ -318,6 +296,7 @@ void History::strike() {
   if (stage_.clock.monotonic_ms >= space_returns_ms_) gateway_->disk.capacity = UINT64_MAX;
   strike_process();
   strike_disk();
+  if (neighbour_) neighbour_->strike();
   if (gateway_->running() && !gateway_->stopping()) strike_operators();
   gateway_->advance();
 }
@@ -490,6 +469,7 @@ void History::heal() {
     if (!step(stage_.clock.monotonic_ms + 500)) return;
     for (Peer* peer : peers_) peer->heal();
     if (sdk_device_) sdk_device_->heal();
+    if (neighbour_) neighbour_->heal();
     if (!gateway_->running() || gateway_->stopping()) continue;
     gateway_->broker().set_time({stage_.clock.monotonic_ms, stage_.clock.wall_ms});
     work_on_quarantine(false);
@@ -503,6 +483,10 @@ void History::heal() {
   if (!gateway_->running() || !at_rest())
     return referee_.violate("L1: something stays for ever: " + what_stays());
   referee_.check_complete(unreadable());
+  if (neighbour_) {
+    neighbour_->judge_end();
+    if (neighbour_->violation()) referee_.violate("the neighbour: " + *neighbour_->violation());
+  }
   const auto owed = channel_oracle_.owed();
   if (owed && !rot_->any()) return referee_.violate("I1: " + *owed + " was accepted and never came");
   if (auditor_ && auditor_->saw_everything()) referee_.check_paged();
@@ -516,6 +500,7 @@ bool History::at_rest() {
     if (!end->idle()) return false;
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0) return false;
+  if (neighbour_ && !neighbour_->at_rest()) return false;
   return (!auditor_ || auditor_->idle()) && (!sdk_device_ || sdk_device_->idle());
 }
 
@@ -527,6 +512,7 @@ std::string History::what_stays() {
   for (const auto& end : channel_ends_)
     if (!end->idle()) text += end->name() + " is not done with its channels, ";
   if (sdk_device_ && !sdk_device_->idle()) text += sdk_device_->name() + " has unanswered events, ";
+  if (neighbour_ && !neighbour_->at_rest()) text += neighbour_->what_stays() + ", ";
   if (auditor_ && !auditor_->idle()) text += auditor_->name() + " has not read all of the log, ";
   for (broker::Tracker& tracker : gateway_->core().state.trackers)
     if (tracker.unsettled() > 0)
@@ -562,6 +548,7 @@ void History::compare_with_recovery() {
   peers_.clear();
   upstream_.reset();
   sdk_device_.reset();
+  neighbour_.reset();
   while (gateway_->running() && stage_.clock.monotonic_ms < end_ms)
     if (!step(end_ms)) return;
   if (gateway_->running()) return referee_.violate("the gateway does not stop: " + gateway_->what_holds_up_the_stop());

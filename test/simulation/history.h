@@ -11,6 +11,7 @@
 #include "test/simulation/auditor.h"
 #include "test/simulation/channel_end.h"
 #include "test/simulation/consumer.h"
+#include "test/simulation/neighbour.h"
 #include "test/simulation/publisher.h"
 #include "test/simulation/rot.h"
 #include "test/simulation/sdk_device.h"
@@ -47,9 +48,9 @@ class History {
 
  private:
   void configure();
-  void subscribe(broker::SubscriptionSpec spec);
   void cast();
   void cast_channel_ends();
+  void cast_sdk_device();
   bool step(uint64_t end_ms);
   void start_if_due();
   void strike();
@@ -85,6 +86,7 @@ class History {
   std::vector<std::unique_ptr<Vandal>> vandals_;
   ChannelOracle channel_oracle_;
   std::vector<std::unique_ptr<ChannelEnd>> channel_ends_;
+  std::optional<Neighbour> neighbour_;  // where the device knows two gateways
   std::optional<SdkDevice> sdk_device_;
   std::unique_ptr<Auditor> auditor_;    // where the history has a reader of the log
   std::unique_ptr<Upstream> upstream_;  // where the history has an uplink

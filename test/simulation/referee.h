@@ -42,7 +42,7 @@ class Referee {
   void resubscribe(const std::string& name);
   void on_machine(char machine, Refused what) { machines_[machine] = what; }
   void set_session_ttl(uint64_t ms) { session_ttl_ms_ = ms; }
-  void on_pool(const std::string& client) { pools_.insert(client); }  // it has several links
+  void on_pool(const std::string& client) { pools_.insert(client); }  // it may have several links
   void set_lingering() { lingers_ = true; }         // repeats after a crash are not bounded
   void allow_storage_full() { may_be_full_ = true; }
 
@@ -142,6 +142,7 @@ class Referee {
     bool reuses_ids = false;  // while they are live: nobody knows what is answered then
     bool hostile = false;  // broke the protocol: nothing it says counts any more
     bool fenced = false;
+    bool said_goodbye = false;
     std::shared_ptr<Dialogue> dialogue;
     std::optional<protocol::SessionPoint> asked;  // version 1
     std::optional<protocol::SessionId> session;   // version 1, once welcomed

@@ -28,12 +28,13 @@ void Referee::on_dial(ConnectionId connection, const std::string& identity) {
   connections_[connection].out = protocol::Session(protocol::Role::server);
 }
 
-// What it may not have read is not known to it.
+// What it may not have read is not known to it; but whoever says goodbye resumes nothing.
 void Referee::on_control(Connection& from, const protocol::Control& control, bool held_back) {
   const auto request = protocol::decode_control(control.body);
   const auto* goodbye = request ? std::get_if<protocol::Goodbye>(&*request) : nullptr;
-  if (goodbye != nullptr && !held_back && !from.fenced)
-    calls_.on_goodbye(from.identity, goodbye->reason);
+  if (goodbye == nullptr || from.fenced) return;
+  from.said_goodbye = true;
+  if (!held_back && from.link == 0) calls_.on_goodbye(from.identity, goodbye->reason);
 }
 
 void Referee::on_response(Connection& to, const protocol::ConnectionResponse& response) {
@@ -45,7 +46,7 @@ void Referee::on_response(Connection& to, const protocol::ConnectionResponse& re
 void Referee::on_welcome(Connection& to, const protocol::ConnectionResponse& response) {
   to.out.accept();
   known_clients_.insert(to.identity);
-  if (!to.fenced) calls_.on_welcomed(to.identity, to.id);
+  if (!to.fenced && to.link == 0) calls_.on_welcomed(to.identity, to.id);
   std::optional<protocol::Welcome> welcome;
   if (to.out.version() != protocol::kProtocolVersion0) {
     const auto decoded = protocol::decode_welcome(response.greeting);
@@ -180,7 +181,7 @@ void Referee::on_fenced(ConnectionId connection, bool output_left, bool parks) {
   found->second.fenced = true;
   // Of a client with one link its next welcome tells.
   const bool is_alone = !found->second.dialled && pools_.count(found->second.identity) == 0;
-  parks = (parks || is_alone) && found->second.session.has_value();
+  parks = (parks || is_alone) && found->second.session && !found->second.said_goodbye;
   settle_accounts(found->second, parks);
   if (output_left) lost_output_ms_[found->second.identity] = now_ms_;
   calls_.on_left(found->second.identity, connection);

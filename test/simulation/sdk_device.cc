@@ -16,6 +16,20 @@ uint64_t key_of(const protocol::EventView& event) {
   return event.key[0] + event.key.size() * 7 + event.event_type_id * 31;
 }
 
+client::Options known_servers(const std::vector<SdkDevice::Place>& places) {
+  client::Options options;
+  for (const SdkDevice::Place& place : places) {
+    const std::string name = "gateway-" + std::to_string(&place - places.data());
+    client::KnownServer server{{}, name};
+    if (place.is_dialled) server.endpoint = {name, "2020", ""};
+    options.more_servers.push_back(server);
+  }
+  options.server = options.more_servers.front().endpoint;
+  options.server_name = options.more_servers.front().name;
+  options.more_servers.erase(options.more_servers.begin());
+  return options;
+}
+
 }  // namespace
 
 SdkDevice::Lane::Lane(uint8_t its_number)
@@ -26,14 +40,20 @@ SdkDevice::Lane::Lane(uint8_t its_number)
               {},
               {}} {}
 
-SdkDevice::SdkDevice(Stage& stage, Gateway& gateway, std::string name, size_t links,
-                     ChannelOracle* oracle)
-    : stage_(stage), gateway_(gateway), name_(std::move(name)) {
+SdkDevice::SdkDevice(const std::vector<Place>& places, Coverage& coverage, std::string name,
+                     size_t links, ChannelOracle* oracle)
+    : places_(places),
+      stage_(*places.front().stage),
+      coverage_(coverage),
+      name_(std::move(name)),
+      servers_(known_servers(places)) {
   for (size_t i = 0; i < links; ++i)
     lanes_.push_back(std::make_unique<Lane>(static_cast<uint8_t>(i)));
   slots_.begin(true);
-  if (links > 1) stage_.referee.on_pool(name_);
-  if (oracle != nullptr) channels_.emplace(stage, *oracle, name_, port());
+  turn_to(0);
+  for (const Place& place : places_)
+    if (links > 1) place.stage->referee.on_pool(name_);
+  if (oracle != nullptr) channels_.emplace(stage_, *oracle, name_, port());
 }
 
 bool SdkDevice::idle() const { return open_.empty() && (!channels_ || channels_->idle()); }
@@ -54,11 +74,9 @@ void SdkDevice::heal() {
     }
   }
   for (Received& one : received_) one.due_ms = stage_.clock.monotonic_ms;
+  if (candidate_ && candidate_->lane.wire->silent) end_candidate();
+  look_at_ms_ = std::min(look_at_ms_, stage_.clock.monotonic_ms + 500);
   if (channels_) channels_->heal();
-}
-
-void SdkDevice::hang_up() {
-  for (const auto& lane : lanes_) lose(*lane, 1'000'000);
 }
 
 // ---- links -----------------------------------------------------------------------------------
@@ -68,23 +86,30 @@ bool SdkDevice::may_open(const Lane& lane) const {
 }
 
 void SdkDevice::connect(Lane& lane) {
+  if (may_open(lane) && open(lane, servers_.present())) return;
+  const uint64_t back_in_ms = stage_.random.between(100, 1'000);
+  lane.connect_at_ms = stage_.clock.monotonic_ms + back_in_ms;
+  if (lane.number == 0) await_turn(false, back_in_ms);
+}
+
+// False: it does not answer.
+bool SdkDevice::open(Lane& lane, size_t server) {
+  Gateway& gateway = *places_[server].gateway;
+  if (!gateway.running() || gateway.stopping()) return false;
   const uint64_t now_ms = stage_.clock.monotonic_ms;
-  if (!gateway_.running() || gateway_.stopping() || !may_open(lane)) {
-    lane.connect_at_ms = now_ms + stage_.random.between(100, 1'000);
-    return;
-  }
   lane.wire = std::make_shared<Link>(++wires_, stage_.random.chance(300) ? 600 : 64 * 1024);
-  gateway_.connect(lane.wire, name_);
+  gateway.connect(lane.wire, name_);
   client::LinkOptions options;
   options.application_version = "1.0.0";
   options.window = static_cast<uint16_t>(stage_.random.between(1, 40));
-  options.keepalive_ms = gateway_.settings.keepalive_ms;
+  options.keepalive_ms = gateway.settings.keepalive_ms;
   options.first_message_id = static_cast<uint16_t>(stage_.random.below(protocol::kMessageIds));
   options.number = lane.number;
   options.watched = lanes_.size() > 1;
   lane.link = std::make_unique<client::Link>(lane.durable, options, now_ms);
   lane.greeted_ms = now_ms;
   write(lane);
+  return true;
 }
 
 void SdkDevice::lose(Lane& lane, uint64_t back_in_ms) {
@@ -92,10 +117,13 @@ void SdkDevice::lose(Lane& lane, uint64_t back_in_ms) {
   if (lane.wire == nullptr) return;
   if (!lane.wire->silent) lane.wire->peer_gone = true;
   lane.wire.reset();
+  const bool was_up = lane.up();
   const auto unreplied = lane.link->take_unreplied();
   lane.link->end();
   if (!lane.durable.session.id) lane.durable.queue.rewind();
-  if (lane.number != 0 || !channels_) return;
+  if (lane.number != 0) return;
+  await_turn(was_up, back_in_ms);
+  if (!channels_) return;
   channels_->on_lost();
   for (const uint64_t tag : unreplied) channels_->on_reply(tag, nullptr);
 }
@@ -118,7 +146,8 @@ void SdkDevice::read(Lane& lane) {
 }
 
 void SdkDevice::dispatch(Lane& lane, const client::LinkEvent& event) {
-  if (std::holds_alternative<client::HelloNewClient>(event)) {
+  if (const auto* hello = std::get_if<client::HelloNewClient>(&event)) {
+    servers_.note_id(servers_.present(), hello->server_instance_id, identity_);
     lane.link->identity_saved();
   } else if (const auto* done = std::get_if<client::HandshakeDone>(&event)) {
     on_welcome(lane, *done);
@@ -127,6 +156,7 @@ void SdkDevice::dispatch(Lane& lane, const client::LinkEvent& event) {
   } else if (const auto* answered = std::get_if<client::PublishAnswered>(&event)) {
     on_answered(*answered);
   } else if (const auto* delivered = std::get_if<client::EventDelivered>(&event)) {
+    servers_.note_delivery(met_);
     const client::DeliveryId id{lane.number + 16 * lane.sessions, delivered->message_id};
     const client::Delivery whole{id, delivered->event, delivered->payload, delivered->subscription,
                                  delivered->source, delivered->attempt};
@@ -153,6 +183,9 @@ void SdkDevice::dispatch(Lane& lane, const client::LinkEvent& event) {
 void SdkDevice::on_welcome(Lane& lane, const client::HandshakeDone& done) {
   if (!done.resumed) ++lane.sessions;
   if (lane.number != 0) return;
+  servers_.on_connected(done.reason);
+  if (std::exchange(met_, servers_.present()) != met_)
+    for (size_t number = 1; number < lanes_.size(); ++number) retire(*lanes_[number]);
   takes_ = done.links;
   for (const auto& other : lanes_) other->durable.identity = lane.durable.identity;
   if (channels_) channels_->on_connected();
@@ -183,6 +216,27 @@ void SdkDevice::leave_events(Lane& lane) {
   if (lanes_[0]->up()) lanes_[0]->link->send_queued();
 }
 
+// It belongs to another gateway than the first's.
+void SdkDevice::retire(Lane& lane) {
+  leave_events(lane);
+  part(lane, protocol::GoodbyeReason::user_request);
+  lane.durable.session = {};
+  ++lane.sessions;
+  lane.connect_at_ms = stage_.clock.monotonic_ms;
+}
+
+// With a last word, if it can be said.
+void SdkDevice::part(Lane& lane, protocol::GoodbyeReason reason) {
+  if (lane.wire == nullptr) return;
+  if (lane.up()) lane.link->say_goodbye(reason);
+  const std::string bytes(lane.link->output().unsent());
+  if (!lane.wire->silent && !lane.wire->broken)
+    lane.wire->up.put(bytes, stage_.clock.monotonic_ms, false, stage_.random);
+  if (!lane.wire->silent) lane.wire->peer_gone = true;
+  lane.link->end();
+  lane.wire.reset();
+}
+
 // ---- time ------------------------------------------------------------------------------------
 
 uint64_t SdkDevice::lane_deadline_ms(const Lane& lane) const {
@@ -194,6 +248,7 @@ uint64_t SdkDevice::lane_deadline_ms(const Lane& lane) const {
 uint64_t SdkDevice::next_ms() const {
   uint64_t next = act_at_ms_;
   for (const auto& lane : lanes_) next = std::min(next, lane_deadline_ms(*lane));
+  if (candidate_) next = std::min(next, lane_deadline_ms(candidate_->lane));
   return std::min(next, channels_ ? channels_->deadline_ms().value_or(UINT64_MAX) : UINT64_MAX);
 }
 
@@ -207,9 +262,11 @@ void SdkDevice::advance() {
     if (lane->number != 0 && !lane->up() && is_over && lane->durable.queue.size() > 0)
       leave_events(*lane);
   }
+  if (places_.size() > 1) run_contest();
   if (act_at_ms_ <= now_ms) act();
   if (channels_) channels_->run();
   for (const auto& lane : lanes_) write(*lane);
+  if (candidate_) write(candidate_->lane);
 }
 
 void SdkDevice::act() {
@@ -311,10 +368,12 @@ client::ChannelPort SdkDevice::port() {
 }
 
 void SdkDevice::break_something() {
+  const uint64_t now_ms = stage_.clock.monotonic_ms;
+  if (candidate_)
+    candidate_->lane.faults.strike(*candidate_->lane.wire, stage_.faults, stage_.random, now_ms);
   Lane& lane = *lanes_[stage_.random.below(lanes_.size())];
   if (lane.wire == nullptr) return;
-  if (lane.faults.strike(*lane.wire, stage_.faults, stage_.random, stage_.clock.monotonic_ms))
-    return;
+  if (lane.faults.strike(*lane.wire, stage_.faults, stage_.random, now_ms)) return;
   if (stage_.faults.strikes(Fault::takeover, 3)) {
     lane.wire->silent = true;  // the old one stays open at the gateway until it is taken over
     lose(lane, 0);

@@ -1,6 +1,7 @@
 // A device that is made of the client library: its Link, queue and sessions over one link or
-// several, as link_pool.h drives them. Publishes and consumes. Not responsible for judging what
-// the gateway does; what the library must not do it tells the referee. Deterministic.
+// several, as link_pool.h drives them, with one of the gateways that it knows at a time, as
+// connection_core_servers.cc chooses. Publishes and consumes. Not responsible for judging what a
+// gateway does; what the library must not do it tells the referee. Deterministic.
 #pragma once
 
 #include <map>
@@ -12,6 +13,7 @@
 
 #include "client/durable_state.h"
 #include "client/link.h"
+#include "client/servers.h"
 #include "protocol/key_slots.h"
 #include "test/simulation/gateway.h"
 #include "test/simulation/link_faults.h"
@@ -21,13 +23,19 @@ namespace sink::simulation {
 
 class SdkDevice {
  public:
-  // Null: it has no channels.
-  SdkDevice(Stage& stage, Gateway& gateway, std::string name, size_t links, ChannelOracle* oracle);
+  // One of those that it knows.
+  struct Place {
+    Stage* stage;
+    Gateway* gateway;
+    bool is_dialled = true;  // else it is there only when it calls
+  };
+  // The first of `places` is dialled. Null: it has no channels; they are with one gateway alone.
+  SdkDevice(const std::vector<Place>& places, Coverage& coverage, std::string name, size_t links,
+            ChannelOracle* oracle);
 
   void advance();
   uint64_t next_ms() const;
   void heal();
-  void hang_up();
   void stop_publishing() { publishing_ = false; }
   void on_rot();
   bool idle() const;  // every event has its answer, and every message
@@ -55,14 +63,38 @@ class SdkDevice {
     uint64_t due_ms = 0;
   };
 
+  // A gateway beside the present one, until its handshake is complete.
+  struct Candidate {
+    explicit Candidate(size_t its_server) : server(its_server), lane(0) {}
+    size_t server;
+    Lane lane;
+  };
+
   bool may_open(const Lane& lane) const;
   void connect(Lane& lane);
+  bool open(Lane& lane, size_t server);
   void read(Lane& lane);
   void dispatch(Lane& lane, const client::LinkEvent& event);
   void on_welcome(Lane& lane, const client::HandshakeDone& done);
   void write(Lane& lane);
   void lose(Lane& lane, uint64_t back_in_ms);
   void leave_events(Lane& lane);
+  void retire(Lane& lane);
+  void part(Lane& lane, protocol::GoodbyeReason reason);
+
+  // sdk_device_servers.cc
+  void turn_to(size_t server) { servers_.turn_to(server, identity_, lanes_[0]->durable); }
+  void await_turn(bool was_up, uint64_t back_in_ms);
+  void take_calls();
+  bool take_call(size_t server);
+  bool begin_contest(size_t server);
+  void run_contest();
+  std::optional<client::HandshakeDone> read_candidate();
+  void end_candidate();
+  void decide(const client::HandshakeDone& done);
+  void switch_to(const client::HandshakeDone& done);
+  void count(const char* what) { coverage_.count(std::string("two gateways: ") + what); }
+
   uint64_t lane_deadline_ms(const Lane& lane) const;
   void act();
   void publish();
@@ -75,9 +107,15 @@ class SdkDevice {
   bool answer(client::DeliveryId id, Answer&& answer);
   void on_answered(const client::PublishAnswered& answered);
 
-  Stage& stage_;
-  Gateway& gateway_;
+  std::vector<Place> places_;
+  Stage& stage_;  // of the first place
+  Coverage& coverage_;
   const std::string name_;
+  client::Servers servers_;
+  client::Identity identity_{kInstance, std::nullopt, {}};
+  std::optional<Candidate> candidate_;
+  uint64_t look_at_ms_ = 0;
+  size_t met_ = 0;  // the server of the last welcome
   std::vector<std::unique_ptr<Lane>> lanes_;
   protocol::KeySlots slots_;
   std::map<std::string, uint64_t> offsets_;  // the newest of each type and key

@@ -160,6 +160,45 @@ TEST_CASE("dial: who has gone to another server is called when there is somethin
   CHECK(world.meter().take() == "k/1");
 }
 
+TEST_CASE("dial: of several links the first one's word counts, and what the last one leaves behind") {
+  Line world;
+  world.answer();
+  Device& second = world.device("~second");
+  second.name = "meter";
+  second.version = 1;
+  second.link = 1;
+  second.instance_id = world.meter().instance_id;
+  second.server_instance_id = world.meter().server_instance_id;
+  world.leave(GoodbyeReason::another_server);
+  second.connect();  // it was on its way
+  REQUIRE(second.connected());
+  CHECK(world.the_dial().state == DialState::resting);
+  world.dial_all();
+  CHECK(world.the_dial().state == DialState::resting);
+  SUBCASE("with nothing") {
+    second.request(protocol::Goodbye{GoodbyeReason::user_request, ""}).drop();
+    CHECK(world.wait_for_call() == 120'000);
+    world.publish(1);
+    CHECK(world.wait_for_call() == 0);
+    return;
+  }
+  world.publish(1);
+  REQUIRE(second.take() == "k/1");
+  CHECK(world.wait_for_call() == 120'000);
+  SUBCASE("that it closes") {
+    second.request(protocol::Goodbye{GoodbyeReason::user_request, ""}).drop();
+    CHECK(world.wait_for_call() <= 100);
+  }
+  SUBCASE("in a session that is over after a while") {
+    second.drop();
+    const uint64_t ms = world.wait_for_call();
+    CHECK(ms >= world.settings.session_ttl_ms);
+    CHECK(ms <= world.settings.session_ttl_ms + 1'000);
+  }
+  world.answer();
+  CHECK(world.meter().take() == "k/1");
+}
+
 TEST_CASE("dial: two servers that both have something do not tear at a device without pause") {
   Line world;
   world.answer();

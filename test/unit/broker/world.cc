@@ -72,7 +72,7 @@ void Device::begin_connect() {
   if (version == 1) {
     const std::string body =
         protocol::encode_greeting({application_version, instance_id, server_instance_id, {}, {},
-                                   asks ? asks : resumable_.point()});
+                                   asks ? asks : resumable_.point(), link});
     return protocol::append_request(outgoing_, {1, {}, 0, std::nullopt, body});
   }
   protocol::append_request(outgoing_, {0, application_version, instance_id, server_instance_id});

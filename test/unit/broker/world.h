@@ -64,6 +64,7 @@ class Device {
   std::string application_version = "1.0.0";
   bool reads = true;  // false: takes no bytes
   uint8_t version = 0;  // of the protocol that it asks for
+  uint8_t link = 0;     // of several, version 1
   std::optional<protocol::SessionPoint> asks;  // instead of what is true
 
   ConnectionId connection = 0;
