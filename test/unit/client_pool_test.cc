@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "client/session_record.h"
 #include "client_stage.h"
 #include "pool_server.h"
 
@@ -93,6 +94,20 @@ struct Pool : Stage {
  private:
   uint64_t probes_ = 0;
 };
+
+// The ids and the session under these two keys.
+std::shared_ptr<client::Persistence> keeping_in(std::map<std::string, std::string>& kept) {
+  return std::make_shared<client::KeyValuePersistence>(
+      client::KeyValuePersistence::Store{
+          [&](const std::string& key) {
+            return kept.count(key) == 0 ? std::nullopt : std::optional(kept[key]);
+          },
+          [&](const std::string& key, std::string_view value) {
+            kept[key] = value;
+            return tl::expected<void, std::string>();
+          }},
+      "ids", "session");
+}
 
 }  // namespace
 
@@ -262,19 +277,31 @@ TEST_CASE("link pool: deliveries come over any link, and are answered where they
   CHECK_FALSE(pool.connection->nack(unknown, "", ""));
 }
 
+TEST_CASE("link pool: links that are not up follow the first to where the server is now") {
+  Pool pool(2);
+  pool.options.server.host = "localhost";
+  const std::string port = std::to_string(pool.server->port());
+  std::map<std::string, std::string> kept;
+  pool.persistence = keeping_in(kept);
+  kept["session"] =
+      to_text(client::SessionRecord{"localhost:" + port, "127.0.0.2:" + port, std::nullopt});
+  pool.server->stop_listening();
+  pool.server->listen_again("127.0.0.2");  // where it was at the last run
+  pool.start(2);
+  pool.server->stop_listening();
+  pool.cloud.cut(0);
+  pool.cloud.cut(1);
+  pool.until([&] { return pool.up_links() == 0; });
+  pool.turns(20);
+  pool.server->listen_again("127.0.0.1");
+  pool.until([&] { return pool.up_links() == 2; });
+  CHECK(pool.cloud.at(1).resumed == 1);
+}
+
 TEST_CASE("link pool: the server that delivers over any of its links has delivered last") {
   Pool pool(2);
   std::map<std::string, std::string> kept;
-  pool.persistence = std::make_shared<client::KeyValuePersistence>(
-      client::KeyValuePersistence::Store{
-          [&](const std::string& key) {
-            return kept.count(key) == 0 ? std::nullopt : std::optional(kept[key]);
-          },
-          [&](const std::string& key, std::string_view value) {
-            kept[key] = value;
-            return tl::expected<void, std::string>();
-          }},
-      "ids", "session");
+  pool.persistence = keeping_in(kept);
   pool.options.more_servers = {{{"127.0.0.1", "1", ""}, "another"}};  // where nobody is
   pool.start(2);
   pool.cloud.at(1).deliver(10);

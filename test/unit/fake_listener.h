@@ -76,7 +76,7 @@ class FakeListener {
     listener_ = nullptr;
   }
 
-  void listen_again() { listen(port_); }
+  void listen_again(const std::string& address = "127.0.0.1") { listen(port_, address); }
 
   // Connects to a client that listens; from then on as if it had connected. Gone where nobody does.
   void call(int port) {
@@ -104,12 +104,12 @@ class FakeListener {
   virtual void on_plaintext(Peer& from, std::string_view bytes) = 0;
 
  private:
-  void listen(int port) {
+  void listen(int port, const std::string& at = "127.0.0.1") {
     listener_ = new uv_tcp_t{};
     REQUIRE(uv_tcp_init(loop_, listener_) == 0);
     listener_->data = this;
     sockaddr_in address{};
-    REQUIRE(uv_ip4_addr("127.0.0.1", port, &address) == 0);
+    REQUIRE(uv_ip4_addr(at.c_str(), port, &address) == 0);
     REQUIRE(uv_tcp_bind(listener_, reinterpret_cast<sockaddr*>(&address), 0) == 0);
     REQUIRE(uv_listen(reinterpret_cast<uv_stream_t*>(listener_), 64, [](uv_stream_t* stream, int) {
               static_cast<FakeListener*>(stream->data)->accept();
