@@ -203,6 +203,7 @@ void Channels::run() {
 void Channels::tell_drained(Channel& channel, ChannelDirection& direction, ClientNumber end) {
   if (direction.told || !is_drained(direction)) return;
   if (!direction.gone_from)
+    // unreached: without a commit to come, for its end is of this turn
     direction.gone_from = core_.log.has_uncommitted() ? core_.log.uncommitted_sequence() : 0;
   if (*direction.gone_from > core_.committed) return;
   direction.told = true;

@@ -266,6 +266,21 @@ TEST_CASE("pool: recycling begins anew when its time is changed") {
   CHECK(chain.links_up() == 2);
 }
 
+TEST_CASE("pool: while one link is being made anew no other one is") {
+  PoolChain chain(2);
+  chain.gateway.uplinks[0].recycle_ms = 5'000;
+  chain.gateway.reconfigure();
+  chain.settle();
+  chain.reachable = false;
+  chain.advance(20'000);
+  CHECK(chain.gateway.dials.size() == 1);
+  CHECK(chain.links_up() == 2);
+  chain.reachable = true;
+  chain.advance(1'000);
+  CHECK(chain.uplink().recycled > 0);
+  CHECK(chain.links_up() == 2);
+}
+
 TEST_CASE("pool: with recycle = 0 no link is made anew") {
   PoolChain chain(2);
   chain.gateway.uplinks[0].recycle_ms = 0;
