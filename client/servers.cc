@@ -11,7 +11,7 @@ Servers::Servers(const Options& options) {
     const std::string& key = has_address(server.endpoint) ? to_string(server.endpoint)
                                                           : server.name;
     servers_.push_back({server.endpoint, server.name, key,
-                        VersionChoice(options.protocol_version), 0});
+                        protocol::VersionChoice(options.protocol_version), 0});
   }
 }
 

@@ -14,7 +14,7 @@
 #include "client/arbitration.h"
 #include "client/durable_state.h"
 #include "client/options.h"
-#include "client/version_choice.h"
+#include "protocol/version_choice.h"
 
 namespace sink::client {
 
@@ -37,7 +37,7 @@ class Servers {
   void aim_at(size_t server, const protocol::Endpoint& endpoint) {
     servers_[server].endpoint = endpoint;
   }
-  VersionChoice& version(size_t server) { return servers_[server].version; }
+  protocol::VersionChoice& version(size_t server) { return servers_[server].version; }
 
   // ---- whom this side connects to ----
   bool is_dialled(size_t server) const;
@@ -76,7 +76,7 @@ class Servers {
     protocol::Endpoint endpoint;
     std::string name;
     std::string key;
-    VersionChoice version;
+    protocol::VersionChoice version;
     uint64_t not_before_ms = 0;
   };
 

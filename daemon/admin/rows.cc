@@ -309,7 +309,7 @@ admin::UplinkRow uplink_row(broker::Broker& broker, const broker::Uplink& uplink
   for (const broker::Upstream& server : uplink.servers) {
     admin::UplinkServer& each = row.servers.emplace_back();
     each.address = server.address;
-    each.version_0 = core.now.monotonic_ms < server.version_0_until_ms;
+    each.version_0 = server.version.is_version_0(core.now.monotonic_ms);
     each.stopped_because = server.stopped_because;
     if (memory == core.state.upstreams.end()) continue;
     const auto& known = memory->second.instance_ids;

@@ -68,8 +68,8 @@ void Intake::on_publish(Peer& peer, const protocol::Publish& publish) {
 
 bool Intake::on_batch(Peer& peer, const protocol::BatchFrame& frame) {
   ++core_.counters.batches_received;
-  const auto events = protocol::decode_batch(
-      frame.batch, {core_.settings.batch_events, kBatchBytesMax});
+  const uint32_t events_max = std::max(peer.told_batch_events, core_.settings.batch_events);
+  const auto events = protocol::decode_batch(frame.batch, {events_max, kBatchBytesMax});
   if (!events || events->empty()) return false;
   const auto count = static_cast<uint32_t>(events->size());
   peer.batches[frame.message_id] = {count, count, 0, {}};

@@ -54,6 +54,7 @@ struct Peer {
   // Of a BATCH that awaits its answer, by message id: the ids in the window of all its events.
   std::map<uint16_t, std::vector<uint16_t>> sent_batches;
   uint32_t batch_events = 0;  // that the other side takes in one BATCH; 0 or 1: none is sent
+  uint32_t told_batch_events = 0;  // that it may send, by its welcome; a reload may say less since
   std::string identity;  // client_id by certificate; empty: by instance id (plaintext)
   std::string address;
   Client* client = nullptr;

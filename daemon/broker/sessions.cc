@@ -439,6 +439,7 @@ void Sessions::respond(Peer& peer, const protocol::ConnectionResponse& response,
   const uint64_t event_bytes = std::min<uint64_t>(core_.log.record_bytes_max(), kEventBytesMax);
   welcome.limits = {protocol::kWindowMax, static_cast<uint32_t>(event_bytes),
                     core_.settings.batch_events, protocol::kLinksMax};
+  peer.told_batch_events = core_.settings.batch_events;
   welcome.session_ttl_ms = static_cast<uint32_t>(core_.settings.session_ttl_ms);
   welcome.keepalive_ms = static_cast<uint32_t>(core_.settings.keepalive_ms);
   const std::string body = protocol::encode_welcome(welcome);
@@ -495,8 +496,10 @@ void Sessions::leave(Peer& peer, bool resumable) {
   client.last_seen_ms = core_.now.wall_ms;
   requests_.forget(peer.id);
   if (peer.link == 0) dials_->on_left(client, peer.goodbye);
-  if (resumable && peer.resumable && !peer.goodbye && core_.settings.session_ttl_ms > 0)
-    return resumption_.park(client, peer);
+  if (resumable && peer.resumable && !peer.goodbye && core_.settings.session_ttl_ms > 0) {
+    resumption_.park(client, peer);
+    return delivery_.on_writable(client);  // what waited for its window may go aside
+  }
   intake_.forget(peer.id);
   delivery_.detach(client, peer);
 }

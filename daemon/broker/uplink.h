@@ -11,7 +11,9 @@
 #include "protocol/backoff.h"
 #include "protocol/control/greeting.h"
 #include "protocol/keepalive.h"
+#include "protocol/frame.h"
 #include "protocol/link_health.h"
+#include "protocol/version_choice.h"
 #include "storage/format.h"
 
 namespace sink::broker {
@@ -23,7 +25,7 @@ enum class UplinkState : uint8_t { waiting, dialling, greeting, saving, connecte
 // One server of an uplink.
 struct Upstream {
   std::string address;              // "host:port"
-  uint64_t version_0_until_ms = 0;  // it does not speak version 1
+  protocol::VersionChoice version{protocol::kProtocolVersion1};
   uint64_t not_before_ms = 0;       // it has refused, and said when to come back
   std::string stopped_because;      // not tried until an operator has looked; empty: it is
 };
@@ -51,7 +53,7 @@ struct Uplink {
   std::string client_id;
   std::vector<Upstream> servers;
   size_t server = 0;        // the one that is tried, or connected
-  size_t failed = 0;        // servers in a row that could not be reached
+  size_t failed = 0;        // servers in a row that could not be reached, or were of no use
   std::vector<UplinkLink> links;  // spec.links of them; the first chooses the server
   size_t pool = 1;          // how many of them the server takes
   uint64_t recycle_ms = 0;  // then the slowest of the pool is made anew

@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint64_t kQuarantinedRetryMs = 30'000;  // whether it has been released
 constexpr uint64_t kRefusedRetryMs = 60'000;  // version 0 does not say when to come back
-constexpr uint64_t kVersion0ForMs = 24 * 3'600'000;  // then version 1 is tried again
+constexpr uint64_t kRetryMaxMs = 24 * 3'600'000;  // no server can mean more
+constexpr uint64_t kLastedMs = 30'000;  // a connection that was of use, also without an event
 constexpr const char* kInQuarantine = "the uplink is in quarantine";
 
 using protocol::ResponseCode;
@@ -62,7 +63,7 @@ void Uplinks::add(const UplinkSpec& spec) {
 void Uplinks::use_servers(Uplink& uplink, const UplinkSpec& spec) {
   uplink.spec = spec;
   uplink.servers.clear();
-  for (const std::string& address : spec.servers) uplink.servers.push_back({address, 0, {}});
+  for (const std::string& address : spec.servers) uplink.servers.emplace_back().address = address;
   uplink.server = uplink.failed = 0;
   uplink.links = std::vector<UplinkLink>(spec.links);
   uplink.pool = 1;
@@ -129,7 +130,7 @@ std::optional<uint64_t> Uplinks::deadline_ms() const {
       if (link.state == UplinkState::waiting && !(may_dial() && may_open(*uplink, link))) continue;
       if (link.state != UplinkState::connected) {
         note(link.due_ms);
-      } else if (!link.health) {
+      } else {
         note(link.keepalive->deadline_ms());
       }
     }
@@ -150,12 +151,17 @@ void Uplinks::dial(Uplink& uplink, UplinkLink& link) {
     link.due_ms = core_.now.monotonic_ms + kQuarantinedRetryMs;
     return;
   }
-  const Upstream& server = uplink.servers[uplink.server];
-  const bool only_0 = !uplink.spec.version_1 || core_.now.monotonic_ms < server.version_0_until_ms;
-  link.version = only_0 ? protocol::kProtocolVersion0 : protocol::kProtocolVersion1;
+  link.version = version_for(uplink, link);
   link.state = UplinkState::dialling;
   link.due_ms = core_.now.monotonic_ms + kConnectTimeoutMs;
   link.connection = make_connection(uplink, link).id;
+}
+
+// Of further links the first has heard that the server speaks version 1.
+uint8_t Uplinks::version_for(const Uplink& uplink, const UplinkLink& link) const {
+  if (!uplink.spec.version_1) return protocol::kProtocolVersion0;
+  if (!uplink.spec.version_0 || link.number != 0) return protocol::kProtocolVersion1;
+  return uplink.servers[uplink.server].version.to_ask(core_.now.monotonic_ms);
 }
 
 Peer& Uplinks::make_connection(Uplink& uplink, const UplinkLink& link) {
@@ -190,6 +196,7 @@ void Uplinks::greet(Uplink& uplink, UplinkLink& link, Peer& peer) {
   Client& client = client_of(uplink);
   const auto& known = core_.state.upstreams[uplink.spec.name].instance_ids;
   const auto id = known.find(peer.address);
+  if (link.number == 0) uplink.servers[uplink.server].version.on_asked(link.version);
   protocol::Greeting greeting;
   greeting.application_version = uplink.spec.application_version;
   greeting.client_instance_id = core_.log.identity().server_instance_id;
@@ -201,6 +208,8 @@ void Uplinks::greet(Uplink& uplink, UplinkLink& link, Peer& peer) {
   greeting.reason = protocol::ConnectionReason::delivery;
   greeting.limits = {core_.settings.in_flight, 0, 0};
   greeting.session = sessions_.resumption().point(client, link.number);
+  // One that there cannot be: without any the server would end the others', too.
+  if (!greeting.session && link.number == 0 && client.links.connected()) greeting.session.emplace();
   greeting.link = link.number;
   const std::string body = protocol::encode_greeting(greeting);
   protocol::append_request(peer.output.tail(), {link.version, {}, 0, std::nullopt, body});
@@ -209,6 +218,9 @@ void Uplinks::greet(Uplink& uplink, UplinkLink& link, Peer& peer) {
 // ---- the server's answer ---------------------------------------------------------------------
 
 void Uplinks::on_response(Peer& peer, const protocol::ConnectionResponse& response) {
+  Upstream& server = peer.uplink->servers[peer.uplink->server];
+  if (peer.link == 0 && server.version.on_heard(core_.now.monotonic_ms))
+    tell_fallback(*peer.uplink);
   const bool in_version_0 = peer.session.version() == protocol::kProtocolVersion0 ||
                             (response.code == ResponseCode::unsupported_protocol_version &&
                              response.greeting.empty());
@@ -259,6 +271,9 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   Client& client = client_of(uplink);
   if (sessions_.is_quarantined(client))  // since the connection was made
     return fail(peer, kInQuarantine, CloseReason::quarantined);
+  if (peer.address != uplink.servers[uplink.server].address)
+    return fail(peer, "the first link has gone to " + uplink.servers[uplink.server].address,
+                CloseReason::kicked);
   uint64_t keepalive_ms = core_.settings.keepalive_ms;
   if (link.number == 0) form_pool(uplink, peer, welcome ? welcome->limits.links : 1);
   const bool others_are_up = client.links.connected();
@@ -287,7 +302,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   if (uplink.pool > 1)
     link.health = protocol::LinkHealth::after(link.health_before, core_.now.us());
   if (link.number == 0) {
-    uplink.failed = 0;
+    take_back_stop(uplink);
     const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];
     if (memory.latest != peer.address)
       remember(uplink, peer.address, memory.instance_ids.at(peer.address), true);
@@ -305,12 +320,9 @@ void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,
   UplinkLink& link = link_of(peer);
   Upstream& server = uplink.servers[uplink.server];
   const bool may_fall_back = response.code == ResponseCode::unsupported_protocol_version &&
-                             link.version != protocol::kProtocolVersion0 &&
                              uplink.spec.version_0 && link.number == 0;
-  if (may_fall_back) {
-    server.version_0_until_ms = core_.now.monotonic_ms + kVersion0ForMs;
-    core_.notice(Severity::notice, "uplink_fallback", uplink.client_id,
-                 server.address + " does not speak version 1; version 0 for a day");
+  if (may_fall_back && server.version.on_unsupported(core_.now.monotonic_ms)) {
+    tell_fallback(uplink);
     return sessions_.close(peer, CloseReason::unsupported_protocol_version);  // on_left: at once
   }
   const std::string_view human = welcome != nullptr ? std::string_view(welcome->human)
@@ -323,11 +335,18 @@ void Uplinks::refused(Peer& peer, const protocol::ConnectionResponse& response,
                 "restored or replaced, or another gateway has this certificate. Nothing is sent "
                 "to it; what waits is kept. If it is the right server, say sinkctl uplink adopt " +
                     uplink.spec.name + ", and adopt this gateway there (sinkctl client adopt)");
-  const uint64_t wait_ms = welcome != nullptr ? welcome->retry_after_ms : kRefusedRetryMs;
+  const uint64_t asked_ms = welcome != nullptr ? welcome->retry_after_ms : kRefusedRetryMs;
+  const uint64_t wait_ms = std::min(asked_ms, kRetryMaxMs);
   const uint64_t not_before_ms = core_.now.monotonic_ms + wait_ms;
   if (link.number == 0) server.not_before_ms = not_before_ms;
   fail(peer, why);
   if (link.number != 0) link.due_ms = std::max(link.due_ms, not_before_ms);
+}
+
+void Uplinks::tell_fallback(const Uplink& uplink) {
+  core_.notice(Severity::notice, "uplink_fallback", uplink.client_id,
+               uplink.servers[uplink.server].address +
+                   " does not speak version 1; version 0 for a day");
 }
 
 void Uplinks::stop_server(Uplink& uplink, std::string because) {
@@ -335,6 +354,12 @@ void Uplinks::stop_server(Uplink& uplink, std::string because) {
   core_.alarm("uplink/" + uplink.spec.name,
               "uplink " + uplink.spec.name + ": " + server.address + " " + because);
   server.stopped_because = std::move(because);
+}
+
+// It knows this gateway after all: another one had answered under its address.
+void Uplinks::take_back_stop(Uplink& uplink) {
+  std::string& because = uplink.servers[uplink.server].stopped_because;
+  if (!std::exchange(because, {}).empty()) core_.alarms.erase("uplink/" + uplink.spec.name);
 }
 
 bool Uplinks::adopt(Uplink& uplink) {
@@ -368,15 +393,19 @@ void Uplinks::on_message(Peer& peer, const protocol::Message& message) {
     link.health->on_answered(core_.now.us());
   if (std::holds_alternative<protocol::Ack>(message) ||
       std::holds_alternative<protocol::Publish>(message) ||
-      std::holds_alternative<protocol::Deliver>(message))
+      std::holds_alternative<protocol::Deliver>(message)) {
     link.backoff.on_useful();
+    peer.uplink->failed = 0;
+  }
 }
 
 void Uplinks::keep_alive(UplinkLink& link) {
-  if (link.health) return watch(link);
+  if (link.health) watch(link);
+  if (link.state != UplinkState::connected) return;  // it has been given up
+  Peer& peer = peer_of(link);
+  if (peer.input_paused) link.keepalive->on_received(core_.now.monotonic_ms);  // it is we
   const auto due = link.keepalive->due(core_.now.monotonic_ms);
   if (due == protocol::Keepalive::Action::none) return;
-  Peer& peer = peer_of(link);
   if (due == protocol::Keepalive::Action::give_up)
     return fail(peer, "silent for one and a half keepalive intervals", CloseReason::silent);
   link.keepalive->on_pinged(core_.now.monotonic_ms);
@@ -385,6 +414,7 @@ void Uplinks::keep_alive(UplinkLink& link) {
 }
 
 void Uplinks::on_goodbye(Peer& peer, const protocol::Goodbye& goodbye) {
+  if (link_of(peer).explained) return;  // it has said so before
   explain(peer, std::string("said goodbye: ") + protocol::to_string(goodbye.reason));
 }
 
@@ -410,6 +440,7 @@ void Uplinks::on_left(Peer& peer, CloseReason reason) {
   UplinkLink& link = link_of(peer);
   Uplink& uplink = *std::exchange(peer.uplink, nullptr);
   const bool explained = std::exchange(link.explained, false);
+  if (link.number == 0) note_end(uplink, link, reason);
   if (reason != CloseReason::recycled && reason != CloseReason::unsupported_protocol_version) {
     if (!explained) note_error(uplink, link, to_string(reason));
     ++uplink.failures;
@@ -422,12 +453,22 @@ void Uplinks::on_left(Peer& peer, CloseReason reason) {
   retry(uplink, link);
 }
 
+// Of the first link's connection: what that says of its server.
+void Uplinks::note_end(Uplink& uplink, const UplinkLink& link, CloseReason reason) {
+  if (reason == CloseReason::peer_closed) uplink.servers[uplink.server].version.on_ended();
+  const bool lasted = link.state == UplinkState::connected &&
+                      core_.now.monotonic_ms - link.connected_ms >= kLastedMs;
+  if (lasted) uplink.failed = 0;
+}
+
 // Where others of the pool are connected it comes back to them.
 void Uplinks::retry(Uplink& uplink, UplinkLink& link) {
   if (link.number == 0 && uplink.state() != UplinkState::connected) return choose_server(uplink);
   const auto random = static_cast<uint32_t>(core_.random(core_.now.monotonic_ms + link.number));
   link.due_ms = core_.now.monotonic_ms +
                 link.backoff.next_delay_ms(core_.now.monotonic_ms, random).value_or(0);
+  if (link.number == 0)
+    link.due_ms = std::max(link.due_ms, uplink.servers[uplink.server].not_before_ms);
 }
 
 // The next server in their order; behind the last one of a round the wait gets longer.

@@ -71,6 +71,7 @@ class Uplinks {
   void close_links(Uplink& uplink, size_t from);
   void use_servers(Uplink& uplink, const UplinkSpec& spec);
   bool may_dial() const;
+  uint8_t version_for(const Uplink& uplink, const UplinkLink& link) const;
   void run_link(Uplink& uplink, UplinkLink& link);
   void dial(Uplink& uplink, UplinkLink& link);
   Peer& make_connection(Uplink& uplink, const UplinkLink& link);
@@ -85,9 +86,12 @@ class Uplinks {
   void fail(Peer& peer, std::string reason, CloseReason close = CloseReason::refused_by_upstream);
   void explain(Peer& peer, std::string reason);
   void note_error(Uplink& uplink, const UplinkLink& link, std::string reason);
+  void note_end(Uplink& uplink, const UplinkLink& link, CloseReason reason);
   void retry(Uplink& uplink, UplinkLink& link);
   void choose_server(Uplink& uplink);
   void keep_alive(UplinkLink& link);
+  void take_back_stop(Uplink& uplink);
+  void tell_fallback(const Uplink& uplink);
   void stop_server(Uplink& uplink, std::string because);
 
   // uplink_pool.cc

@@ -99,6 +99,21 @@ TEST_CASE("batch: what cannot be decoded, or is too much, is a protocol error") 
   CHECK(closed_after(protocol::encode_batch({{1, 0, "k", 1, 1, std::string(2 << 20, 'x')}}), 100));
 }
 
+TEST_CASE("batch: as many events are taken as the welcome said, whatever a reload has changed") {
+  BatchWorld world;
+  world.settings.batch_events = 2;
+  world.begin();
+  world.settings.batch_events = 0;
+  world.reconfigure();
+  world.meter().publish_batch({event("k", 1), event("k", 2)});
+  CHECK(world.meter().connected());
+  world.settings.batch_events = 3;
+  world.reconfigure();
+  world.meter().publish_batch({event("k", 3), event("k", 4), event("k", 5)});
+  CHECK(world.meter().connected());
+  CHECK(world.meter().take_answers() == "k/1+ k/3+");
+}
+
 TEST_CASE("batch: an id that still awaits its answer may not carry another message") {
   const std::string batch = protocol::encode_batch({event("k", 2)});
   std::string payload;

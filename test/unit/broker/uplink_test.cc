@@ -229,27 +229,6 @@ TEST_CASE("uplink: between rounds it waits longer and longer, up to half a minut
   CHECK(longest >= 24'000);
 }
 
-TEST_CASE("uplink: a server that accepts and drops is not hammered, one that works is met at once") {
-  Scripted world;
-  for (int round = 0; round < 6; ++round) {
-    while (world.dials.empty()) world.advance(100);
-    world.accept();
-    world.respond_v1(round == 0 ? ResponseCode::hello_new_client : ResponseCode::connected);
-    world.wire().drop();
-  }
-  world.advance(20'000);
-  CHECK(world.dials.empty());
-  while (world.dials.empty()) world.advance(100);
-  world.accept();
-  world.respond_v1(ResponseCode::connected);
-  world.device("meter").connect().publish("k", 1);
-  REQUIRE(world.published.size() == 1);
-  world.ack(world.published[0].first);
-  world.wire().drop();
-  world.advance(1'200);
-  CHECK(world.dials.size() == 1);
-}
-
 TEST_CASE("uplink: a server that never answers is given up after half a minute") {
   Scripted world;
   world.accept();

@@ -5,13 +5,15 @@
 
 #include <cstdint>
 
-namespace sink::client {
+namespace sink::protocol {
 
 class VersionChoice {
  public:
   explicit VersionChoice(uint8_t version_max) : version_max_(version_max) {}
 
   uint8_t to_ask(uint64_t now_ms) const;
+  // It has shown that it speaks version 0 only, and not a day has gone by.
+  bool is_version_0(uint64_t now_ms) const { return now_ms < version_0_until_ms_; }
 
   // A request in this version is on its way.
   void on_asked(uint8_t version);
@@ -32,4 +34,4 @@ class VersionChoice {
   uint64_t version_0_until_ms_ = 0;
 };
 
-}  // namespace sink::client
+}  // namespace sink::protocol

@@ -1,11 +1,11 @@
-#include "client/version_choice.h"
+#include "protocol/version_choice.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "protocol/frame.h"
 
-namespace sink::client {
+namespace sink::protocol {
 namespace {
 
 constexpr uint64_t kVersion0Ms = 24 * 3'600'000;  // before version 1 is asked for again
@@ -14,9 +14,9 @@ constexpr uint32_t kUnansweredMax = 2;            // requests in version 1 befor
 }  // namespace
 
 uint8_t VersionChoice::to_ask(uint64_t now_ms) const {
-  if (now_ms < version_0_until_ms_ || unanswered_requests_ >= kUnansweredMax)
-    return protocol::kProtocolVersion0;
-  return std::min(version_max_, protocol::kProtocolVersion1);
+  if (is_version_0(now_ms) || unanswered_requests_ >= kUnansweredMax)
+    return kProtocolVersion0;
+  return std::min(version_max_, kProtocolVersion1);
 }
 
 void VersionChoice::on_asked(uint8_t version) {
@@ -27,20 +27,20 @@ void VersionChoice::on_asked(uint8_t version) {
 bool VersionChoice::on_heard(uint64_t now_ms) {
   if (!std::exchange(awaits_word_, false)) return false;
   const bool had_no_answers = std::exchange(unanswered_requests_, 0) > 0;
-  if (!had_no_answers || asked_ != protocol::kProtocolVersion0) return false;
+  if (!had_no_answers || asked_ != kProtocolVersion0) return false;
   version_0_until_ms_ = now_ms + kVersion0Ms;
   return true;
 }
 
 void VersionChoice::on_ended() {
   if (!std::exchange(awaits_word_, false)) return;
-  unanswered_requests_ = asked_ != protocol::kProtocolVersion0 ? unanswered_requests_ + 1 : 0;
+  unanswered_requests_ = asked_ != kProtocolVersion0 ? unanswered_requests_ + 1 : 0;
 }
 
 bool VersionChoice::on_unsupported(uint64_t now_ms) {
-  if (asked_ == protocol::kProtocolVersion0) return false;
+  if (asked_ == kProtocolVersion0) return false;
   version_0_until_ms_ = now_ms + kVersion0Ms;
   return true;
 }
 
-}  // namespace sink::client
+}  // namespace sink::protocol

@@ -1,9 +1,9 @@
 // Which version of the protocol a client asks for: no sockets, no clock.
 #include <doctest/doctest.h>
 
-#include "client/version_choice.h"
+#include "protocol/version_choice.h"
 
-using sink::client::VersionChoice;
+using sink::protocol::VersionChoice;
 
 TEST_CASE("version choice: version 0 for a day once the server has shown that it speaks no other") {
   constexpr uint64_t kDayMs = 24 * 3'600'000;
