@@ -45,7 +45,7 @@ void Candidate::on_input(protocol::Bytes bytes) {
 }
 
 void Candidate::saved() {
-  if (over_) return;
+  if (over_ || !link_) return;
   link_->identity_saved();
   read_on();
 }

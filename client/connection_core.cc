@@ -115,7 +115,7 @@ void ConnectionCore::begin() {
     report_not_kept(sessions_.restore(durable_));
     if (state_ != State::loading || !receive_callers()) return;
   }
-  if (servers_.is_dialled(present())) return open();
+  if (servers_.is_dialled(next_.value_or(present()))) return open();
   await_call("it waits for a server to call");
 }
 
@@ -137,6 +137,7 @@ void ConnectionCore::save_identity(uint32_t server_instance_id) {
 // ---- one attempt ----
 
 void ConnectionCore::open() {
+  turn_to(std::exchange(next_, std::nullopt).value_or(present()));
   state_ = State::opening;
   enter(was_connected_ ? ConnectionState::reconnecting : ConnectionState::connecting,
         "the wait is over");
@@ -150,7 +151,7 @@ void ConnectionCore::open() {
   transport_ = std::make_unique<Transport>(
       loop_,
       Transport::Target{servers_.endpoint(present()), options_.tls, servers_.name(present()),
-                        attempts_ - 1, address},
+                        servers_.next_address(present()), address},
       *this);
   transport_->open();
 }
@@ -240,6 +241,7 @@ void ConnectionCore::dispatch(const LinkEvent& event) {
 void ConnectionCore::report_connected(const HandshakeDone& done) {
   state_ = State::connected;
   was_connected_ = true;
+  replaces_ = false;
   durable_.backoff.on_connected(now_ms());
   if (!done.resumed || session_ == 0) ++session_;
   servers_.on_connected(done.reason);
@@ -314,6 +316,7 @@ void ConnectionCore::fail(Stage stage, std::string reason) {
 void ConnectionCore::after_attempt() {
   report_unreplied();
   if (state_ == State::failed) return give_up_the_rest(DropReason::failed);
+  uv_timer_stop(&age_timer_);  // what was in flight may be older
   watch_ages();
   keep();
 }
@@ -329,7 +332,8 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
   new_client_ = false;
   const uint64_t now = now_ms();
   servers_.hold_back(present(), now + at_least_ms);
-  const bool same_again = !begun_ || (was_connected && servers_.is_dialled(present()));
+  const bool was_up = std::exchange(replaces_, false) || was_connected;
+  const bool same_again = !begun_ || (was_up && servers_.is_dialled(present()));
   const auto turn = same_again ? Servers::Turn{present(), now, true} : servers_.after(present());
   if (!turn) {
     await_call(reason);
@@ -346,7 +350,7 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
     delay_ms = *backoff_ms;
   }
   delay_ms = std::max(delay_ms, std::max(turn->not_before_ms, now) - now);
-  turn_to(turn->server);
+  next_ = turn->server;  // until then whoever it was with may call, and goes on with its session
   state_ = State::waiting;
   arm(delay_ms);
   enter(ConnectionState::disconnected, reason);
@@ -445,7 +449,8 @@ void ConnectionCore::report_unreplied() {
 // delivers the event again.
 bool ConnectionCore::may_answer_later(DeliveryId id) const {
   return state_ != State::connected && state_ != State::failed && !over() &&
-         id.connection == session_ && durable_.session.id &&
+         id.connection == session_ && id.message_id < protocol::kMessageIds &&
+         durable_.session.id &&
          durable_.session.answers.is_unanswered(id.message_id);
 }
 
@@ -476,6 +481,7 @@ void ConnectionCore::answered(DeliveryId id) {
 
 // An idle handle runs once before the loop would block, wherever in the turn it was started.
 void ConnectionCore::flush_soon() {
+  if (state_ == State::closed) return;  // the handle is being closed
   if (uv_is_active(reinterpret_cast<uv_handle_t*>(&turn_end_)) != 0) return;
   uv_idle_start(&turn_end_, [](uv_idle_t* idle) {
     uv_idle_stop(idle);

@@ -177,6 +177,7 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   void report_contest(size_t server, ContestOutcome outcome, protocol::Bytes reason);
 
   void succeed();
+  void leave_link();
   void arm_sooner();
 
   bool over() const { return state_ == State::finishing || state_ == State::closed; }
@@ -208,8 +209,11 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   State state_ = State::idle;
   ConnectionState public_state_ = ConnectionState::disconnected;
   uint32_t attempts_ = 0;
+  uint64_t contests_ = 0;
   uint32_t session_ = 0;  // counts sessions; fences DeliveryIds
   std::string goodbye_;   // the server's last word on this connection
+  std::optional<size_t> next_;  // whom the wait is for; nullopt: the present one
+  bool replaces_ = false;       // this attempt follows a connection that was up
   bool new_client_ = false;
   bool was_connected_ = false;
   bool room_wanted_ = false;

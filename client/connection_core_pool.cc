@@ -56,10 +56,17 @@ void ConnectionCore::renew() {
 // The session leaves the old connection, to be resumed on the new one.
 void ConnectionCore::succeed() {
   if (state_ != State::connected) return;
+  leave_link();
+  if (state_ == State::connected) go_on_with(successor_->take_transport(), "the link is made anew");
+}
+
+// A connection that is up gives way to another one to the same server.
+void ConnectionCore::leave_link() {
   sessions_.on_lost();
   link_->end();
+  if (!durable_.session.id) durable_.queue.rewind();
+  replaces_ = true;
   report_unreplied();
-  if (state_ == State::connected) go_on_with(successor_->take_transport(), "the link is made anew");
 }
 
 // What is under way has to be answered sooner than the timer strikes.

@@ -36,9 +36,9 @@ void ConnectionCore::on_called(size_t server, std::unique_ptr<Transport> transpo
       return take_call(server, std::move(transport));
     case State::connected:
       if (server != present()) break;
-      fail(Stage::connected, "the server has called anew");
-      if (state_ == State::waiting || state_ == State::listening)
-        take_call(server, std::move(transport));
+      leave_link();
+      if (state_ == State::connected)
+        go_on_with(std::move(transport), "the server has called anew");
       return;
     case State::greeting:
     case State::saving:
@@ -57,6 +57,7 @@ void ConnectionCore::on_called(size_t server, std::unique_ptr<Transport> transpo
 }
 
 void ConnectionCore::take_call(size_t server, std::unique_ptr<Transport> transport) {
+  next_.reset();
   turn_to(server);
   go_on_with(std::move(transport), "a server has called");
 }
@@ -81,6 +82,7 @@ void ConnectionCore::begin_contest(std::unique_ptr<Candidate> candidate) {
   sweep_contests();
   if (candidate_ != nullptr) return;
   candidate_ = std::move(candidate);
+  ++contests_;
   arm_contest();
   candidate_->begin();
 }
@@ -100,9 +102,10 @@ void ConnectionCore::on_candidate_heard(size_t server) {
 void ConnectionCore::save_candidate(size_t server, uint32_t server_id) {
   Identity identity = identity_;
   servers_.note_id(server, server_id, identity);
+  const uint64_t contest = contests_;
   keeper_.save(identity, [=, this](const tl::expected<Identity, std::string>& saved) {
     if (saved) servers_.note_id(server, server_id, identity_);
-    if (candidate_ == nullptr || candidate_->over() || candidate_->server() != server) return;
+    if (candidate_ == nullptr || candidate_->over() || contests_ != contest) return;
     if (!saved) {
       candidate_->cancel();
       return report_contest(server, ContestOutcome::lost, saved.error());
@@ -141,6 +144,7 @@ void ConnectionCore::switch_to(const HandshakeDone& done) {
   enter(ConnectionState::reconnecting, reason);
   report_contest(server, ContestOutcome::took_over, reason);
   if (state_ != State::waiting) return;  // closed meanwhile
+  next_.reset();
   turn_to(server);
   link->move_to(durable_);
   ++durable_.counters.handshakes;
@@ -183,7 +187,9 @@ void ConnectionCore::look_around() {
   if (!server) return arm_contest();
   begin_contest(std::make_unique<Candidate>(
       loop_, *server, servers_.identity_for(*server, identity_), link_options(),
-      Transport::Target{servers_.endpoint(*server), options_.tls, servers_.name(*server)}, *this));
+      Transport::Target{servers_.endpoint(*server), options_.tls, servers_.name(*server),
+                        servers_.next_address(*server)},
+      *this));
 }
 
 // One timer: for the candidate's patience, or until the next look around.
@@ -199,7 +205,10 @@ void ConnectionCore::arm_contest() {
 }
 
 void ConnectionCore::on_contest_due() {
-  if (candidate_ == nullptr || candidate_->over()) return look_around();
+  if (candidate_ == nullptr || candidate_->over()) {
+    if (state_ == State::connected) look_around();
+    return;
+  }
   const size_t server = candidate_->server();
   candidate_->cancel();
   arm_contest();

@@ -13,7 +13,7 @@ namespace sink::client {
 struct Identity {
   uint32_t client_instance_id = 0;
   std::optional<uint32_t> server_instance_id;  // nullopt until the first "hello new client"
-  std::map<std::string, uint32_t> more_servers;  // of those that Options::more_servers names
+  std::map<std::string, uint32_t> more_servers;  // of each server by its key, the first, too
   bool operator==(const Identity&) const = default;
 };
 

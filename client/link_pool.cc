@@ -266,7 +266,8 @@ uint8_t LinkPool::link_for(uint64_t key) const {
 // What a full link drops is told from within: it takes nothing meanwhile, and nor do the others,
 // for the event on its way may have the same key.
 PublishResult LinkPool::publish(const protocol::EventView& event, uint64_t tag) {
-  if (publishing_) return members_[*publishing_]->core->publish(event, tag);
+  if (publishing_)
+    return closing_ ? PublishResult::closed : members_[*publishing_]->core->publish(event, tag);
   const uint64_t key = hash_of(event);
   const uint8_t link = link_for(key);
   const std::weak_ptr<const bool> lives = lives_;

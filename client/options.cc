@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "client/servers.h"
 #include "protocol/in_flight_window.h"
 
 namespace sink::client {
@@ -35,6 +36,11 @@ std::optional<std::string> problem_with_servers(const Options& options) {
   }
   if (options.more_servers.size() >= kServersMax) return "more_servers: at most 16 servers in all";
   if (!options.listen) return std::nullopt;
+  std::set<std::string> names;
+  for (const std::string& name : Servers(options).certificate_names())
+    if (!names.insert(name).second)
+      return "more_servers: where servers call, no two may have one name: their certificates tell "
+             "them apart";
   if (options.tls == nullptr) return "listen: only with certificates, or anybody could call";
   if (!is_numeric(options.listen->host) || options.listen->port.empty())
     return "listen: a numeric address and a port must be set, such as 0.0.0.0:2021";
@@ -50,7 +56,8 @@ std::optional<std::string> problem_with(const Options& options) {
   if (options.queue_events == 0) return "queue_events: must be at least 1";
   if (options.queue_bytes == 0) return "queue_bytes: must be at least 1";
   if (options.queue_age_ms > kQueueAgeMaxMs) return "queue_age_ms: must be at most a year";
-  if (options.keepalive_ms == 0) return "keepalive_ms: must be at least 1";
+  if (options.keepalive_ms == 0 || options.keepalive_ms > kKeepaliveMaxMs)
+    return "keepalive_ms: must be at least 1, and at most a day";
   if (options.connect_timeout_ms == 0) return "connect_timeout_ms: must be at least 1";
   if (options.protocol_version > protocol::kProtocolVersion1)
     return "protocol_version: 0 and 1 are spoken";

@@ -71,6 +71,7 @@ struct Options {
 inline constexpr size_t kServersMax = 16;
 inline constexpr uint64_t kBackoffMaxMs = 24 * 3'600'000;
 inline constexpr uint64_t kRecycleMaxMs = kBackoffMaxMs;
+inline constexpr uint64_t kKeepaliveMaxMs = kBackoffMaxMs;
 inline constexpr uint64_t kQueueAgeMaxMs = 365 * kBackoffMaxMs;
 
 // What is wrong with the options: the one to change, and to what. nullopt: nothing is.

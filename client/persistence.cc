@@ -13,7 +13,7 @@
 namespace sink::client {
 namespace {
 
-constexpr size_t kFileBytesMax = 4096;
+constexpr size_t kFileBytesMax = 64 * 1024;
 constexpr std::string_view kClientField = "client_instance_id = ";
 constexpr std::string_view kServerField = "server_instance_id = ";
 constexpr std::string_view kMoreField = "server ";

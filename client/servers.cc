@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace sink::client {
+namespace {
+
+constexpr size_t kIdsKeptMax = 64;  // beyond them only those of servers that the options name
+
+}  // namespace
 
 Servers::Servers(const Options& options) {
   std::vector<KnownServer> known = {{options.server, options.server_name}};
@@ -11,7 +16,7 @@ Servers::Servers(const Options& options) {
     const std::string& key = has_address(server.endpoint) ? to_string(server.endpoint)
                                                           : server.name;
     servers_.push_back({server.endpoint, server.name, key,
-                        protocol::VersionChoice(options.protocol_version), 0});
+                        protocol::VersionChoice(options.protocol_version), 0, 0});
   }
 }
 
@@ -59,7 +64,7 @@ std::optional<Servers::Turn> Servers::after(size_t server) {
       next = Turn{i, servers_[i].not_before_ms, false};
   }
   if (!next) return next;
-  next->round_over = ++failed_ >= dialled;
+  next->round_over = ++failed_ >= dialled || next->server == server;
   if (next->round_over) failed_ = 0;
   return next;
 }
@@ -99,19 +104,23 @@ std::optional<size_t> Servers::look_around(uint64_t now_ms) {
 
 // ---- ids -------------------------------------------------------------------------------------
 
+// That of the first was kept without its key once, and is its own where the first has moved.
 std::optional<uint32_t> Servers::id_of(size_t server, const Identity& identity) const {
-  if (server == 0) return identity.server_instance_id;
   const auto known = identity.more_servers.find(servers_[server].key);
-  if (known == identity.more_servers.end()) return std::nullopt;
-  return known->second;
+  if (known != identity.more_servers.end()) return known->second;
+  if (server != 0 || !identity.server_instance_id) return std::nullopt;
+  const bool is_anothers = std::any_of(servers_.begin(), servers_.end(), [&](const Server& each) {
+    const auto own = identity.more_servers.find(each.key);
+    return own != identity.more_servers.end() && own->second == *identity.server_instance_id;
+  });
+  return is_anothers ? std::nullopt : identity.server_instance_id;
 }
 
 void Servers::note_id(size_t server, uint32_t id, Identity& identity) const {
-  if (server == 0) {
-    identity.server_instance_id = id;
-  } else {
-    identity.more_servers[servers_[server].key] = id;
-  }
+  if (server == 0) identity.server_instance_id = id;
+  identity.more_servers[servers_[server].key] = id;
+  if (identity.more_servers.size() > kIdsKeptMax)
+    std::erase_if(identity.more_servers, [&](const auto& kept) { return !find(kept.first); });
 }
 
 Identity Servers::identity_for(size_t server, const Identity& kept) const {

@@ -54,6 +54,9 @@ class Servers {
   // Who comes after `server` failed. nullopt: nobody is dialled.
   std::optional<Turn> after(size_t server);
 
+  // Which of its addresses to begin with: each in its turn.
+  size_t next_address(size_t server) { return servers_[server].attempts++; }
+
   // ---- the one that it is with, or turns to ----
   size_t present() const { return present_; }
   // `durable` is told its id; the session of another server is of no use any more.
@@ -78,6 +81,7 @@ class Servers {
     std::string key;
     protocol::VersionChoice version;
     uint64_t not_before_ms = 0;
+    size_t attempts = 0;
   };
 
   Contender contender(size_t server, protocol::ConnectionReason reason) const {

@@ -50,6 +50,8 @@ Problem read_servers(const sink_options& from, Options& to) {
       return problem;
   }
   if (auto problem = read_address(from.server, calls, "server", to.server)) return problem;
+  if (from.more_servers == nullptr && from.more_servers_count > 0)
+    return "more_servers: it is NULL, and more_servers_count is not 0";
   for (size_t i = 0; i < from.more_servers_count; ++i) {
     KnownServer& server = to.more_servers.emplace_back();
     server.name = or_empty(from.more_servers[i].name);

@@ -15,6 +15,7 @@ ThreadedConnection::ThreadedConnection(Options options, std::shared_ptr<Persiste
   if (status != 0) {
     failure_ = std::string("cannot make a loop: ") + uv_strerror(status);
     state_ = ConnectionState::failed;
+    deaf_ = true;
     return;
   }
   uv_async_init(&loop_, &wake_, [](uv_async_t* async) {

@@ -118,12 +118,13 @@ void Transport::answer_caller() {
 }
 
 bool Transport::prove_name() {
+  size_t matches = 0;
   for (size_t i = 0; i < caller_.names.size(); ++i) {
     if (!stream_->is_named(caller_.names[i])) continue;
     proved_name_ = i;
-    return true;
+    ++matches;
   }
-  return caller_.names.empty();
+  return caller_.names.empty() || matches == 1;  // of several it cannot be told who it is
 }
 
 std::string Transport::address() const {

@@ -487,10 +487,10 @@ void Uplinks::choose_server(Uplink& uplink) {
     first.state = UplinkState::stopped;
     return;
   }
-  uplink.server = *next;
+  const bool same_again = std::exchange(uplink.server, *next) == *next;
   ++uplink.failed;
   uint64_t wait_ms = 0;
-  if (uplink.failed >= uplink.servers.size()) {
+  if (uplink.failed >= uplink.servers.size() || same_again) {
     uplink.failed = 0;
     const auto random = static_cast<uint32_t>(core_.random(core_.now.monotonic_ms));
     wait_ms = first.backoff.next_delay_ms(core_.now.monotonic_ms, random).value_or(0);

@@ -27,7 +27,7 @@ void Outbound::dial(broker::ConnectionId connection, const broker::UplinkSpec& u
   if (!endpoint || context == contexts_.end()) return;  // open_dialled tells
   connections_[connection] = std::make_unique<OutboundConnection>(
       *this, loop_, connection,
-      client::Transport::Target{*endpoint, context->second, endpoint->host, dials_++});
+      client::Transport::Target{*endpoint, context->second, endpoint->host, dials_[server]++});
 }
 
 OutboundConnection* Outbound::find(broker::ConnectionId id) {

@@ -67,7 +67,7 @@ class Outbound final : public broker::Dialler, public broker::Transport {
   std::map<broker::ConnectionId, std::unique_ptr<OutboundConnection>> connections_;
   std::vector<broker::ConnectionId> dialled_;  // to be opened in this round
   std::vector<broker::ConnectionId> dirty_;
-  size_t dials_ = 0;  // turns a name's several addresses
+  std::map<std::string, size_t> dials_;  // of each server: turns a name's several addresses
 };
 
 }  // namespace sink::uplink

@@ -106,6 +106,24 @@ TEST_CASE("servers: who asked for a pause is passed over while another one may b
   CHECK(turn->not_before_ms == 5'000);
 }
 
+TEST_CASE("servers: the only one that may be tried is no burst of attempts") {
+  Servers servers(three_servers());
+  servers.hold_back(1, 60'000);
+  for (int i = 0; i < 4; ++i) {
+    const auto turn = servers.after(0);
+    CHECK(turn->server == 0);
+    CHECK(turn->round_over);
+  }
+}
+
+TEST_CASE("servers: the addresses of each are begun with in turns of its own") {
+  Servers servers(three_servers());
+  for (size_t turn = 0; turn < 3; ++turn) {
+    CHECK(servers.next_address(0) == turn);
+    CHECK(servers.next_address(1) == turn);
+  }
+}
+
 TEST_CASE("servers: where all call nobody is tried") {
   client::Options options = three_servers();
   options.server = {};
@@ -136,8 +154,53 @@ TEST_CASE("servers: each has an instance id of its own") {
   CHECK(servers.id_of(1, identity) == 31);
   servers.note_id(0, 30, identity);
   CHECK(identity.server_instance_id == 30);
-  CHECK(identity.more_servers == std::map<std::string, uint32_t>{{"b:2", 31}});
+  CHECK(identity.more_servers == std::map<std::string, uint32_t>{{"a:1", 30}, {"b:2", 31}});
   CHECK_FALSE(servers.id_of(2, identity).has_value());
+}
+
+TEST_CASE("servers: an id is a server's, wherever that stands in the options of the next run") {
+  client::Identity identity{7, std::nullopt, {}};
+  const Servers before(three_servers());
+  before.note_id(0, 30, identity);
+  before.note_id(1, 31, identity);
+  client::Options options = three_servers();
+  SUBCASE("the second has become the first") {
+    options.server = {"b", "2", ""};
+    options.more_servers = {{{"a", "1", ""}, ""}};
+    const Servers servers(options);
+    CHECK(servers.id_of(0, identity) == 31);
+    CHECK(servers.id_of(1, identity) == 30);
+  }
+  SUBCASE("a new one has") {
+    options.server = {"new", "1", ""};
+    options.more_servers = {{{"a", "1", ""}, ""}};
+    const Servers servers(options);
+    CHECK_FALSE(servers.id_of(0, identity));
+    CHECK(servers.id_of(1, identity) == 30);
+  }
+  SUBCASE("the first has moved") {
+    options.server = {"moved", "1", ""};
+    const Servers servers(options);
+    CHECK(servers.id_of(0, identity) == 30);
+  }
+  SUBCASE("what was kept by a former version of this library has no names") {
+    identity.more_servers.clear();
+    CHECK(before.id_of(0, identity) == 30);
+  }
+}
+
+TEST_CASE("servers: of those that are known no more only so many ids are kept") {
+  client::Identity identity{7, std::nullopt, {}};
+  for (int i = 0; i < 200; ++i) {
+    client::Options options = three_servers();
+    options.server = {"host-" + std::to_string(i), "1", ""};
+    const Servers servers(options);
+    servers.note_id(1, 31, identity);
+    servers.note_id(0, 100 + i, identity);
+  }
+  CHECK(identity.more_servers.size() <= 65);
+  CHECK(identity.more_servers.count("b:2") == 1);
+  CHECK(identity.more_servers.count("host-199:1") == 1);
 }
 
 TEST_CASE("servers: the present one, what it gave as its reason, and who comes meanwhile") {
@@ -209,4 +272,5 @@ TEST_CASE("servers: options that lead nowhere are refused with the one to change
   CHECK(problem([](auto& options) { options.tls.reset(); }) == "listen: only ");
   CHECK(problem([](auto& options) { options.listen->host = "localhost"; }) == "listen: a num");
   CHECK(problem([](auto& options) { options.more_servers[1].name = "a b"; }) == "more_servers:");
+  CHECK(problem([](auto& options) { options.more_servers[1].name = "bee"; }) == "more_servers:");
 }

@@ -159,6 +159,10 @@ TEST_CASE("c: wrong options name the one to change") {
   options.outbox_directory = nullptr;
   options.ca_file = "/absent/ca.pem";
   CHECK(problem_of(&options, &heard.callbacks).find("TLS needs certificate_file") == 0);
+  sink_options none = options;
+  none.more_servers = nullptr;
+  none.more_servers_count = 1;
+  CHECK(problem_of(&none, &heard.callbacks).find("more_servers: ") == 0);
   options.certificate_file = options.private_key_file = "/absent/client.pem";
   CHECK(problem_of(&options, &heard.callbacks).find("/absent/") != std::string::npos);
   CHECK(problem_of(nullptr, &heard.callbacks).find("sink_options_init") != std::string::npos);

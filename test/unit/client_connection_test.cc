@@ -38,7 +38,8 @@ TEST_CASE("connection: a new client's ids are on disk before it is told that it 
   stage.publish(2);
   stage.until([&] { return stage.device.acked.size() == 2; });
   REQUIRE(on_disk.has_value());
-  CHECK(on_disk == client::Identity{*stage.server->recorded, 99});
+  CHECK(on_disk == client::Identity{*stage.server->recorded, 99,
+                                    {{to_string(stage.options.server), 99}}});
   CHECK(stage.device.notes == Words{"connected as new"});
   CHECK(stage.device.tls_version == "TLSv1.3");
   CHECK(stage.device.acked == std::vector<uint64_t>{1, 2});

@@ -268,6 +268,9 @@ TEST_CASE("link pool: deliveries come over any link, and are answered where they
   pool.until([&] { return pool.user.delivered.size() == 6; });
   pool.cloud.cut(3);
   pool.until([&] { return pool.up_links() < 4; });
+  client::DeliveryId beyond = pool.user.ids[4];
+  beyond.message_id += protocol::kMessageIds;
+  CHECK_FALSE(pool.connection->ack(beyond));
   for (size_t i = 4; i < 6; ++i) CHECK(pool.connection->nack(pool.user.ids[i], "\x01", "no"));
   pool.until([&] { return pool.server->nacks.size() == 2; });  // link 3's by its resumed session
   CHECK(pool.cloud.at(3).resumed == 1);
@@ -551,6 +554,37 @@ TEST_CASE("link pool: a server whose sessions do not last is given the time that
   CHECK(pool.connection->links()[1].median_us == 0);
   pool.turns(50);
   CHECK(pool.server->pings == 0);
+}
+
+TEST_CASE("link pool: who closes it in answer to a drop, and publishes on, is told that it is closed") {
+  Pool pool;
+  pool.options.queue_events = 1;
+  pool.start();
+  const std::string key = pool.key_on_broken(2);
+  PublishResult result = PublishResult::queued;
+  pool.user.when_dropped = [&](const client::Dropped& dropped) {
+    if (dropped.reason != client::DropReason::overflow) return;
+    pool.connection->close();
+    result = pool.connection->publish({1, 1, key, 3, 0, ""}, 3);
+  };
+  (void)pool.connection->publish({1, 1, key, 2, 0, ""}, 2);
+  CHECK(result == PublishResult::closed);
+  pool.until([&] { return pool.user.closed; });
+}
+
+TEST_CASE("link pool: a first link whose successor breaks comes back to its server") {
+  Pool pool(2);
+  test::FakeServer another(&pool.loop, nullptr);
+  pool.options.more_servers = {
+      {{"127.0.0.1", std::to_string(another.port()), ""}, "another"}};
+  pool.options.recycle_ms = 50;
+  pool.start(2);
+  pool.server->crashes_once_at_link = 0;
+  pool.until([&] { return !pool.server->crashes_once_at_link.has_value(); });
+  pool.until([&] { return pool.up_links() == 2 && pool.cloud.at(0).resumed > 0; });
+  CHECK(another.greetings.empty());
+  another.close();
+  pool.turns(5);
 }
 
 TEST_CASE("link pool: options that cannot work are named") {

@@ -202,6 +202,25 @@ TEST_CASE("queue: what ages out is reported, marked where it was sent, and never
   CHECK(stage.server->offsets == Tags{1});
 }
 
+TEST_CASE("queue: what was in flight is as old as it is when its connection is gone") {
+  PlainStage stage;
+  stage.never_answer();
+  stage.options.window = 1;
+  stage.options.queue_age_ms = 300;
+  stage.options.backoff = {60'000, 60'000, 0, 0};
+  stage.start();
+  stage.until([&] { return stage.connected(); });
+  stage.publish(1);
+  stage.turns(200);
+  stage.publish(2);  // waits: due 300 ms after this
+  stage.turns(150);
+  stage.server->drop(*stage.server->peer);
+  stage.until([&] { return !stage.connected(); });
+  stage.turns(20);
+  REQUIRE_FALSE(stage.device.drops.empty());  // before the second is as old
+  CHECK(stage.device.drops.front().find("aged out: 1s") == 0);
+}
+
 TEST_CASE("queue: room made by age is told to who was refused") {
   PlainStage stage;
   stage.options.queue_events = 1;

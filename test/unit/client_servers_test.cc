@@ -1,5 +1,8 @@
 // A device with several servers, which it tries or which call it: scripted ones on loopback, over
 // TLS where they call.
+#include <unistd.h>
+
+#include <atomic>
 #include <fstream>
 
 #include "client_stage.h"
@@ -377,12 +380,82 @@ TEST_CASE("servers: the device may be closed, or go, from within what it is told
     place.call(1);
     place.until([&] { return place.connection == nullptr; });
   }
+  SUBCASE("gone when the present one is left") {
+    place.guest.when_state = [&](const client::StateChange& change) {
+      if (change.to == ConnectionState::reconnecting) place.connection.reset();
+    };
+    place.call(1);
+    place.until([&] { return place.connection == nullptr; });
+    place.turns(5);
+  }
   SUBCASE("closed when one is turned away") {
     place.session(1).comes_for = ConnectionReason::discovery;
     place.guest.when_contest = [&] { place.connection->close(); };
     place.call(1);
     place.until([&] { return place.guest.closed; });
   }
+}
+
+TEST_CASE("servers: one that calls anew goes on with its session, though another one could be dialled") {
+  Place place(true);
+  place.options.server = place.address(0);
+  place.options.backoff = {60'000, 60'000, 0, 0};
+  bool breaks = false;
+  SUBCASE("while its former connection is there, which is no failure") {
+    place.options.backoff.attempts_max = 2;  // one is the other server's
+  }
+  SUBCASE("when that is gone") { breaks = true; }
+  place.at(0).stop_listening();
+  place.start();
+  place.until([&] { return !place.connection->listening_address().empty(); });
+  place.come(1);
+  if (breaks) place.at(1).drop(*place.at(1).peer);
+  place.come(1);
+  CHECK(place.guest.here == Words{"gw-b", "gw-b again"});
+}
+
+TEST_CASE("servers: nobody is looked at while the connection is made again") {
+  Place place(false);
+  place.options.look_around_ms = 5;
+  place.options.backoff = {60'000, 60'000, 0, 0};
+  place.start();
+  place.until([&] { return place.guest.here.size() == 1; });
+  place.until([&] { return !place.guest.contests.empty(); });
+  place.at(0).stop_listening();
+  place.at(0).drop(*place.at(0).peer);
+  place.until([&] { return place.connection->state() == ConnectionState::disconnected; });
+  const size_t contests = place.guest.contests.size();
+  place.turns(50);
+  CHECK(place.guest.contests.size() <= contests + 1);  // one was under way
+  CHECK(place.guest.here.size() == 1);
+}
+
+TEST_CASE("servers: an id that is saved late is nothing to the next newcomer") {
+  struct Slow final : client::Persistence {
+    tl::expected<std::optional<client::Identity>, std::string> load() override {
+      return client::Identity{7, std::nullopt, {}};
+    }
+    tl::expected<void, std::string> save(const client::Identity& identity) override {
+      while (waits && identity.more_servers.size() > 1) usleep(1'000);
+      return {};
+    }
+    std::atomic<bool> waits = true;
+  };
+  Place place(false);
+  const auto slow = std::make_shared<Slow>();
+  place.persistence = slow;
+  place.options.look_around_ms = 5;
+  place.options.connect_timeout_ms = 200;
+  place.options.more_servers.pop_back();
+  place.start();
+  place.until([&] { return place.guest.here.size() == 1; });
+  place.until([&] { return !place.guest.contests.empty(); });  // the id was not saved in time
+  place.gateways[1]->server.crashes_at_version_1 = true;
+  place.turns(10);
+  slow->waits = false;
+  const size_t contests = place.guest.contests.size();
+  place.until([&] { return place.guest.contests.size() > contests; });
+  CHECK(place.connection->state() == ConnectionState::connected);
 }
 
 TEST_CASE("servers: an address that is taken is told, and is the end") {

@@ -1,4 +1,6 @@
 // A connection on its own thread: whatever thread calls, each event is reported once.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <set>
 
@@ -157,6 +159,21 @@ TEST_CASE("threaded: it may be destroyed at any moment, started or not") {
       side.reports.wait([&] { return side.reports.state != ConnectionState::disconnected; });
     side.connection.reset();
   }
+}
+
+TEST_CASE("threaded: where there can be no loop it is failed, and may be closed and destroyed") {
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  Side side("127.0.0.1:1");
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  side.make();
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(side.connection->state() == ConnectionState::failed);
+  CHECK_FALSE(side.connection->start());
+  side.connection->close();
+  side.connection.reset();
 }
 
 TEST_CASE("threaded: a user who publishes again what was dropped does not stop the loop") {

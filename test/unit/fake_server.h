@@ -26,6 +26,7 @@ class FakeServer final : public FakeListener {
   // ---- the script ----
   uint32_t instance_id = 99;
   bool crashes_at_version_1 = false;                     // as the reference implementation does
+  std::optional<uint8_t> crashes_once_at_link;           // of a pool
   std::optional<uint32_t> recorded;                      // the client's instance id
   std::optional<protocol::ConnectionResponse> refuse;    // instead of the handshake's outcome
   std::optional<protocol::Welcome> refuse_in_version_1;  // as quarantined, with these words
@@ -126,6 +127,10 @@ class FakeServer final : public FakeListener {
       to.session.close();
     } else if (on_greeting && request.protocol_version == 1) {
       greetings.push_back(protocol::decode_greeting(request.greeting).value());
+      if (crashes_once_at_link == greetings.back().link) {
+        crashes_once_at_link.reset();
+        return drop(to);
+      }
       protocol::ConnectionRequest ids;
       ids.client_instance_id = greetings.back().client_instance_id;
       ids.server_instance_id = greetings.back().server_instance_id;

@@ -59,6 +59,22 @@ TEST_CASE("uplink: two servers that accept and drop are not hammered in turns") 
   CHECK(world.dials.size() == 1);
 }
 
+TEST_CASE("uplink: the only server that may be tried has its backoff") {
+  Scripted world({"eu:2020", "us:2020"});
+  world.accept();
+  protocol::Welcome refusal;
+  refusal.retry_after_ms = 600'000;
+  world.respond_v1(ResponseCode::quarantined, refusal);
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    while (world.dials.empty()) world.advance(100);
+    CHECK(world.dials.front().server == "us:2020");
+    world.broker().dial_failed(world.dials.front().connection, "connection refused");
+    world.dials.clear();
+    world.settle();
+    CHECK(world.dials.empty());
+  }
+}
+
 TEST_CASE("uplink: a server that closes instead of answering version 1 is asked in version 0") {
   Scripted world;
   std::string notices;
