@@ -245,6 +245,7 @@ void ConnectionCore::report_connected(const HandshakeDone& done) {
   durable_.backoff.on_connected(now_ms());
   if (!done.resumed || session_ == 0) ++session_;
   servers_.on_connected(done.reason);
+  servers_.version(present()).on_welcomed(link_->protocol_version());
   sessions_.on_connected(present(), done.resumed, transport_->address(), now_ms(),
                          [this](const std::string& problem) { report_not_kept(problem); });
   arm_keepalive();

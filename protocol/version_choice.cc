@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "protocol/frame.h"
-
 namespace sink::protocol {
 namespace {
 
@@ -34,7 +32,8 @@ bool VersionChoice::on_heard(uint64_t now_ms) {
 
 void VersionChoice::on_ended() {
   if (!std::exchange(awaits_word_, false)) return;
-  unanswered_requests_ = asked_ != kProtocolVersion0 ? unanswered_requests_ + 1 : 0;
+  const bool may_be_of_version_0 = asked_ != kProtocolVersion0 && !speaks_1_;
+  unanswered_requests_ = may_be_of_version_0 ? unanswered_requests_ + 1 : 0;
 }
 
 bool VersionChoice::on_unsupported(uint64_t now_ms) {

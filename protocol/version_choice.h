@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "protocol/frame.h"
+
 namespace sink::protocol {
 
 class VersionChoice {
@@ -21,6 +23,8 @@ class VersionChoice {
   // only: there are servers of version 0 that close the connection instead of answering version 1.
   // If one answers version 0 afterwards, it is one of these; if it does not, it had other reasons.
   [[nodiscard]] bool on_heard(uint64_t now_ms);
+  // The server has welcomed us in this version: one that speaks version 1 has other reasons to close.
+  void on_welcomed(uint8_t version) { speaks_1_ = speaks_1_ || version == kProtocolVersion1; }
   // The connection has ended; without a word from the server, if none was heard.
   void on_ended();
   // The server has refused version 1 in so many words. False: that was not what it was asked for.
@@ -30,6 +34,7 @@ class VersionChoice {
   uint8_t version_max_;
   uint8_t asked_ = 0;
   bool awaits_word_ = false;          // asked, and not heard yet
+  bool speaks_1_ = false;             // since this was made
   uint32_t unanswered_requests_ = 0;  // of version 1, in a row
   uint64_t version_0_until_ms_ = 0;
 };

@@ -302,6 +302,7 @@ void Uplinks::connected(Peer& peer, std::optional<protocol::Welcome> welcome) {
   if (uplink.pool > 1)
     link.health = protocol::LinkHealth::after(link.health_before, core_.now.us());
   if (link.number == 0) {
+    uplink.servers[uplink.server].version.on_welcomed(link.version);
     take_back_stop(uplink);
     const UpstreamMemory& memory = core_.state.upstreams[uplink.spec.name];
     if (memory.latest != peer.address)

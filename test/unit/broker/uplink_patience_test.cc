@@ -107,6 +107,18 @@ TEST_CASE("uplink: a server that closes instead of answering version 1 is asked 
   }
 }
 
+TEST_CASE("uplink: a server that has spoken version 1 is asked for no other when it closes") {
+  Scripted world;
+  world.accept();
+  world.respond_v1(ResponseCode::hello_new_client);
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    world.wire().drop();
+    while (world.dials.empty()) world.advance(100);
+    world.accept();
+    CHECK(world.request->protocol_version == 1);
+  }
+}
+
 TEST_CASE("uplink: without version 0 in its configuration a server that only closes is asked for 1") {
   Scripted world;
   world.dials.clear();

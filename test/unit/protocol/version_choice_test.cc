@@ -5,6 +5,30 @@
 
 using sink::protocol::VersionChoice;
 
+TEST_CASE("version choice: a server that has spoken version 1 closes for other reasons") {
+  VersionChoice choice(1);
+  choice.on_asked(1);
+  CHECK_FALSE(choice.on_heard(0));
+  SUBCASE("it has welcomed us") {
+    choice.on_welcomed(1);
+    for (int i = 0; i < 5; ++i) {
+      CHECK(choice.to_ask(0) == 1);
+      choice.on_asked(1);
+      choice.on_ended();
+    }
+    CHECK(choice.on_unsupported(1));  // but in so many words
+    CHECK(choice.to_ask(2) == 0);
+  }
+  SUBCASE("it has not") {
+    choice.on_welcomed(0);
+    for (int i = 0; i < 2; ++i) {
+      choice.on_asked(1);
+      choice.on_ended();
+    }
+    CHECK(choice.to_ask(0) == 0);
+  }
+}
+
 TEST_CASE("version choice: version 0 for a day once the server has shown that it speaks no other") {
   constexpr uint64_t kDayMs = 24 * 3'600'000;
   VersionChoice choice(1);
