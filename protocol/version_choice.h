@@ -23,7 +23,7 @@ class VersionChoice {
   // only: there are servers of version 0 that close the connection instead of answering version 1.
   // If one answers version 0 afterwards, it is one of these; if it does not, it had other reasons.
   [[nodiscard]] bool on_heard(uint64_t now_ms);
-  // The server has welcomed us in this version: one that speaks version 1 has other reasons to close.
+  // Welcomed in this version: a server that speaks version 1 has other reasons to close.
   void on_welcomed(uint8_t version) { speaks_1_ = speaks_1_ || version == kProtocolVersion1; }
   // The connection has ended; without a word from the server, if none was heard.
   void on_ended();
