@@ -37,6 +37,7 @@ FENCED = {
     "flatbuffers/": ["protocol/admin", "protocol/control"],
     "toml++/": ["daemon/config"],
 }
+TEST_CASE = re.compile(r"^TEST_CASE\(.*?^}\n", re.DOTALL | re.MULTILINE)
 POSIX_FILE_CALLS = re.compile(r"(?<![\w>])::(open|openat|pread|pwrite|fdatasync|fsync|ftruncate|renameat|unlinkat)\(")
 POSIX_FILE = "storage/posix_disk.cc"
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|not implemented|unimplemented|for now\b|placeholder text")
@@ -100,6 +101,16 @@ def check_text(name, text):
             yield f"{name}:{number}: a file call outside {POSIX_FILE}"
 
 
+# doctest runs a subcase only if an earlier run has reached it: none behind a return ever is.
+def check_subcases(name, text):
+    for case in TEST_CASE.finditer(text):
+        first, last = case[0].find("SUBCASE("), case[0].rfind("SUBCASE(")
+        end = case[0].find("return;", first)
+        if -1 < first < end < last:
+            number = text.count("\n", 0, case.start() + end) + 1
+            yield f"{name}:{number}: the subcases behind this return never run"
+
+
 def check_symbols(library):
     if any(part in library for part in SIMULATION_ONLY):
         return
@@ -119,6 +130,9 @@ def main():
         count += 1
         problems += check_includes(name, text)
         problems += check_text(name, text)
+    for path in sorted((root / "test").rglob("*_test.cc")):
+        name = path.relative_to(root).as_posix()
+        problems += check_subcases(name, path.read_text(encoding="utf-8"))
     for library in sys.argv[2:]:
         problems += check_symbols(library)
     for problem in problems:
