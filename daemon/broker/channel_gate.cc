@@ -1,7 +1,5 @@
 #include "daemon/broker/channel_gate.h"
 
-#include <utility>
-
 namespace sink::broker {
 namespace {
 
@@ -16,20 +14,6 @@ bool has_room(const Core& core, ChannelDirection& direction, size_t bytes) {
   return waiting == 0 || direction.bytes_of_newest(waiting) + bytes <= core.settings.channel_bytes;
 }
 
-// Whoever comes to a new life of the gateway begins with the oldest that has no answer: it has been
-// told that those before are stored.
-void tell_lost(Core& core, const Client& source, const Channel& channel,
-               ChannelDirection& direction, uint64_t offset) {
-  const uint64_t lost = offset - 1 - direction.published;
-  core.counters.channel_messages_lost += lost;
-  core.alarm("channel_lost",
-             "the log has lost " + std::to_string(lost) + " message(s) of " + source.client_id +
-                 " in a channel of " + channel.service + ", offsets " +
-                 std::to_string(direction.published + 1) + " to " + std::to_string(offset - 1) +
-                 ": it is damaged, or was restored from an older backup; see sinkctl log verify");
-  direction.published = offset - 1;
-}
-
 }  // namespace
 
 uint64_t waiting_in(const Core& core, const ChannelDirection& direction) {
@@ -39,19 +23,16 @@ uint64_t waiting_in(const Core& core, const ChannelDirection& direction) {
   return waiting;
 }
 
-tl::expected<OffsetVerdict, Refusal> judge_channel_message(Core& core, const Client& source,
+tl::expected<OffsetVerdict, Refusal> judge_channel_message(const Core& core, const Client& source,
                                                            const protocol::EventView& event) {
   const auto id = protocol::parse_channel_key(event.key);
   Channel* channel = id ? core.state.channels.find(*id) : nullptr;
   ChannelDirection* direction = channel == nullptr ? nullptr : channel->sent_by(source.number);
   if (direction == nullptr || event.offset == 0) return tl::unexpected(Refusal::no_such_channel);
-  const bool is_first = !std::exchange(direction->met, true);
   if (event.offset <= direction->published) return OffsetVerdict::duplicate;
   const Subscription* queue = queue_of(core, *direction);
   if (channel->closing || queue == nullptr)
     return tl::unexpected(Refusal::no_such_channel);
-  if (is_first && event.offset > direction->published + 1)
-    tell_lost(core, source, *channel, *direction, event.offset);
   if (event.offset > direction->published + 1 ||
       !has_room(core, *direction, event.event_data.size()))
     return tl::unexpected(Refusal::channel_overflow);

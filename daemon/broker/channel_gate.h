@@ -1,7 +1,7 @@
 // Whether a message that a client publishes into a channel may be taken. Not responsible for
-// opening and closing channels (Channels) nor for taking events (Intake). Invariants: what is taken
-// of an end has no gap in its offsets, so whatever was refused must come again first, but for what
-// a damaged or restored log has lost; and no more waits for the other end than the limits allow.
+// opening and closing channels (Channels) nor for taking events (Intake). Invariant: what is taken
+// of an end has no gap in its offsets, so whatever was refused must come again first; and no more
+// waits for the other end than the limits allow.
 #pragma once
 
 #include <tl/expected.hpp>
@@ -13,7 +13,7 @@
 namespace sink::broker {
 
 // Fresh, or a duplicate of one that was taken; else why not.
-tl::expected<OffsetVerdict, Refusal> judge_channel_message(Core& core, const Client& source,
+tl::expected<OffsetVerdict, Refusal> judge_channel_message(const Core& core, const Client& source,
                                                            const protocol::EventView& event);
 
 // Messages that wait for the other end.

@@ -24,7 +24,6 @@ struct ChannelDirection {
   ClientNumber source = 0;
   SubscriptionId subscription = 0;  // whose consumer is the other end
   uint64_t published = 0;           // the last offset; 0: none
-  bool met = false;                 // a message of it has come in this life
   std::deque<uint32_t> sizes;       // of the newest messages, as far as this life has seen them
   uint64_t bytes = 0;               // their sum
   std::optional<storage::Sequence> gone_from;  // the commit that has its end

@@ -67,7 +67,6 @@ ControlOutcome Channels::open(const Client& client, const ClientPolicy* policy,
   channel.service_uuid = service->uuid;
   channel.service = to_text(service->name);
   channel.metadata = request.metadata;
-  channel.from_opener.met = channel.from_owner.met = true;  // nothing of it can have been lost
   channel.from_opener.source = client.number;
   channel.from_owner.source = owner->number;
   channel.from_opener.subscription = subscribe(channel.id, "a", client, *owner);

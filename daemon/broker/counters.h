@@ -43,7 +43,6 @@ namespace sink::broker {
   X(services_withdrawn, "Services withdrawn by their owner or an operator")            \
   X(channels_opened, "Channels opened")                                                 \
   X(channels_closed, "Channels that are over, with every message delivered")           \
-  X(channel_messages_lost, "Messages of channels that the log had and has no more")    \
   X(rate_pauses, "Times that a client was faster than its policy, and not read")
 
 // Those that are one metric with a label: X(name, value of the label).

@@ -85,7 +85,7 @@ bool Intake::on_batch(Peer& peer, const protocol::BatchFrame& frame) {
 }
 
 tl::expected<OffsetVerdict, Refusal> Intake::judge(const Client& client,
-                                                   const protocol::EventView& event) {
+                                                   const protocol::EventView& event) const {
   if (event.event_type_id == protocol::kChannelEventType)
     return judge_channel_message(core_, client, event);
   return client.progress.check(event.event_type_id, event.key, event.offset);

@@ -69,7 +69,7 @@ class Intake {
   void take(Peer& peer, const protocol::EventView& event, protocol::Bytes payload,
             const AckTarget& target);
   tl::expected<OffsetVerdict, Refusal> judge(const Client& client,
-                                             const protocol::EventView& event);
+                                             const protocol::EventView& event) const;
   void refuse(Peer& peer, const AckTarget& target, Refusal refusal);
   void finish_one(Peer& peer, uint16_t message_id);
   void answer_ack(Peer& peer, uint16_t message_id);

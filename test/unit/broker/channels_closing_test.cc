@@ -279,49 +279,6 @@ TEST_CASE("channels: whose way a damaged log has lost is told of it, though noth
   CHECK(world.channels() == 1);  // the message waits for the server
 }
 
-TEST_CASE("channels: what a damaged log has lost of a queue is told, and holds up nothing") {
-  ChannelWorld world;
-  world.settings.channel_events = 1;
-  world.begin().open();
-  for (uint64_t offset = 1; offset <= 4; ++offset) {
-    world.send(world.user(), offset);
-    world.server().ack_all();
-  }
-  world.user().take_answers();
-  world.core().state.channels.find(world.info.id)->from_opener.published = 1;
-  world.log().request_snapshot();
-  world.settle();
-  world.crash();
-  world.server().connect();
-  world.user().connect();
-  SUBCASE("the next one is taken") {
-    world.send(world.user(), 5);
-    CHECK(world.answers(world.user()) == "5+");
-    CHECK(world.got(world.server()) == "5");
-    CHECK(world.alarmed("channel_lost"));
-    CHECK(world.counters().channel_messages_lost == 3);
-    world.server().ack_all();
-  }
-  SUBCASE("the next one is taken when there is room") {
-    world.server().drop();
-    world.send(world.user(), 5);
-    world.user().take_answers();
-    world.send(world.user(), 6);
-    CHECK(world.answers(world.user()) == "6-06");
-    world.server().connect().ack_all();
-    world.send(world.user(), 6);
-    CHECK(world.answers(world.user()) == "6+");
-    world.server().ack_all();
-  }
-  SUBCASE("what was not lost is known") {
-    world.send(world.user(), 1);
-    CHECK(world.answers(world.user()) == "1+");
-    world.send(world.user(), 3);  // it has an answer to the second, it thinks
-    CHECK(world.answers(world.user()) == "3-06");
-    CHECK_FALSE(world.alarmed("channel_lost"));
-  }
-}
-
 TEST_CASE("channels: queues of which nothing tells the channel any more are removed at the start") {
   ChannelWorld world;
   world.begin().open();
