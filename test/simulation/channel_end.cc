@@ -31,8 +31,8 @@ void ChannelEnd::heal() {
 
 bool ChannelEnd::idle() const {
   if (!welcomed() || !knows_all_ || asked_) return false;
-  for (const auto& [channel, line] : lines_)
-    if (!line.open.empty()) return false;
+  for (const auto& [channel, line] : lines_)  // what rot has taken of a channel holds up the rest
+    if (!line.open.empty() && !rotten_) return false;
   return true;
 }
 

@@ -117,6 +117,22 @@ TEST_CASE("channels: over a crash in the middle nothing is lost, doubled or out 
   CHECK(world.server().outcome->channels->channels[0].published == 1);
 }
 
+TEST_CASE("channels: over a crash, too, what was refused must come before what follows it") {
+  ChannelWorld world;
+  world.settings.channel_events = 1;
+  world.begin().open();
+  world.send(world.user(), 1);
+  world.send(world.user(), 2);
+  CHECK(world.answers(world.user()) == "1+ 2-06");
+  world.crash();
+  world.server().connect().ack_all();
+  world.user().connect();
+  world.send(world.user(), 3);  // it had no answer when the server died
+  CHECK(world.answers(world.user()) == "3-06");
+  world.send(world.user(), 2);
+  CHECK(world.answers(world.user()) == "2+");
+}
+
 TEST_CASE("channels: opening is answered and told when it would survive a power cut") {
   ChannelWorld world;
   world.begin();
