@@ -71,7 +71,7 @@ void Referee::on_server_response(Connection& from, const protocol::ConnectionRes
   known_clients_.insert(from.identity);
   // The gateway has given the connection up over it, and the session is over.
   if (from.fenced) return begin_anew(from.line());
-  if (response.greeting.empty()) return begin_anew(from.line());
+  if (response.greeting.empty()) return end_lines(from.identity, 0);  // version 0 has one link
   const auto welcome = protocol::decode_welcome(response.greeting);
   if (!welcome) return violate("the upstream's welcome cannot be read");
   from.session = welcome->session.id;

@@ -99,7 +99,10 @@ void Upstream::on_request(Arrival arrival, const protocol::ConnectionRequest& re
     arrival.link->peer_gone = true;
     return;
   }
-  if (!greeting) return lines_.front()->begin_v0(std::move(arrival), request);
+  if (!greeting) {
+    for (const auto& line : lines_) line->end();
+    return lines_.front()->begin_v0(std::move(arrival), request);
+  }
   if (greeting->link >= lines_.size())
     return stage_.referee.violate("the uplink opens a link that its server does not take");
   if (greeting->link == 0 && !greeting->session)

@@ -74,7 +74,7 @@ void UpstreamLine::end() {
 
 void UpstreamLine::lose() {
   link_.reset();
-  if (facts_.version != protocol::kProtocolVersion0) return;
+  if (version_ != protocol::kProtocolVersion0) return;
   unanswered_.clear();
   told_.clear();
 }
@@ -112,12 +112,14 @@ std::optional<protocol::ResponseCode> UpstreamLine::judge(uint32_t client,
 
 void UpstreamLine::begin_v0(Arrival arrival, const protocol::ConnectionRequest& request) {
   take(std::move(arrival));
+  version_ = protocol::kProtocolVersion0;
   const auto code = judge(request.client_instance_id, request.server_instance_id);
   std::string frame;
   protocol::append_response(
       frame,
       {code.value_or(protocol::ResponseCode::instance_id_mismatch), facts_.instance_id});
   unanswered_.clear();
+  told_.clear();
   if (!code) return turn_away(frame);
   send(frame);
   session_.accept();
@@ -125,6 +127,7 @@ void UpstreamLine::begin_v0(Arrival arrival, const protocol::ConnectionRequest& 
 
 void UpstreamLine::begin_v1(Arrival arrival, const protocol::Greeting& greeting) {
   take(std::move(arrival));
+  version_ = protocol::kProtocolVersion1;
   const auto code = judge(greeting.client_instance_id, greeting.server_instance_id);
   protocol::Welcome welcome;
   welcome.server_instance_id = facts_.instance_id;
@@ -204,7 +207,7 @@ void UpstreamLine::publish(std::string& frames) {
   do {
     last_id_ = static_cast<uint16_t>((last_id_ + 1) % protocol::kMessageIds);
   } while (std::any_of(told_.begin(), told_.end(), is_live));
-  if (facts_.version == protocol::kProtocolVersion0) {
+  if (version_ == protocol::kProtocolVersion0) {
     protocol::append_publish(frames, last_id_, payload);
   } else {
     protocol::append_deliver(frames, {last_id_, "commands", "operator", 1, {}, payload});
@@ -221,7 +224,7 @@ void UpstreamLine::on_batch(const protocol::BatchFrame& frame) {
 }
 
 void UpstreamLine::on_message(uint16_t id, protocol::Bytes content, size_t batch_events) {
-  if (answers_.is_unanswered(id) && facts_.version == protocol::kProtocolVersion1 && resumable_)
+  if (answers_.is_unanswered(id) && version_ == protocol::kProtocolVersion1 && resumable_)
     return stage_.referee.violate("the uplink uses a live message id again");
   received_.add(content);
   answers_.on_message(id);

@@ -51,6 +51,8 @@ class UpstreamLine {
   uint64_t next_ms() const;
 
  private:
+  // Of the present connection: a server of version 1 may be asked for version 0.
+  uint8_t version_ = 0;
   struct Unanswered {
     uint16_t id = 0;
     uint64_t due_ms = 0;
