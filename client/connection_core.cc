@@ -115,7 +115,7 @@ void ConnectionCore::begin() {
     report_not_kept(sessions_.restore(durable_));
     if (state_ != State::loading || !receive_callers()) return;
   }
-  if (servers_.is_dialled(next_.value_or(present()))) return open();
+  if (servers_.is_dialled(servers_.next())) return open();
   await_call("it waits for a server to call");
 }
 
@@ -137,7 +137,7 @@ void ConnectionCore::save_identity(uint32_t server_instance_id) {
 // ---- one attempt ----
 
 void ConnectionCore::open() {
-  turn_to(std::exchange(next_, std::nullopt).value_or(present()));
+  turn_to(servers_.next());
   state_ = State::opening;
   enter(was_connected_ ? ConnectionState::reconnecting : ConnectionState::connecting,
         "the wait is over");
@@ -334,8 +334,7 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
   const uint64_t now = now_ms();
   servers_.hold_back(present(), now + at_least_ms);
   const bool was_up = std::exchange(replaces_, false) || was_connected;
-  const bool same_again = !begun_ || (was_up && servers_.is_dialled(present()));
-  const auto turn = same_again ? Servers::Turn{present(), now, true} : servers_.after(present());
+  const auto turn = begun_ ? servers_.plan(was_up, now) : Servers::Turn{present(), now, true};
   if (!turn) {
     await_call(reason);
     return 0;
@@ -351,7 +350,6 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
     delay_ms = *backoff_ms;
   }
   delay_ms = std::max(delay_ms, std::max(turn->not_before_ms, now) - now);
-  next_ = turn->server;  // until then whoever it was with may call, and goes on with its session
   state_ = State::waiting;
   arm(delay_ms);
   enter(ConnectionState::disconnected, reason);

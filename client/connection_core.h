@@ -212,7 +212,6 @@ class ConnectionCore final : public Transport::Owner, public Candidate::Owner {
   uint64_t contests_ = 0;
   uint32_t session_ = 0;  // counts sessions; fences DeliveryIds
   std::string goodbye_;   // the server's last word on this connection
-  std::optional<size_t> next_;  // whom the wait is for; nullopt: the present one
   bool replaces_ = false;       // this attempt follows a connection that was up
   bool new_client_ = false;
   bool was_connected_ = false;

@@ -57,7 +57,6 @@ void ConnectionCore::on_called(size_t server, std::unique_ptr<Transport> transpo
 }
 
 void ConnectionCore::take_call(size_t server, std::unique_ptr<Transport> transport) {
-  next_.reset();
   turn_to(server);
   go_on_with(std::move(transport), "a server has called");
 }
@@ -144,7 +143,6 @@ void ConnectionCore::switch_to(const HandshakeDone& done) {
   enter(ConnectionState::reconnecting, reason);
   report_contest(server, ContestOutcome::took_over, reason);
   if (state_ != State::waiting) return;  // closed meanwhile
-  next_.reset();
   turn_to(server);
   link->move_to(durable_);
   ++durable_.counters.handshakes;

@@ -69,6 +69,13 @@ std::optional<Servers::Turn> Servers::after(size_t server) {
   return next;
 }
 
+std::optional<Servers::Turn> Servers::plan(bool was_up, uint64_t now_ms) {
+  const auto turn = was_up && is_dialled(present_) ? Turn{present_, now_ms, true}
+                                                   : after(present_);
+  if (turn) next_ = turn->server;
+  return turn;
+}
+
 // ---- the present one ----
 
 void Servers::turn_to(size_t server, const Identity& kept, DurableState& durable) {
@@ -77,6 +84,7 @@ void Servers::turn_to(size_t server, const Identity& kept, DurableState& durable
     durable.queue.rewind();
   }
   present_ = server;
+  next_.reset();
   durable.identity = identity_for(server, kept);
 }
 

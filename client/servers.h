@@ -53,6 +53,11 @@ class Servers {
   };
   // Who comes after `server` failed. nullopt: nobody is dialled.
   std::optional<Turn> after(size_t server);
+  // The attempt with the present one, or its connection, has ended: whom the next is for. One that
+  // was up is tried again. Until somebody is turned to, the present one stays who it is: it may
+  // call, and goes on with its session. nullopt: nobody is dialled.
+  std::optional<Turn> plan(bool was_up, uint64_t now_ms);
+  size_t next() const { return next_.value_or(present_); }
 
   // Which of its addresses to begin with: each in its turn.
   size_t next_address(size_t server) { return servers_[server].attempts++; }
@@ -92,6 +97,7 @@ class Servers {
   std::optional<size_t> delivered_last_;
   size_t failed_ = 0;     // in a row
   size_t present_ = 0;    // that is tried, or connected
+  std::optional<size_t> next_;  // nullopt: the present one
   size_t looked_at_ = 0;  // the last that was tried beside the present one
   protocol::ConnectionReason reason_ = protocol::ConnectionReason::discovery;  // the present one's
 };

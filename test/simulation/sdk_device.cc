@@ -9,7 +9,6 @@ namespace {
 
 using client::LinkState;
 
-constexpr uint64_t kHandshakeMs = 5'000;
 constexpr size_t kOpenMax = 60;  // events without an answer
 
 uint64_t key_of(const protocol::EventView& event) {
@@ -86,6 +85,7 @@ bool SdkDevice::may_open(const Lane& lane) const {
 }
 
 void SdkDevice::connect(Lane& lane) {
+  if (lane.number == 0) turn_to(servers_.next());
   if (may_open(lane) && open(lane, servers_.present())) return;
   const uint64_t back_in_ms = stage_.random.between(100, 1'000);
   lane.connect_at_ms = stage_.clock.monotonic_ms + back_in_ms;
@@ -152,7 +152,10 @@ void SdkDevice::dispatch(Lane& lane, const client::LinkEvent& event) {
   } else if (const auto* done = std::get_if<client::HandshakeDone>(&event)) {
     on_welcome(lane, *done);
   } else if (std::holds_alternative<client::LinkRefused>(event)) {
-    lose(lane, stage_.random.between(500, 3'000));
+    const uint64_t wait_ms = stage_.random.between(500, 3'000);
+    if (lane.number == 0)
+      servers_.hold_back(servers_.present(), stage_.clock.monotonic_ms + wait_ms);
+    lose(lane, wait_ms);
   } else if (const auto* answered = std::get_if<client::PublishAnswered>(&event)) {
     on_answered(*answered);
   } else if (const auto* delivered = std::get_if<client::EventDelivered>(&event)) {

@@ -45,6 +45,7 @@ class SdkDevice {
 
  private:
   static constexpr uint32_t kInstance = 4'242;
+  static constexpr uint64_t kHandshakeMs = 5'000;
   struct Lane {
     explicit Lane(uint8_t its_number);
     uint8_t number;

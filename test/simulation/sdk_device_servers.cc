@@ -5,22 +5,13 @@
 #include "test/simulation/sdk_device.h"
 
 namespace sink::simulation {
-namespace {
-
-constexpr uint64_t kHandshakeMs = 5'000;
-
-}  // namespace
 
 // The attempt, or the connection, has ended.
 void SdkDevice::await_turn(bool was_up, uint64_t back_in_ms) {
   const uint64_t now_ms = stage_.clock.monotonic_ms;
-  const size_t present = servers_.present();
-  const bool same_again = was_up && servers_.is_dialled(present);
-  const auto turn = same_again ? client::Servers::Turn{present, now_ms, true}
-                               : servers_.after(present);  // the first is dialled: there is one
+  const auto turn = servers_.plan(was_up, now_ms);  // the first is dialled: there is one
   const uint64_t wait_ms = turn->round_over ? back_in_ms : 1;
   lanes_[0]->connect_at_ms = std::max(now_ms + wait_ms, turn->not_before_ms);
-  turn_to(turn->server);
 }
 
 // ---- gateways that call ----

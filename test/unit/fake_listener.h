@@ -34,6 +34,7 @@ class FakeListener {
   }
 
   int ends = 0;          // orderly ends by clients
+  bool deaf = false;     // connections are accepted, and no word of them is heard
   std::function<void(Peer&)> on_gone = [](Peer&) {};
   Peer* peer = nullptr;  // the latest connection
 
@@ -157,6 +158,7 @@ class FakeListener {
   }
 
   void on_bytes(Peer& from, std::string_view bytes) {
+    if (deaf) return;
     if (from.tls == nullptr) return on_plaintext(from, bytes);
     from.tls->lend(bytes);
     if (!from.secured) {
