@@ -33,6 +33,7 @@ void ConnectionCore::take_over(const LeftBehind& left) {
 }
 
 void ConnectionCore::note_delivery(const std::string& server_key) {
+  if (servers_.size() == 1) return;  // nothing depends on it
   const auto server = servers_.find(server_key);
   if (!server) return;
   servers_.note_delivery(*server);

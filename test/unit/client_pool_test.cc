@@ -2,112 +2,15 @@
 #include <algorithm>
 #include <set>
 
-#include "client/session_record.h"
-#include "client_stage.h"
-#include "pool_server.h"
+#include "pool_stage.h"
 
 namespace {
 
 using namespace sink;
 using client::ConnectionState;
 using client::PublishResult;
-using test::PoolServer;
-using test::Stage;
 using test::Words;
-
-struct Pool : Stage {
-  struct User : test::Device {
-    void on_link(const client::LinkChange& change) override {
-      changes.push_back(std::to_string(change.number) + (change.up ? " up" : " down"));
-      if (when_link) when_link(change);
-    }
-    Words changes;
-    std::function<void(const client::LinkChange&)> when_link;
-  };
-
-  explicit Pool(uint8_t links = 4) : Stage(false), cloud(*server) { set_up(links); }
-  // With TLS, and a certificate that is for its name only.
-  explicit Pool(const std::string& name) : Stage(true, "named"), cloud(*server) {
-    options.server.host = name;
-    set_up(2);
-  }
-  void set_up(uint8_t links) {
-    options.protocol_version = 1;
-    options.links = links;
-    options.backoff = {1, 4, 0, 0};
-    options.recycle_ms = 0;
-  }
-  ~Pool() {
-    connection.reset();
-    server->on_gone = [](auto&) {};
-  }
-  void start(size_t links = 4) {
-    connection = std::make_unique<client::Connection>(&loop, options, persistence, user);
-    connection->start();
-    until([&] { return cloud.up() == links && up_links() == links; });
-  }
-  size_t up_links() const {
-    const auto all = connection->links();
-    return static_cast<size_t>(std::count_if(all.begin(), all.end(), [](const auto& link) {
-      return link.state == ConnectionState::connected;
-    }));
-  }
-  void publish(const std::string& key, uint64_t offset) {
-    REQUIRE(connection->publish({1, 1, key, offset, 0, "data"}, offset) == PublishResult::queued);
-  }
-  // A key that takes this link while nothing of it is under way.
-  std::string key_on(uint8_t link) {
-    for (int i = 0; i < 200; ++i) {
-      const std::string key = "probe-" + std::to_string(i);
-      const size_t before = cloud.arrived.size();
-      const size_t answered = user.acked.size();
-      publish(key, 1'000'000 + probes_++);
-      until([&] { return user.acked.size() > answered; });
-      if (cloud.arrived[before].first == link) return key;
-    }
-    FAIL("no key takes link " << int{link});
-    return "";
-  }
-  // One whose event 1 has arrived and awaits its answer, over a link that is down and stays so.
-  std::string key_on_broken(uint8_t link) {
-    const std::string key = key_on(link);
-    server->stop_listening();
-    cloud.at(link).accepts = false;
-    publish(key, 1);
-    until([&] { return arrived(key).size() == 1; });
-    const size_t before = up_links();
-    cloud.cut(link);
-    until([&] { return up_links() < before; });
-    return key;
-  }
-  Words arrived(const std::string& key) const {
-    Words names;
-    for (const auto& [link, name] : cloud.arrived)
-      if (name.substr(0, key.size() + 1) == key + "/" && name.size() < key.size() + 8)
-        names.push_back(std::to_string(link) + ":" + name.substr(key.size() + 1));
-    return names;
-  }
-
-  PoolServer cloud;
-  User user;
-
- private:
-  uint64_t probes_ = 0;
-};
-
-// The ids and the session under these two keys.
-std::shared_ptr<client::Persistence> keeping_in(std::map<std::string, std::string>& kept) {
-  return std::make_shared<client::KeyValuePersistence>(
-      client::KeyValuePersistence::Store{
-          [&](const std::string& key) {
-            return kept.count(key) == 0 ? std::nullopt : std::optional(kept[key]);
-          },
-          [&](const std::string& key, std::string_view value) {
-            kept[key] = value;
-            return tl::expected<void, std::string>();
-          }},
-      "ids", "session");
-}
+using Pool = test::PoolStage;
 
 }  // namespace
 
@@ -125,32 +28,6 @@ TEST_CASE("link pool: there are as many links as both sides want, with the same 
   std::sort(pool.user.changes.begin(), pool.user.changes.end());
   CHECK(pool.user.changes == Words{"1 up", "2 up"});
   CHECK(pool.connection->counters().handshakes == 3);
-}
-
-TEST_CASE("link pool: a server that takes one link, or speaks version 0, gets one") {
-  for (const bool version_1 : {true, false}) {
-    Pool pool;
-    pool.cloud.takes = 1;
-    if (!version_1) {
-      pool.server->on_greeting = nullptr;
-      pool.server->on_connected = nullptr;
-      pool.server->refuse = std::nullopt;
-      pool.server->on_publish = [&](auto& from, const protocol::Publish& publish) {
-        std::string out;
-        protocol::append_ack(out, publish.message_id);
-        pool.server->send(from, out);
-      };
-    }
-    pool.connection = std::make_unique<client::Connection>(&pool.loop, pool.options,
-                                                           pool.persistence, pool.user);
-    pool.connection->start();
-    pool.until([&] { return pool.connected(); });
-    pool.publish("k", 1);
-    pool.until([&] { return pool.user.acked.size() == 1; });
-    pool.turns(30);
-    CHECK(pool.connection->links().size() == 1);
-    CHECK(pool.user.changes.empty());
-  }
 }
 
 TEST_CASE("link pool: keys take all links, and each stays on its own while it is unanswered") {
@@ -238,23 +115,6 @@ TEST_CASE("link pool: what a link leaves behind when its session is over goes ov
   CHECK(pool.arrived(key).size() == 6);
 }
 
-TEST_CASE("link pool: a server that has become another one gets its own links, and every event") {
-  Pool pool;
-  pool.start();
-  const std::string key = pool.key_on(2);
-  pool.cloud.at(2).accepts = false;
-  pool.publish(key, 1);
-  pool.until([&] { return pool.arrived(key).size() == 1; });
-  pool.cloud.takes = 2;
-  pool.cloud.cut(0);
-  pool.until([&] { return pool.arrived(key).size() == 2; });
-  CHECK(pool.arrived(key) == Words{"2:1", "0:1"});
-  pool.until([&] { return pool.connection->unanswered() == 0 && pool.cloud.up() == 2; });
-  CHECK(pool.connection->links().size() == 2);
-  CHECK(pool.server->goodbyes == 2);
-  CHECK(pool.user.changes.size() == 3);  // nobody is told that links go on purpose
-}
-
 TEST_CASE("link pool: deliveries come over any link, and are answered where they came") {
   Pool pool;
   pool.start();
@@ -278,41 +138,6 @@ TEST_CASE("link pool: deliveries come over any link, and are answered where they
   unknown.connection = 77;
   CHECK_FALSE(pool.connection->ack(unknown));
   CHECK_FALSE(pool.connection->nack(unknown, "", ""));
-}
-
-TEST_CASE("link pool: links that are not up follow the first to where the server is now") {
-  Pool pool(2);
-  pool.options.server.host = "localhost";
-  const std::string port = std::to_string(pool.server->port());
-  std::map<std::string, std::string> kept;
-  pool.persistence = keeping_in(kept);
-  kept["session"] =
-      to_text(client::SessionRecord{"localhost:" + port, "127.0.0.2:" + port, std::nullopt});
-  pool.server->stop_listening();
-  pool.server->listen_again("127.0.0.2");  // where it was at the last run
-  pool.start(2);
-  pool.server->stop_listening();
-  pool.cloud.cut(0);
-  pool.cloud.cut(1);
-  pool.until([&] { return pool.up_links() == 0; });
-  pool.turns(20);
-  pool.server->listen_again("127.0.0.1");
-  pool.until([&] { return pool.up_links() == 2; });
-  CHECK(pool.cloud.at(1).resumed == 1);
-}
-
-TEST_CASE("link pool: the server that delivers over any of its links has delivered last") {
-  Pool pool(2);
-  std::map<std::string, std::string> kept;
-  pool.persistence = keeping_in(kept);
-  pool.options.more_servers = {{{"127.0.0.1", "1", ""}, "another"}};  // where nobody is
-  pool.start(2);
-  pool.cloud.at(1).deliver(10);
-  pool.until([&] { return pool.user.delivered.size() == 1; });
-  pool.connection->close();
-  pool.until([&] { return pool.user.closed; });
-  const std::string here = "delivered_last = " + to_string(pool.options.server);
-  CHECK_MESSAGE(kept["session"].find(here) != std::string::npos, kept["session"]);
 }
 
 TEST_CASE("link pool: at the end every event is named once, and the end comes last") {
@@ -413,34 +238,6 @@ TEST_CASE("link pool: a connection that fails for good gives up the events of al
   pool.until([&] { return pool.connection->state() == ConnectionState::failed; });
   pool.until([&] { return dropped == 20; });
   CHECK(pool.connection->unanswered() == 0);
-}
-
-TEST_CASE("link pool: all links know the server by its name, also when they are made anew") {
-  Pool pool("localhost");
-  pool.options.recycle_ms = 40;
-  pool.start(2);
-  pool.until([&] { return pool.connection->counters().resumed >= 3; });
-}
-
-TEST_CASE("link pool: a further link that gets no word asks for nothing older") {
-  Pool pool;
-  pool.start();
-  int requests = 0;
-  const auto greet = pool.server->on_greeting;
-  pool.server->on_greeting = [&](const protocol::Greeting& greeting) {
-    if (greeting.link == 2) ++requests;
-    return greet(greeting);
-  };
-  pool.server->crashes_at_version_1 = true;  // not a word
-  pool.cloud.cut(2);
-  pool.turns(200);
-  CHECK(pool.up_links() == 3);
-  CHECK(requests == 0);
-  pool.server->crashes_at_version_1 = false;
-  pool.until([&] { return pool.up_links() == 4; });
-  CHECK(requests == 1);
-  CHECK(pool.user.notes == Words{"connected as new"});  // and nothing of a fallback
-  CHECK(pool.user.states.back() == "connected");
 }
 
 TEST_CASE("link pool: it may be destroyed by whoever hears that a flush broke a link") {
@@ -547,15 +344,6 @@ TEST_CASE("link pool: a close from within an answer leaves its views alone, and 
   CHECK(pool.connection->counters().given_up == 50);
 }
 
-TEST_CASE("link pool: a server whose sessions do not last is given the time that one link has") {
-  Pool pool;
-  for (uint8_t link = 0; link < 4; ++link) pool.cloud.at(link).ttl_ms = 0;
-  pool.start();
-  CHECK(pool.connection->links()[1].median_us == 0);
-  pool.turns(50);
-  CHECK(pool.server->pings == 0);
-}
-
 TEST_CASE("link pool: who closes it in answer to a drop, and publishes on, is told that it is closed") {
   Pool pool;
   pool.options.queue_events = 1;
@@ -570,21 +358,6 @@ TEST_CASE("link pool: who closes it in answer to a drop, and publishes on, is to
   (void)pool.connection->publish({1, 1, key, 2, 0, ""}, 2);
   CHECK(result == PublishResult::closed);
   pool.until([&] { return pool.user.closed; });
-}
-
-TEST_CASE("link pool: a first link whose successor breaks comes back to its server") {
-  Pool pool(2);
-  test::FakeServer another(&pool.loop, nullptr);
-  pool.options.more_servers = {
-      {{"127.0.0.1", std::to_string(another.port()), ""}, "another"}};
-  pool.options.recycle_ms = 50;
-  pool.start(2);
-  pool.server->crashes_once_at_link = 0;
-  pool.until([&] { return !pool.server->crashes_once_at_link.has_value(); });
-  pool.until([&] { return pool.up_links() == 2 && pool.cloud.at(0).resumed > 0; });
-  CHECK(another.greetings.empty());
-  another.close();
-  pool.turns(5);
 }
 
 TEST_CASE("link pool: options that cannot work are named") {
