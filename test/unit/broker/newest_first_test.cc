@@ -200,12 +200,7 @@ TEST_CASE("newest first: of an uplink's backlog only the rest goes at its rate")
   world.uplinks[0].rate = 1;
   world.specs[0].order = Order::none;
   world.specs[0].newest_first = true;
-  world.dials.clear();
-  world.restart();
-  world.device("meter").connect();
-  for (uint64_t i = 1; i <= 4; ++i) world.device("meter").publish("k", i);
-  world.accept();
-  world.respond_v1(protocol::ResponseCode::hello_new_client);
+  world.connect_to_backlog(4);
   REQUIRE(world.published.size() == 1);
   CHECK(world.published.back().second == "k/4");
   world.device("meter").publish("k", 5).publish("k", 6);

@@ -70,6 +70,20 @@ struct PoolChain {
       }
     }
   }
+  void reload() {
+    gateway.reconfigure();
+    settle();
+  }
+  void recycle_every(uint64_t ms) {
+    gateway.uplinks[0].recycle_ms = ms;
+    reload();
+  }
+  // Two ways to the one server.
+  void lead_two_ways() {
+    gateway.uplinks[0].servers = {"cloud:2020", "cloud:2021"};
+    reload();
+    cloud.device("backend").connect();
+  }
   void cut(Wire& wire) {
     wire.near->begin_drop();
     wire.far->begin_drop();

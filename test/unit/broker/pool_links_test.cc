@@ -6,6 +6,18 @@ using namespace sink;
 using namespace sink::broker;
 using namespace sink::broker::test;
 
+namespace {
+
+std::string refusal(protocol::ResponseCode code, uint32_t retry_after_ms) {
+  protocol::Welcome welcome;
+  welcome.retry_after_ms = retry_after_ms;
+  std::string frames;
+  protocol::append_response(frames, {code, 0, {}, {}, protocol::encode_welcome(welcome)});
+  return frames;
+}
+
+}  // namespace
+
 TEST_CASE("pool: a further link that is refused waits as long as it is told, and decides nothing") {
   PoolChain chain(2);
   chain.reachable = false;
@@ -18,11 +30,7 @@ TEST_CASE("pool: a further link that is refused waits as long as it is told, and
   chain.settle();
   REQUIRE(link.state == UplinkState::greeting);
   const auto refuse = [&](protocol::ResponseCode code, uint32_t retry_after_ms) {
-    protocol::Welcome welcome;
-    welcome.retry_after_ms = retry_after_ms;
-    std::string frames;
-    protocol::append_response(frames, {code, 0, {}, {}, protocol::encode_welcome(welcome)});
-    server.send(frames);
+    server.send(refusal(code, retry_after_ms));
     chain.settle();
     CHECK(link.state == UplinkState::waiting);
     chain.advance(retry_after_ms - 500);
@@ -48,10 +56,7 @@ TEST_CASE("pool: a further link that is refused waits as long as it is told, and
 
 TEST_CASE("pool: a link on its way to the former server follows the first to the next") {
   PoolChain chain(2);
-  chain.gateway.uplinks[0].servers = {"cloud:2020", "cloud:2021"};  // two ways to one server
-  chain.gateway.reconfigure();
-  chain.settle();
-  chain.cloud.device("backend").connect();
+  chain.lead_two_ways();
   REQUIRE(chain.links_up() == 2);
   chain.reachable = false;
   chain.cut(chain.wire_of(1));
@@ -79,12 +84,7 @@ TEST_CASE("pool: a first link that is refused waits, and a server that takes it 
   server.on_raw_bytes = [](protocol::Bytes) {};
   chain.gateway.answer_dial(server);
   chain.settle();
-  protocol::Welcome refusal;
-  refusal.retry_after_ms = 60'000;
-  std::string frames;
-  protocol::append_response(frames, {protocol::ResponseCode::instance_id_mismatch, 0, {}, {},
-                                     protocol::encode_welcome(refusal)});
-  server.send(frames);
+  server.send(refusal(protocol::ResponseCode::instance_id_mismatch, 60'000));
   chain.settle();
   CHECK(chain.gateway.alarmed("uplink/"));
   chain.advance(59'500);
@@ -101,10 +101,7 @@ TEST_CASE("pool: a first link that is refused waits, and a server that takes it 
 
 TEST_CASE("pool: a further link does not join a server that the first has left") {
   PoolChain chain(2);
-  chain.gateway.uplinks[0].servers = {"cloud:2020", "cloud:2021"};  // two ways to one server
-  chain.gateway.reconfigure();
-  chain.settle();
-  chain.cloud.device("backend").connect();
+  chain.lead_two_ways();
   chain.reachable = false;
   chain.cut(chain.wire_of(1));
   while (chain.gateway.dials.empty()) chain.advance(250);

@@ -47,6 +47,15 @@ struct Scripted : World {
     const std::string body = protocol::encode_welcome(welcome);
     respond({code, 0, {}, {}, body});
   }
+  // After a restart, with the settings of now, to a backlog of k/1 and what follows it.
+  void connect_to_backlog(uint64_t events) {
+    dials.clear();
+    restart();
+    device("meter").connect();
+    for (uint64_t offset = 1; offset <= events; ++offset) device("meter").publish("k", offset);
+    accept();
+    respond_v1(ResponseCode::hello_new_client);
+  }
   void send(const std::string& frames) {
     wire().send(frames);
     settle();

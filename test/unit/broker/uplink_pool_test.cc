@@ -258,9 +258,7 @@ TEST_CASE("pool: the slowest link is made anew, and no event is sent twice") {
 
 TEST_CASE("pool: recycling begins anew when its time is changed") {
   PoolChain chain(2);
-  chain.gateway.uplinks[0].recycle_ms = 5'000;
-  chain.gateway.reconfigure();
-  chain.settle();
+  chain.recycle_every(5'000);
   chain.advance(13'000);
   CHECK(chain.uplink().recycled == 2);
   CHECK(chain.links_up() == 2);
@@ -268,9 +266,7 @@ TEST_CASE("pool: recycling begins anew when its time is changed") {
 
 TEST_CASE("pool: while one link is being made anew no other one is") {
   PoolChain chain(2);
-  chain.gateway.uplinks[0].recycle_ms = 5'000;
-  chain.gateway.reconfigure();
-  chain.settle();
+  chain.recycle_every(5'000);
   chain.reachable = false;
   chain.advance(20'000);
   CHECK(chain.gateway.dials.size() == 1);
@@ -283,9 +279,7 @@ TEST_CASE("pool: while one link is being made anew no other one is") {
 
 TEST_CASE("pool: with recycle = 0 no link is made anew") {
   PoolChain chain(2);
-  chain.gateway.uplinks[0].recycle_ms = 0;
-  chain.gateway.reconfigure();
-  chain.settle();
+  chain.recycle_every(0);
   chain.advance(1'800'000);
   CHECK(chain.uplink().recycled == 0);
   CHECK(chain.links_up() == 2);
@@ -364,9 +358,7 @@ TEST_CASE("pool: it is connected for as long as the link that has been for longe
 
 TEST_CASE("pool: a gateway that drains makes no link anew") {
   PoolChain chain(2);
-  chain.gateway.uplinks[0].recycle_ms = 5'000;
-  chain.gateway.reconfigure();
-  chain.settle();
+  chain.recycle_every(5'000);
   chain.cloud.hold_commits = true;  // so that it has something to wait for
   chain.publish(4, 1);
   chain.gateway.broker().drain();

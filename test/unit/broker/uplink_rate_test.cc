@@ -12,12 +12,7 @@ TEST_CASE("uplink: a backlog goes up at its rate, and another subscription does 
   world.uplinks[0].rate = 10;
   world.specs[0].sources = {"meter"};
   world.subscribe("urgent", "uplink:cloud").sources = {"alarm"};
-  world.dials.clear();
-  world.restart();
-  world.device("meter").connect();
-  for (uint64_t i = 1; i <= 40; ++i) world.device("meter").publish("k", i);
-  world.accept();
-  world.respond_v1(ResponseCode::hello_new_client);
+  world.connect_to_backlog(40);
   const size_t at_once = world.published.size();
   CHECK(at_once == 10);
   world.device("alarm").connect().publish("a", 1);
@@ -35,12 +30,7 @@ TEST_CASE("uplink: a backlog goes up at its rate, and another subscription does 
 TEST_CASE("uplink: a backlog that waits for its rate goes on after a reconnect") {
   Scripted world({"eu:2020", "us:2020"});
   world.uplinks[0].rate = 1;
-  world.dials.clear();
-  world.restart();
-  world.device("meter").connect();
-  for (uint64_t i = 1; i <= 5; ++i) world.device("meter").publish("k", i);
-  world.accept();
-  world.respond_v1(ResponseCode::hello_new_client);
+  world.connect_to_backlog(5);
   CHECK(world.published.size() == 1);
   world.wire().drop();
   world.settle();
@@ -94,11 +84,7 @@ TEST_CASE("uplink: what waits behind a refused event is neither sent nor timed b
 TEST_CASE("uplink: one that is forgotten while its backlog waits for its rate begins anew") {
   Scripted world({"eu:2020", "us:2020"});
   world.uplinks[0].rate = 1;
-  world.dials.clear();
-  world.restart();
-  for (uint64_t i = 1; i <= 3; ++i) world.device("meter").connect().publish("k", i);
-  world.accept();
-  world.respond_v1(ResponseCode::hello_new_client);
+  world.connect_to_backlog(3);
   REQUIRE(world.published.size() == 1);
   const ClientNumber before = world.client("uplink:cloud").number;
   world.broker().sessions().forget(world.client("uplink:cloud"));
@@ -118,11 +104,7 @@ TEST_CASE("uplink: one that is forgotten while its backlog waits for its rate be
 TEST_CASE("uplink: a link that is being closed when its rate lets more pass sends nothing more") {
   Scripted world;
   world.uplinks[0].rate = 1;
-  world.dials.clear();
-  world.restart();
-  for (uint64_t i = 1; i <= 3; ++i) world.device("meter").connect().publish("k", i);
-  world.accept();
-  world.respond_v1(ResponseCode::hello_new_client);
+  world.connect_to_backlog(3);
   REQUIRE(world.published.size() == 1);
   world.broker().close(world.wire().connection, CloseReason::kicked);
   world.now.monotonic_ms += 1'500;
