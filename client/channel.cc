@@ -144,8 +144,14 @@ bool Channel::on_message(const protocol::EventView& event) {
 void Channel::on_listed(const protocol::ChannelInfo& info) {
   was_high_ = was_high_ || (closing_ && !info.closing);  // whoever heard "closed" may go on
   closing_ = info.closing;
+  lost_by_server_ = info.published < taken_;
   taken_up_to(info.published);
   tell_low();
+}
+
+std::optional<protocol::AdvanceChannel> Channel::lost_by_server() const {
+  if (!lost_by_server_ || over_ || closing_) return std::nullopt;
+  return protocol::AdvanceChannel{info_.id, taken_};
 }
 
 void Channel::on_closed(protocol::ChannelEndReason reason) {

@@ -100,6 +100,9 @@ class Channel {
   void on_refused_before(const RefusedMessages& refused) { refused_ = refused; }
   // A new listing of the server's: how far it has taken.
   void on_listed(const protocol::ChannelInfo& info);
+  // What the server has to be told: it lists less than it has acknowledged. nullopt: nothing.
+  std::optional<protocol::AdvanceChannel> lost_by_server() const;
+  void on_advanced() { lost_by_server_ = false; }
   void on_closed(protocol::ChannelEndReason reason);
 
  private:
@@ -122,6 +125,7 @@ class Channel {
   uint64_t received_ = 0;  // the other end's last offset; 0: none yet
   RefusedMessages refused_;
   bool was_high_ = false;  // or a message was not taken: on_buffered_amount_low is due
+  bool lost_by_server_ = false;  // something of what it had taken
   bool closing_ = false;  // no message is taken any more
   bool over_ = false;
 };

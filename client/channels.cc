@@ -41,6 +41,12 @@ void Channels::ask_listing() {
   if (wanted_ && ask(*wanted_, {})) wanted_.reset();
 }
 
+// Before what comes behind it is sent: the server would refuse that for ever.
+void Channels::tell_lost(Channel& channel) {
+  const auto advance = channel.lost_by_server();
+  if (advance && ask(*advance, {Kind::advance, {}})) channel.on_advanced();
+}
+
 void Channels::on_connected() {
   unlisted_.clear();
   for (const auto& [id, channel] : channels_) unlisted_.insert(id);
@@ -148,10 +154,12 @@ void Channels::run(uint64_t now_ms) {
   running_ = true;
   ask_listing();
   while (std::exchange(again_, false))
-    for (auto& [id, channel] : channels_)
+    for (auto& [id, channel] : channels_) {
+      tell_lost(*channel);
       channel->run(now_ms, [this](const protocol::EventView& event) {
         return port_.publish(event, first_tag_) == PublishResult::queued;
       });
+    }
   running_ = false;
 }
 

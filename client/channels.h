@@ -80,7 +80,7 @@ class Channels {
   std::optional<uint64_t> deadline_ms() const;
 
  private:
-  enum class Kind : uint8_t { listing, open, close };
+  enum class Kind : uint8_t { listing, open, close, advance };
   struct Asked {
     Kind kind = Kind::listing;
     protocol::OpenChannel open;
@@ -88,6 +88,7 @@ class Channels {
 
   bool ask(const protocol::ControlRequest& request, Asked asked);
   void ask_listing();
+  void tell_lost(Channel& channel);
   void adopt(const protocol::ChannelInfo& info);
   void on_listing(const protocol::ChannelPage& page);
   void end(const protocol::Uuid& id, protocol::ChannelEndReason reason);

@@ -1,7 +1,7 @@
 // Whether a message that a client publishes into a channel may be taken. Not responsible for
 // opening and closing channels (Channels) nor for taking events (Intake). Invariant: what is taken
-// of an end has no gap in its offsets, so whatever was refused must come again first; and no more
-// waits for the other end than the limits allow.
+// of an end has no gap in its offsets but where Channels::advance() has told of one, so whatever
+// was refused must come again first; and no more waits for the other end than the limits allow.
 #pragma once
 
 #include <tl/expected.hpp>

@@ -1,6 +1,7 @@
 // The channels between clients, by id; how far each end has published and how much of it waits. Not
 // responsible for who may open one, for queues and records (Channels), nor for judging a message
-// (channel_gate.h). Invariant: offsets of an end are taken without a gap.
+// (channel_gate.h). Invariant: offsets of an end are taken without a gap, but behind what the log
+// has lost.
 #pragma once
 
 #include <array>

@@ -22,6 +22,10 @@ ControlOutcome too_many(size_t limit, const char* what) {
                                    "; close one that is not needed"};
 }
 
+ControlOutcome no_such_channel() {
+  return {ErrorCode::not_found, "this client has no channel of that id"};
+}
+
 }  // namespace
 
 // ---- opening ---------------------------------------------------------------------------------
@@ -106,9 +110,8 @@ void Channels::on_committed() {
 // ---- closing ---------------------------------------------------------------------------------
 
 ControlOutcome Channels::close(const Client& client, const protocol::CloseChannel& request) {
-  Channel* channel = core_.state.channels.find(request.id);
-  if (channel == nullptr || !channel->has_end(client.number))
-    return {ErrorCode::not_found, "this client has no channel of that id"};
+  Channel* channel = channel_of(client, request.id);
+  if (channel == nullptr) return no_such_channel();
   if (!channel->closing) begin_close(*channel, ChannelEndReason::closed);
   return {};
 }
@@ -207,6 +210,32 @@ void Channels::tell_drained(Channel& channel, ChannelDirection& direction, Clien
   if (*direction.gone_from > core_.committed) return;
   direction.told = true;
   tell(end, protocol::ChannelClosed{channel.id, *channel.closing});
+}
+
+// ---- what is lost ----------------------------------------------------------------------------
+
+Channel* Channels::channel_of(const Client& client, const protocol::Uuid& id) const {
+  Channel* channel = core_.state.channels.find(id);
+  return channel != nullptr && channel->has_end(client.number) ? channel : nullptr;
+}
+
+// Nothing is written: with the next message it is, and until then the end says it again.
+ControlOutcome Channels::advance(const Client& client, const protocol::AdvanceChannel& request) {
+  Channel* channel = channel_of(client, request.id);
+  if (channel == nullptr) return no_such_channel();
+  if (request.taken == UINT64_MAX)
+    return {ErrorCode::invalid, "no message can come behind that one"};
+  ChannelDirection& direction = *channel->sent_by(client.number);
+  if (request.taken <= direction.published) return {};
+  ++core_.counters.channel_gaps;
+  const std::string range =
+      std::to_string(direction.published + 1) + " to " + std::to_string(request.taken);
+  core_.alarm("channels", "the log has messages " + range + " of " + client.client_id +
+                              " in a channel of " + channel->service +
+                              " no more: it is damaged, or was restored from an older backup; see "
+                              "sinkctl log verify");
+  direction.published = request.taken;
+  return {};
 }
 
 // ---- telling ---------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ class Channels {
   protocol::ControlOutcome open(const Client& client, const ClientPolicy* policy,
                                 const protocol::OpenChannel& request);
   protocol::ControlOutcome close(const Client& client, const protocol::CloseChannel& request);
+  protocol::ControlOutcome advance(const Client& client, const protocol::AdvanceChannel& request);
   protocol::ControlOutcome list(const Client& client, const protocol::ListChannels& request) const;
 
   // Whether none of these rows, which list() has made before, is over for the client.
@@ -54,6 +55,8 @@ class Channels {
     protocol::Uuid id{};
   };
 
+  // nullptr: it is no end of such a channel.
+  Channel* channel_of(const Client& client, const protocol::Uuid& id) const;
   const Service* find_service(const Client& client, const ClientPolicy* policy,
                               const protocol::OpenChannel& request,
                               protocol::ControlOutcome& refusal) const;

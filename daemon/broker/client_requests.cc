@@ -102,6 +102,8 @@ ControlOutcome ClientRequests::decide(const Client& client,
     return channels_.list(client, *wanted);
   if (const auto* closed = std::get_if<protocol::CloseChannel>(&request))
     return channels_.close(client, *closed);
+  if (const auto* advanced = std::get_if<protocol::AdvanceChannel>(&request))
+    return channels_.advance(client, *advanced);
   return {ErrorCode::unknown_kind, "this server does not know that request"};
 }
 

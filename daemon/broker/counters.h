@@ -43,6 +43,7 @@ namespace sink::broker {
   X(services_withdrawn, "Services withdrawn by their owner or an operator")            \
   X(channels_opened, "Channels opened")                                                 \
   X(channels_closed, "Channels that are over, with every message delivered")           \
+  X(channel_gaps, "Channels that go on behind messages which the log has lost")         \
   X(rate_pauses, "Times that a client was faster than its policy, and not read")
 
 // Those that are one metric with a label: X(name, value of the label).

@@ -40,6 +40,14 @@ struct ListChannels {
   bool operator==(const ListChannels&) const = default;
 };
 
+// This end has ACKs for its messages up to `taken`. Whatever of them the server has no more, a
+// damaged log or an older backup has lost: it takes what comes behind them.
+struct AdvanceChannel {
+  Uuid id{};
+  uint64_t taken = 0;
+  bool operator==(const AdvanceChannel&) const = default;
+};
+
 // As one of its ends sees it.
 struct ChannelInfo {
   Uuid id{};

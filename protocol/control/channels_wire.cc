@@ -79,6 +79,13 @@ std::optional<ListChannels> read(const wire::ListChannels& table) {
   return list;
 }
 
+std::optional<AdvanceChannel> read(const wire::AdvanceChannel& table) {
+  AdvanceChannel advance;
+  if (!read_uuid(table.id(), advance.id)) return std::nullopt;
+  advance.taken = table.taken();
+  return advance;
+}
+
 std::optional<ChannelOpened> read(const wire::ChannelOpened& table) {
   ChannelOpened opened;
   if (table.channel() == nullptr || !read_info(*table.channel(), opened.channel))
@@ -117,6 +124,10 @@ flatbuffers::Offset<wire::CloseChannel> write(Builder& builder, const CloseChann
 flatbuffers::Offset<wire::ListChannels> write(Builder& builder, const ListChannels& list) {
   if (!list.after) return wire::CreateListChannels(builder);
   return wire::CreateListChannels(builder, vector_of(builder, *list.after));
+}
+
+flatbuffers::Offset<wire::AdvanceChannel> write(Builder& builder, const AdvanceChannel& advance) {
+  return wire::CreateAdvanceChannel(builder, vector_of(builder, advance.id), advance.taken);
 }
 
 flatbuffers::Offset<wire::ChannelOpened> write(Builder& builder, const ChannelOpened& opened) {

@@ -181,6 +181,9 @@ struct Encoder {
   std::string operator()(const ChannelClosed& closed) {
     return control(wire::Request::ChannelClosed, write(builder, closed).Union());
   }
+  std::string operator()(const AdvanceChannel& advance) {
+    return control(wire::Request::AdvanceChannel, write(builder, advance).Union());
+  }
   std::string operator()(const UnknownRequest&) { return control(wire::Request::NONE, 0); }
 };
 
@@ -255,6 +258,8 @@ tl::expected<ControlRequest, DecodeError> decode_control(Bytes body) {
     case wire::Request::ListChannels: return decode_read(*control->request_as_ListChannels());
     case wire::Request::ChannelOpened: return decode_read(*control->request_as_ChannelOpened());
     case wire::Request::ChannelClosed: return decode_read(*control->request_as_ChannelClosed());
+    case wire::Request::AdvanceChannel:
+      return decode_read(*control->request_as_AdvanceChannel());
     case wire::Request::NONE: break;
   }
   return UnknownRequest{};

@@ -64,7 +64,8 @@ struct UnknownRequest {
 };
 using ControlRequest = std::variant<Subscribe, Unsubscribe, Goodbye, Seek, Expose, Refresh,
                                     Withdraw, Lookup, ServiceEnded, OpenChannel, CloseChannel,
-                                    ListChannels, ChannelOpened, ChannelClosed, UnknownRequest>;
+                                    ListChannels, ChannelOpened, ChannelClosed, AdvanceChannel,
+                                    UnknownRequest>;
 
 enum class ErrorCode : uint8_t {
   none = 0,  // done

@@ -31,8 +31,8 @@ void ChannelEnd::heal() {
 
 bool ChannelEnd::idle() const {
   if (!welcomed() || !knows_all_ || asked_) return false;
-  for (const auto& [channel, line] : lines_)  // what rot has taken of a channel holds up the rest
-    if (!line.open.empty() && !rotten_) return false;
+  for (const auto& [channel, line] : lines_)
+    if (!line.open.empty()) return false;
   return true;
 }
 
@@ -46,6 +46,7 @@ void ChannelEnd::on_welcome() {
   asked_.reset();
   knows_all_ = false;
   page_after_.reset();
+  lost_.clear();
   listed_.clear();
 }
 
@@ -93,6 +94,11 @@ uint64_t ChannelEnd::act(uint64_t now_ms) {
 
 std::optional<protocol::ControlRequest> ChannelEnd::wish() {
   if (!knows_all_) return protocol::ListChannels{page_after_};
+  if (!lost_.empty()) {
+    const protocol::AdvanceChannel next = lost_.back();
+    lost_.pop_back();
+    return next;
+  }
   if (role_ == Role::owner && now_ms() >= refresh_at_ms_) {
     if (lease_) return protocol::Refresh{*lease_};
     return protocol::Expose{kService, kTtlMs, "echo", true};
@@ -137,6 +143,8 @@ void ChannelEnd::on_page(const protocol::ChannelPage& page) {
     const std::string key = protocol::channel_key(info.id);
     const Line& line = learn(info);
     judge(oracle_.on_listed(key, line.owns, info.published));
+    const uint64_t taken = line.open.empty() ? line.made : line.open.begin()->first - 1;
+    if (taken > info.published && !line.closing) lost_.push_back({info.id, taken});
     listed_.insert(key);
     page_after_ = info.id;
   }

@@ -75,6 +75,7 @@ class ChannelEnd final : public Peer {
   std::optional<protocol::ControlRequest> asked_;
   std::set<std::string> listed_;             // on the pages so far
   std::optional<protocol::Uuid> page_after_;
+  std::vector<protocol::AdvanceChannel> lost_;  // by the gateway, which has to be told
   bool knows_all_ = false;                   // on this connection
   std::optional<protocol::Uuid> lease_;
   uint64_t refresh_at_ms_ = 0;

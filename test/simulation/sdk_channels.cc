@@ -140,9 +140,8 @@ std::optional<uint64_t> SdkChannels::deadline_ms() const {
 
 bool SdkChannels::idle() const {
   bool waits = !listed_ || !exposed_;
-  channels_.for_each([&](client::Channel& channel) {  // what rot has taken holds up the rest
-    waits = waits || (channel.waiting() > 0 && !rotten_);
-  });
+  channels_.for_each(
+      [&](client::Channel& channel) { waits = waits || channel.waiting() > 0; });
   return !waits;
 }
 

@@ -226,6 +226,28 @@ class Channels(SystemTest):
         owner.wait(f"over panel: {CLOSED}, 0 lost")
         self.assertEqual(caller.leave(), 0)
 
+    def test_a_broker_restored_from_an_older_backup_goes_on_behind_what_it_has_lost(self):
+        daemon, owner, caller = self.pair()
+        backup = daemon.directory / "backup"
+        for first, last in ((1, 10), (11, 20), (21, 30)):
+            caller.say(numbers(first, last))
+            owner.say(numbers(first, last))
+            owner.wait_heard("panel", str(last))
+            caller.wait_heard("server-1", str(last))
+            if last == 10:
+                self.assertEqual(daemon.stop(), 0)
+                shutil.copytree(daemon.data_dir, backup)
+                daemon.start()
+            elif last == 20:
+                daemon.kill9()
+                shutil.rmtree(daemon.data_dir)
+                shutil.copytree(backup, daemon.data_dir)
+                daemon.start()
+        self.assertEqual(owner.heard("panel"), numbers(1, 30))
+        self.assertEqual(caller.heard("server-1"), numbers(1, 30))
+        alarms = daemon.status()["alarms"]
+        self.assertTrue(any("messages 11 to 20 of" in text for text in alarms), alarms)
+
     def test_a_full_channel_fills_the_writer_and_loses_nothing(self):
         _, owner, caller = self.pair(limits={"channel_events": 10})
         owner.kill9()

@@ -15,6 +15,7 @@ using client::ChannelOptions;
 using client::Channels;
 using client::ChannelSend;
 using client::PublishResult;
+using protocol::AdvanceChannel;
 using protocol::ChannelInfo;
 using protocol::ChannelPage;
 using protocol::CloseChannel;
@@ -407,6 +408,38 @@ TEST_CASE("channels of a client: opened, refused, and unanswered") {
   client.connected = false;
   CHECK_FALSE(client.channels.open(wanted));
   CHECK_FALSE(client.channels.on_reply({7, nullptr}));  // somebody else's
+}
+
+TEST_CASE("channels of a client: a server that lists less than it has taken is told so, once") {
+  Client client;
+  client.channels.on_channel_opened(info_of({1}));
+  client.channels.on_channel_opened(info_of({2}, 3));
+  Channel& channel = *client.channels.find({1});
+  for (const char* message : {"a", "b", "c"}) CHECK(channel.send(message) == ChannelSend::queued);
+  client.channels.run(0);
+  channel.on_answer(1, true, {}, 0);
+  channel.on_answer(2, true, {}, 0);
+  client.channels.on_connected();
+  const ChannelInfo behind = info_of({1}, 1);
+  SUBCASE("at once") {}
+  SUBCASE("when it can be asked") { client.connected = false; }
+  const bool at_once = client.connected;
+  client.reply({{behind, info_of({2}, 3)}, false});
+  const auto asked = client.asked.size();
+  client.channels.run(0);
+  CHECK(client.asked.size() == asked + (at_once ? 1 : 0));
+  client.connected = true;
+  client.channels.run(0);
+  client.channels.run(0);
+  CHECK(client.asked.size() == asked + 1);
+  CHECK(client.asked.back().first == ControlRequest(AdvanceChannel{{1}, 2}));
+  client.reply(nullptr);
+  client.channels.on_connected();
+  ChannelInfo closing = behind;
+  closing.closing = true;
+  client.reply({{closing, info_of({2}, 3)}, false});
+  client.channels.run(0);
+  CHECK(client.asked.back().first == ControlRequest(ListChannels{}));
 }
 
 TEST_CASE("channels of a client: after a connect the listing says which there are") {

@@ -2,10 +2,10 @@
 """Writes sink_v1.json, the golden vectors of Sink protocol version 1, beside itself.
 
 The FlatBuffers are encoded by `flatc` from the JSON inputs below, everything around them here:
-nothing of this project's encoders takes part. Usage: make_sink_v1.py [OUTPUT]; needs flatc.
-Not a part of the build: the vectors are committed, and running this again must change no byte of
-them unless an input changes (another flatc may lay tables out otherwise; then every field must
-still be the same).
+nothing of this project's encoders takes part. Usage: make_sink_v1.py [--check]; needs flatc.
+The vectors are committed, and running this again must change no byte of them unless an input
+changes. Another flatc may lay tables out otherwise; then every field must still be the same, which
+is what --check compares, and the tests run.
 """
 
 import json
@@ -55,12 +55,11 @@ def flatc(root, table, schema=None, options=()):
 # The schema of a later version: a field behind each table's last, a member behind each union's.
 def later_schema():
     text = SCHEMA.read_text(encoding="utf-8")
-    for old, new in (("  session:SessionPoint;\n}\n\ntable ConnectionResponse",
-                      "  session:SessionPoint;\n  later:string;\n}\n\ntable ConnectionResponse"),
+    for old, new in (("}\n\ntable ConnectionResponse", "  later:string;\n}\n\ntable ConnectionResponse"),
                      ("  retry_after_ms:uint;\n", "  retry_after_ms:uint;\n  later:[ulong];\n"),
                      ("table Unsubscribe { name:string; }",
                       "table Unsubscribe { name:string; later:Done; }\ntable Later { position:ulong; name:string; }"),
-                     ("ChannelOpened, ChannelClosed\n}", "ChannelOpened, ChannelClosed, Later\n}")):
+                     ("  AdvanceChannel\n}", "  AdvanceChannel, Later\n}")):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     return text
@@ -101,7 +100,7 @@ def deliver(message_id, subscription, source, attempt, payload):
 
 S = Raw(bytes(range(0x10, 0x20)))
 ZEROS = Raw(bytes(16))
-LIMITS = {"window": 4095, "event_bytes": 33554432, "batch_events": 4096}
+LIMITS = {"window": 4095, "event_bytes": 33554432, "batch_events": 4096, "links": 16}
 MINIMAL = {"limits": {"window": 1}}
 POINT = {"id": S, "received": 5000000000, "checksum": 0xfedcba98, "sent": 18446744073709551615,
          "awaited": [4095, 0, 1, 7]}
@@ -169,6 +168,7 @@ def honest():
     requests = (("request_minimal", MINIMAL, None), ("request_all_fields", FULL_REQUEST, None),
                 ("request_new_client", {"application_version": Raw(b"1.0.0"), "client_instance_id": 1,
                                         "limits": {"window": 1024}}, None),
+                ("request_further_link", {**MINIMAL, "link": 15}, None),
                 ("request_reason_of_a_later_version", {**MINIMAL, "reason": 9}, None),
                 ("request_field_of_a_later_version", {**FULL_REQUEST, "later": "passed over"}, later))
     for name, table, schema in requests:
@@ -212,6 +212,7 @@ def honest():
                                                                    "metadata": Raw(b"\0hello\xff")}), None),
                 ("open_channel_by_uuid", 21, union("OpenChannel", {"uuid": S}), None),
                 ("close_channel", 22, union("CloseChannel", {"id": S}), None),
+                ("advance_channel", 25, union("AdvanceChannel", {"id": S, "taken": 2**64 - 1}), None),
                 ("list_channels", 23, union("ListChannels", {}), None),
                 ("list_channels_after", 24, union("ListChannels", {"after": S}), None),
                 ("channel_opened", 0, union("ChannelOpened", {"channel": CHANNEL}), None),
@@ -368,6 +369,7 @@ def hostile():
                 ("open_channel_service_of_256", union("OpenChannel", {"service": "n" * 256})),
                 ("open_channel_uuid_of_15", union("OpenChannel", {"uuid": Raw(S[:15])})),
                 ("close_channel_id_absent", union("CloseChannel", {})),
+                ("advance_channel_id_of_17", union("AdvanceChannel", {"id": Raw(S + b"x")})),
                 ("list_channels_after_17", union("ListChannels", {"after": Raw(S + b"x")})),
                 ("channel_opened_of_nothing", union("ChannelOpened", {})),
                 ("channel_opened_without_service", union("ChannelOpened", {"channel": {"id": S, "service_uuid": S}})),
@@ -415,6 +417,11 @@ def hostile():
     yield "type_15", frame(15, 4095, payload)
 
 
+def without_bytes(vectors):
+    return [{key: value for key, value in each.items() if key != "hex"}
+            for each in vectors["frames"] + vectors["hostile"]]
+
+
 def main():
     vectors = {
         "description": "Sink protocol version 1: frames without their 2-byte length prefix, written by "
@@ -424,7 +431,10 @@ def main():
         "frames": [for_vector(each) for each in honest()],
         "hostile": [{"name": name, "hex": data.hex()} for name, data in hostile()],
     }
-    output = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "sink_v1.json"
+    output = HERE / "sink_v1.json"
+    if sys.argv[1:] == ["--check"]:
+        same = without_bytes(vectors) == without_bytes(json.loads(output.read_text(encoding="utf-8")))
+        sys.exit(0 if same else f"{output} is not what this writes: run {sys.argv[0]}, and read what has changed")
     output.write_text(json.dumps(vectors, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

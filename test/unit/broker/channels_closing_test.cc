@@ -10,6 +10,7 @@ using namespace sink::broker;
 using namespace sink::broker::test;
 using protocol::ChannelClosed;
 using protocol::ChannelEndReason;
+using protocol::AdvanceChannel;
 using protocol::CloseChannel;
 
 TEST_CASE("channels: the end of one is told when it is in the log, and so behind its beginning") {
@@ -277,6 +278,70 @@ TEST_CASE("channels: whose way a damaged log has lost is told of it, though noth
   CHECK(world.user().channels_closed ==
         std::vector<ChannelClosed>{{world.info.id, ChannelEndReason::service_ended}});
   CHECK(world.channels() == 1);  // the message waits for the server
+}
+
+TEST_CASE("channels: what a damaged log has lost of a queue is told by its end, and holds up nothing") {
+  ChannelWorld world;
+  world.begin().open();
+  for (uint64_t offset = 1; offset <= 4; ++offset) {
+    world.send(world.user(), offset);
+    world.server().ack_all();
+  }
+  world.user().take_answers();
+  world.core().state.channels.find(world.info.id)->from_opener.published = 1;
+  world.log().request_snapshot();
+  world.settle();
+  world.crash();
+  world.server().connect();
+  world.user().connect();
+  REQUIRE(world.listed(world.user()) == 1);
+  CHECK(world.user().outcome->channels->channels[0].published == 1);
+  world.send(world.user(), 5);
+  CHECK(world.answers(world.user()) == "5-06");
+  const auto advance = [&](uint64_t taken) {
+    return world.asks(world.user(), AdvanceChannel{world.info.id, taken});
+  };
+  SUBCASE("the next one is taken, and kept") {
+    CHECK(advance(4) == ErrorCode::none);
+    CHECK(world.alarmed("channels"));
+    CHECK(world.counters().channel_gaps == 1);
+    world.send(world.user(), 4);  // is known
+    world.send(world.user(), 6);  // leaves a gap
+    world.send(world.user(), 5);
+    CHECK(world.answers(world.user()) == "4+ 6-06 5+");
+    CHECK(world.got(world.server()) == "5");
+    world.server().ack_all();
+    world.restart();
+    world.server().connect();
+    world.user().connect();
+    world.send(world.user(), 6);
+    CHECK(world.answers(world.user()) == "6+");
+    CHECK(world.got(world.server()) == "6");
+    world.server().ack_all();
+  }
+  SUBCASE("what the server has is no news to it") {
+    CHECK(advance(0) == ErrorCode::none);
+    CHECK(advance(1) == ErrorCode::none);
+    CHECK_FALSE(world.alarmed("channels"));
+    world.send(world.user(), 2);
+    CHECK(world.answers(world.user()) == "2+");
+  }
+  SUBCASE("nobody says so of another's channel, nor of so much that nothing can follow") {
+    CHECK(world.asks(world.device("stranger").connect(), AdvanceChannel{world.info.id, 4}) ==
+          ErrorCode::not_found);
+    CHECK(world.asks(world.user(), AdvanceChannel{kNobodys, 4}) == ErrorCode::not_found);
+    CHECK(advance(UINT64_MAX) == ErrorCode::invalid);
+    CHECK(world.counters().channel_gaps == 0);
+    world.send(world.user(), 5);
+    CHECK(world.answers(world.user()) == "5-06");
+  }
+  SUBCASE("the other end's messages are another matter") {
+    CHECK(world.asks(world.server(), AdvanceChannel{world.info.id, 4}) == ErrorCode::none);
+    world.send(world.user(), 5);
+    CHECK(world.answers(world.user()) == "5-06");
+    world.send(world.server(), 5);
+    CHECK(world.answers(world.server()) == "5+");
+  }
 }
 
 TEST_CASE("channels: queues of which nothing tells the channel any more are removed at the start") {

@@ -70,7 +70,8 @@ TEST_CASE("control: every request survives") {
         ControlRequest(Lookup{"a.b", {}}), ControlRequest(Lookup{{}, kUuid}),
         ControlRequest(OpenChannel{"a.b", {}, "m"}), ControlRequest(OpenChannel{{}, kUuid, {}}),
         ControlRequest(CloseChannel{kUuid}), ControlRequest(ListChannels{}),
-        ControlRequest(ListChannels{kUuid}), ControlRequest(ChannelOpened{kChannel}),
+        ControlRequest(ListChannels{kUuid}), ControlRequest(AdvanceChannel{kUuid, 7}),
+        ControlRequest(ChannelOpened{kChannel}),
         ControlRequest(ChannelClosed{kUuid, ChannelEndReason::peer_forgotten}),
         ControlRequest(ServiceEnded{kUuid, "a.b@1.0.0", ServiceEndReason::by_operator})})
     CHECK(decode_control(encode_control(request)) == request);
@@ -200,6 +201,8 @@ TEST_CASE("control: a request without its id, or with a piece of one, is refused
   CHECK_FALSE(takes_request(Request::Withdraw, [](Builder& b) { return wire::CreateWithdraw(b); }));
   CHECK_FALSE(takes_request(Request::CloseChannel,
                             [](Builder& b) { return wire::CreateCloseChannel(b); }));
+  CHECK_FALSE(takes_request(Request::AdvanceChannel,
+                            [](Builder& b) { return wire::CreateAdvanceChannel(b); }));
   CHECK_FALSE(takes_request(Request::ListChannels, [](Builder& b) {
     return wire::CreateListChannels(b, short_uuid(b));
   }));

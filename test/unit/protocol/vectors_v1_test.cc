@@ -75,7 +75,8 @@ std::string bytes(const json& table, const char* name) { return unhex(text(table
 
 sink::protocol::Limits limits_of(const json& table) {
   return {number<uint16_t>(table, "window"), number<uint32_t>(table, "event_bytes"),
-          number<uint32_t>(table, "batch_events")};
+          number<uint32_t>(table, "batch_events"),
+          table.value("links", uint8_t{1})};
 }
 
 SessionPoint point_of(const json& table) {
@@ -99,6 +100,7 @@ Greeting greeting_of(const json& table) {
   greeting.reason = static_cast<ConnectionReason>(number<uint8_t>(table, "reason"));
   greeting.limits = limits_of(table.at("limits"));
   if (table.contains("session")) greeting.session = point_of(table.at("session"));
+  greeting.link = number<uint8_t>(table, "link");
   return greeting;
 }
 
@@ -147,6 +149,8 @@ ControlRequest channel_request_of(const std::string& kind, const json& table) {
   if (kind == "ListChannels" && table.contains("after"))
     return ListChannels{uuid_at(table, "after")};
   if (kind == "ListChannels") return ListChannels{};
+  if (kind == "AdvanceChannel")
+    return AdvanceChannel{uuid_at(table, "id"), number<uint64_t>(table, "taken")};
   if (kind == "ChannelOpened") return ChannelOpened{channel_of(table.at("channel"))};
   if (kind == "ChannelClosed")
     return ChannelClosed{uuid_at(table, "id"),
@@ -249,7 +253,7 @@ bool refused(const std::string& frame) {
 }  // namespace
 
 TEST_CASE("vectors v1: every CONNECTION REQUEST decodes to its fields, and ours says the same") {
-  for_each_of("connection_request", 5, [](const json& vector) {
+  for_each_of("connection_request", 6, [](const json& vector) {
     const std::string frame = hex_field(vector, "hex");
     const auto request = std::get<ConnectionRequest>(decoded(frame));
     CHECK(request.protocol_version == kProtocolVersion1);
@@ -262,6 +266,7 @@ TEST_CASE("vectors v1: every CONNECTION REQUEST decodes to its fields, and ours 
     CHECK(greeting->reason == expected.reason);
     CHECK(greeting->limits == expected.limits);
     CHECK(greeting->session == expected.session);
+    CHECK(greeting->link == expected.link);
     const std::string ours = encode_greeting(expected);
     CHECK(decode_greeting(ours) == expected);
     CHECK(header_of(ConnectionRequest{kProtocolVersion1, {}, 0, {}, ours}, 1) ==
@@ -298,7 +303,7 @@ TEST_CASE("vectors v1: every CONNECTION RESPONSE decodes to its fields, and ours
 
 TEST_CASE("vectors v1: every CONTROL decodes to its request, and ours says the same") {
   std::map<std::string, size_t> kinds;
-  for_each_of("control", 29, [&kinds](const json& vector) {
+  for_each_of("control", 30, [&kinds](const json& vector) {
     const std::string frame = hex_field(vector, "hex");
     const auto control = std::get<Control>(decoded(frame));
     const auto message_id = vector.at("message_id").get<uint16_t>();
@@ -313,7 +318,8 @@ TEST_CASE("vectors v1: every CONTROL decodes to its request, and ours says the s
   });
   for (const char* kind : {"Subscribe", "Unsubscribe", "Goodbye", "Seek", "Expose", "Refresh",
                            "Withdraw", "Lookup", "ServiceEnded", "OpenChannel", "CloseChannel",
-                           "ListChannels", "ChannelOpened", "ChannelClosed", "Later", "none"})
+                           "ListChannels", "ChannelOpened", "ChannelClosed", "AdvanceChannel", "Later",
+                           "none"})
     CHECK(kinds[kind] >= 1);
 }
 
