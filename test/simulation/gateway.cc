@@ -160,6 +160,7 @@ void Gateway::note_coverage() {
 void Gateway::leave(bool orderly) {
   if (!broker_) return;
   note_coverage();
+  if (core().counters.channel_gaps > 0) stage_.referee.on_channel_gap();
   for (auto& [id, connection] : connections_) {
     connection.link->broken = true;
     stage_.referee.on_closed(id, connection.dirty_since.has_value());

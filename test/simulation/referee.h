@@ -70,6 +70,10 @@ class Referee {
   void on_orderly_stop();
   // The disk has rotted: from now on only what rot may not break is judged.
   void on_rot() { rotten_ = true; }
+  // An end of a channel had ACKs for messages that the gateway did not have.
+  void on_channel_gap() {
+    if (!rotten_) violate("I1: a channel goes on behind messages that were ACKed, and are lost");
+  }
 
   // A reader of the log was given this event.
   void on_paged(const std::string& source, const protocol::EventView& event);
