@@ -1,6 +1,7 @@
 #include "daemon/broker/intake.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "daemon/broker/channel_gate.h"
 #include "protocol/batch.h"
@@ -142,9 +143,10 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
   if (!room || older_refused_ms) {
     peer.refused.add(event.event_type_id, event.key, event.offset,
                      room ? *older_refused_ms : now_ms);
+    if (!room && target.in_batch && !std::exchange(peer.batches[target.message_id].withholds, true))
+      peer.refused.withhold();
     refuse(peer, target, Refusal::storage_full);
-    if (!room && peer.refused.expect_pong(now_ms))
-      protocol::append_ping(peer.output.tail());
+    if (!room && !target.in_batch) ask_for_pong(peer);
     return;
   }
   peer.refused.remove(event.event_type_id, event.key, event.offset);
@@ -189,6 +191,12 @@ void Intake::refuse(Peer& peer, const AckTarget& target, Refusal refusal) {
   answer_nack(peer, target.message_id, {&machine, 1}, text_of(refusal));
 }
 
+// It tells when the publisher has read of the refusal in front of it.
+void Intake::ask_for_pong(Peer& peer) {
+  if (!peer.closing && peer.refused.expect_pong(core_.now.monotonic_ms))
+    protocol::append_ping(peer.output.tail());
+}
+
 // One event of a batch has its answer; the last one lets the batch have its own.
 void Intake::finish_one(Peer& peer, uint16_t message_id) {
   const auto found = peer.batches.find(message_id);
@@ -200,6 +208,9 @@ void Intake::finish_one(Peer& peer, uint16_t message_id) {
   answer_nack(peer, message_id, batch.refusals,
               std::to_string(batch.refused) + " of " + std::to_string(batch.events) +
                   " events were refused, the others are safe");
+  if (!batch.withholds) return;
+  peer.refused.tell();
+  ask_for_pong(peer);
 }
 
 // A parked session remembers the answer, and gives it when it is resumed.

@@ -71,6 +71,7 @@ class Intake {
   tl::expected<OffsetVerdict, Refusal> judge(const Client& client,
                                              const protocol::EventView& event) const;
   void refuse(Peer& peer, const AckTarget& target, Refusal refusal);
+  void ask_for_pong(Peer& peer);
   void finish_one(Peer& peer, uint16_t message_id);
   void answer_ack(Peer& peer, uint16_t message_id);
   void answer_nack(Peer& peer, uint16_t message_id, protocol::Bytes machine, protocol::Bytes human);

@@ -31,6 +31,11 @@ class RefusedOffsets {
     unread_since_ms_ = now_ms;
     return true;
   }
+  // A refusal that is a part of an answer which cannot be sent yet: until that is told, nobody can
+  // know of it, and no patience runs out.
+  void withhold() { ++withheld_; }
+  void tell() { --withheld_; }
+
   void on_pong(uint64_t now_ms) {
     if (!unread_) return;
     unread_ = false;
@@ -46,7 +51,7 @@ class RefusedOffsets {
     if (found == keys_.end()) return std::nullopt;
     Offsets& offsets = found->second.refused_ms;
     if (unread_ && now_ms >= unread_since_ms_ + kUnreadMaxMs) on_pong(now_ms);
-    if (unread_) {
+    if (unread_ || withheld_ > 0) {
       const bool waits = offsets.begin()->first < offset;
       return waits ? std::optional(offsets.begin()->second) : std::nullopt;
     }
@@ -92,6 +97,7 @@ class RefusedOffsets {
   };
   std::map<std::pair<uint64_t, std::string>, Key> keys_;
   size_t size_ = 0;
+  size_t withheld_ = 0;  // answers
   bool unread_ = false;
   uint64_t unread_since_ms_ = 0;
 };

@@ -67,6 +67,40 @@ TEST_CASE("batch: with a linger it is answered when everyone has settled every e
   CHECK(world.meter().take_answers() == "k/1+");
 }
 
+// The answer waits until what was taken of the batch is safe.
+TEST_CASE("batch: what a full store has refused of one is waited for until its publisher knows") {
+  BatchWorld world;
+  world.options.bytes_max = 1 << 20;
+  world.specs[0].in_flight = 4'095;
+  world.begin();
+  const std::string large(40'000, 'x');
+  for (uint64_t i = 1; world.meter().take_answers().find('-') == std::string::npos; ++i) {
+    REQUIRE(i < 100);
+    world.meter().publish("k0", i, 1, large);
+  }
+  world.hold_commits = true;
+  world.meter().publish_batch({event("k", 1), {1, 0, "k", 2, world.now.wall_ms, large}});
+  SUBCASE("on its connection") {}
+  SUBCASE("on its next one") {
+    world.meter().connect();
+    REQUIRE(world.meter().welcome->resumed);
+  }
+  for (int i = 0; i < 10; ++i) {
+    world.advance(2'000);
+    world.meter().publish("k", 3);
+    CHECK(world.meter().take_answers() == "k/3-01");
+  }
+  world.hold_commits = false;
+  world.settle();
+  CHECK(world.meter().take_answers() == "k/1-0101");
+  for (int i = 0; i < 20; ++i) {
+    world.backend().ack_all();
+    world.advance(200);
+  }
+  world.meter().publish("k", 2, 1, large).publish("k", 3);
+  CHECK(world.meter().take_answers() == "k/2+ k/3+");
+}
+
 TEST_CASE("batch: its answer survives the connection") {
   BatchWorld world;
   world.begin().hold_commits = true;

@@ -65,6 +65,23 @@ TEST_CASE("refused offsets: the patience begins when the publisher has read of t
   CHECK(takes(refused, 8, 20'000 + RefusedOffsets::kPatienceMs + RefusedOffsets::kGraceMs));
 }
 
+TEST_CASE("refused offsets: as long as the publisher cannot know of the refusal there is patience") {
+  RefusedOffsets refused;
+  refused.withhold();
+  refused.add(1, "k", 5, 1'000);
+  for (uint64_t now_ms = 2'000; now_ms < 60'000; now_ms += 1'000)
+    CHECK_FALSE(takes(refused, 6, now_ms));
+  refused.on_pong(60'000);  // of another refusal
+  CHECK_FALSE(takes(refused, 6, 70'000));
+  refused.tell();
+  CHECK(refused.expect_pong(70'000));
+  CHECK_FALSE(takes(refused, 6, 79'000));
+  refused.on_pong(80'000);
+  CHECK_FALSE(takes(refused, 6, 84'000));
+  CHECK(takes(refused, 5, 84'100));
+  CHECK(takes(refused, 6, 84'100));
+}
+
 TEST_CASE("refused offsets: a publisher that answers no PING is believed, too, only later") {
   RefusedOffsets refused;
   CHECK(refused.expect_pong(1'000));
