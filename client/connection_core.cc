@@ -332,9 +332,9 @@ uint64_t ConnectionCore::end_attempt(uint64_t at_least_ms, const std::string& re
   if (!durable_.session.id) durable_.queue.rewind();
   new_client_ = false;
   const uint64_t now = now_ms();
-  servers_.hold_back(present(), now + at_least_ms);
   const bool was_up = std::exchange(replaces_, false) || was_connected;
-  const auto turn = begun_ ? servers_.plan(was_up, now) : Servers::Turn{present(), now, true};
+  const auto turn =
+      begun_ ? servers_.plan(was_up, now, at_least_ms) : Servers::Turn{present(), now, true};
   if (!turn) {
     await_call(reason);
     return 0;

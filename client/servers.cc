@@ -69,8 +69,9 @@ std::optional<Servers::Turn> Servers::after(size_t server) {
   return next;
 }
 
-std::optional<Servers::Turn> Servers::plan(bool was_up, uint64_t now_ms) {
-  const auto turn = was_up && is_dialled(present_) ? Turn{present_, now_ms, true}
+std::optional<Servers::Turn> Servers::plan(bool was_up, uint64_t now_ms, uint64_t wait_ms) {
+  hold_back(present_, now_ms + wait_ms);
+  const auto turn = was_up && is_dialled(present_) ? Turn{present_, now_ms + wait_ms, true}
                                                    : after(present_);
   if (turn) next_ = turn->server;
   return turn;

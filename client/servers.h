@@ -53,10 +53,11 @@ class Servers {
   };
   // Who comes after `server` failed. nullopt: nobody is dialled.
   std::optional<Turn> after(size_t server);
-  // The attempt with the present one, or its connection, has ended: whom the next is for. One that
-  // was up is tried again. Until somebody is turned to, the present one stays who it is: it may
-  // call, and goes on with its session. nullopt: nobody is dialled.
-  std::optional<Turn> plan(bool was_up, uint64_t now_ms);
+  // The attempt with the present one, or its connection, has ended, and it wants no other one for
+  // `wait_ms`: whom the next is for. One that was up is tried again. Until somebody is turned to,
+  // the present one stays who it is: it may call, and goes on with its session. nullopt: nobody is
+  // dialled.
+  std::optional<Turn> plan(bool was_up, uint64_t now_ms, uint64_t wait_ms);
   size_t next() const { return next_.value_or(present_); }
 
   // Which of its addresses to begin with: each in its turn.

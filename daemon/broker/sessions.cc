@@ -498,8 +498,8 @@ void Sessions::leave(Peer& peer, bool resumable) {
   if (peer.link == 0) dials_->on_left(client, peer.goodbye);
   if (resumable && peer.resumable && !peer.goodbye && core_.settings.session_ttl_ms > 0) {
     resumption_.park(client, peer);
-    if (client.links.connected()) delivery_.on_writable(client);  // what waited for it may go aside
-    return;
+    // What waited for its window may go aside; where nobody is left the client may be called.
+    return delivery_.on_writable(client);
   }
   intake_.forget(peer.id);
   delivery_.detach(client, peer);

@@ -89,7 +89,7 @@ void SdkDevice::connect(Lane& lane) {
   if (may_open(lane) && open(lane, servers_.present())) return;
   const uint64_t back_in_ms = stage_.random.between(100, 1'000);
   lane.connect_at_ms = stage_.clock.monotonic_ms + back_in_ms;
-  if (lane.number == 0) await_turn(false, back_in_ms);
+  if (lane.number == 0) await_turn(false, back_in_ms, false);
 }
 
 // False: it does not answer.
@@ -112,7 +112,7 @@ bool SdkDevice::open(Lane& lane, size_t server) {
   return true;
 }
 
-void SdkDevice::lose(Lane& lane, uint64_t back_in_ms) {
+void SdkDevice::lose(Lane& lane, uint64_t back_in_ms, bool refused) {
   lane.connect_at_ms = stage_.clock.monotonic_ms + back_in_ms;
   if (lane.wire == nullptr) return;
   if (!lane.wire->silent) lane.wire->peer_gone = true;
@@ -122,7 +122,7 @@ void SdkDevice::lose(Lane& lane, uint64_t back_in_ms) {
   lane.link->end();
   if (!lane.durable.session.id) lane.durable.queue.rewind();
   if (lane.number != 0) return;
-  await_turn(was_up, back_in_ms);
+  await_turn(was_up, back_in_ms, refused);
   if (!channels_) return;
   channels_->on_lost();
   for (const uint64_t tag : unreplied) channels_->on_reply(tag, nullptr);
@@ -152,10 +152,7 @@ void SdkDevice::dispatch(Lane& lane, const client::LinkEvent& event) {
   } else if (const auto* done = std::get_if<client::HandshakeDone>(&event)) {
     on_welcome(lane, *done);
   } else if (std::holds_alternative<client::LinkRefused>(event)) {
-    const uint64_t wait_ms = stage_.random.between(500, 3'000);
-    if (lane.number == 0)
-      servers_.hold_back(servers_.present(), stage_.clock.monotonic_ms + wait_ms);
-    lose(lane, wait_ms);
+    lose(lane, stage_.random.between(500, 3'000), true);
   } else if (const auto* answered = std::get_if<client::PublishAnswered>(&event)) {
     on_answered(*answered);
   } else if (const auto* delivered = std::get_if<client::EventDelivered>(&event)) {

@@ -78,14 +78,15 @@ class SdkDevice {
   void dispatch(Lane& lane, const client::LinkEvent& event);
   void on_welcome(Lane& lane, const client::HandshakeDone& done);
   void write(Lane& lane);
-  void lose(Lane& lane, uint64_t back_in_ms);
+  // `refused`: the gateway wants no other connection before then.
+  void lose(Lane& lane, uint64_t back_in_ms, bool refused = false);
   void leave_events(Lane& lane);
   void retire(Lane& lane);
   void part(Lane& lane, protocol::GoodbyeReason reason);
 
   // sdk_device_servers.cc
   void turn_to(size_t server) { servers_.turn_to(server, identity_, lanes_[0]->durable); }
-  void await_turn(bool was_up, uint64_t back_in_ms);
+  void await_turn(bool was_up, uint64_t back_in_ms, bool refused);
   void take_calls();
   bool take_call(size_t server);
   bool begin_contest(size_t server);

@@ -7,9 +7,10 @@
 namespace sink::simulation {
 
 // The attempt, or the connection, has ended.
-void SdkDevice::await_turn(bool was_up, uint64_t back_in_ms) {
+void SdkDevice::await_turn(bool was_up, uint64_t back_in_ms, bool refused) {
   const uint64_t now_ms = stage_.clock.monotonic_ms;
-  const auto turn = servers_.plan(was_up, now_ms);  // the first is dialled: there is one
+  // The first is dialled: there is one.
+  const auto turn = servers_.plan(was_up, now_ms, refused ? back_in_ms : 0);
   const uint64_t wait_ms = turn->round_over ? back_in_ms : 1;
   lanes_[0]->connect_at_ms = std::max(now_ms + wait_ms, turn->not_before_ms);
 }

@@ -49,7 +49,8 @@ struct PoolStage : Stage {
     }));
   }
   void publish(const std::string& key, uint64_t offset) {
-    REQUIRE(connection->publish({1, 1, key, offset, 0, "data"}, offset) == client::PublishResult::queued);
+    REQUIRE(connection->publish({1, 1, key, offset, 0, "data"}, offset) ==
+            client::PublishResult::queued);
   }
   // A key that takes this link while nothing of it is under way.
   std::string key_on(uint8_t link) {

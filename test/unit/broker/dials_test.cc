@@ -208,6 +208,20 @@ TEST_CASE("dial: a client is called for what its last link leaves behind") {
   CHECK(world.meter().take() == "k/1");
 }
 
+TEST_CASE("dial: a client is called for what its last link had no room for when that breaks") {
+  Line world;
+  world.answer();
+  Device& second = world.leave_second();
+  CHECK(world.wait_for_call(20'000) == 20'000);
+  second.reads = false;
+  world.publish(1);
+  for (uint64_t offset = 2; offset < 100; ++offset)
+    world.device("operator").publish("k", offset, 1, std::string(20'000, 'x'));
+  CHECK(world.wait_for_call(20'000) == 20'000);
+  second.drop();
+  CHECK(world.wait_for_call() <= 100);
+}
+
 TEST_CASE("dial: two servers that both have something do not tear at a device without pause") {
   Line world;
   world.answer();
