@@ -230,10 +230,11 @@ ControlOutcome Channels::advance(const Client& client, const protocol::AdvanceCh
   ++core_.counters.channel_gaps;
   const std::string range =
       std::to_string(direction.published + 1) + " to " + std::to_string(request.taken);
-  core_.alarm("channels", "the log has messages " + range + " of " + client.client_id +
-                              " in a channel of " + channel->service +
-                              " no more: it is damaged, or was restored from an older backup; see "
-                              "sinkctl log verify");
+  const std::string what = "the log has messages " + range + " in a channel of " +
+                           channel->service + " no more: it is damaged, or was restored from an "
+                           "older backup; see sinkctl log verify";
+  core_.notice(Severity::warning, "channel_gap", client.client_id, what);
+  core_.alarm("channels/" + client.client_id, client.client_id + ": " + what);
   direction.published = request.taken;
   return {};
 }

@@ -31,8 +31,8 @@ void ChannelEnd::heal() {
 
 bool ChannelEnd::idle() const {
   if (!welcomed() || !knows_all_ || asked_) return false;
-  for (const auto& [channel, line] : lines_)
-    if (!line.open.empty()) return false;
+  for (const auto& [channel, line] : lines_)  // that it was closing may have rotted away
+    if (!line.open.empty() && !(rotten_ && line.closing)) return false;
   return true;
 }
 

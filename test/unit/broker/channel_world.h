@@ -67,6 +67,12 @@ struct ChannelWorld : World {
       text.erase(at, key.size() + 1);
     return text;
   }
+  // The next life begins with the state as it is now, whatever its records say.
+  void crash_with_snapshot() {
+    log().request_snapshot();
+    settle();
+    crash();
+  }
   Device& reconnect(Device& device) {
     device.drop();
     return device.connect();

@@ -250,9 +250,7 @@ TEST_CASE("channels: one that has lost a part in a damaged log is closed at the 
     CHECK(world.asks(world.user(), CloseChannel{world.info.id}) == ErrorCode::none);
     channel.closing.reset();
   }
-  world.log().request_snapshot();
-  world.settle();
-  world.crash();
+  world.crash_with_snapshot();
   world.server().connect();
   world.user().connect();
   REQUIRE(world.listed(world.user()) == 1);
@@ -270,9 +268,7 @@ TEST_CASE("channels: whose way a damaged log has lost is told of it, though noth
   world.begin().open();
   world.send(world.user(), 1);
   world.core().state.channels.find(world.info.id)->from_owner.subscription = 77;
-  world.log().request_snapshot();
-  world.settle();
-  world.crash();
+  world.crash_with_snapshot();
   world.user().connect();
   world.advance(3'000);
   CHECK(world.user().channels_closed ==
@@ -289,9 +285,7 @@ TEST_CASE("channels: what a damaged log has lost of a queue is told by its end, 
   }
   world.user().take_answers();
   world.core().state.channels.find(world.info.id)->from_opener.published = 1;
-  world.log().request_snapshot();
-  world.settle();
-  world.crash();
+  world.crash_with_snapshot();
   world.server().connect();
   world.user().connect();
   REQUIRE(world.listed(world.user()) == 1);
@@ -303,7 +297,7 @@ TEST_CASE("channels: what a damaged log has lost of a queue is told by its end, 
   };
   SUBCASE("the next one is taken, and kept") {
     CHECK(advance(4) == ErrorCode::none);
-    CHECK(world.alarmed("channels"));
+    CHECK(world.alarmed("channels/user"));
     CHECK(world.counters().channel_gaps == 1);
     world.send(world.user(), 4);  // is known
     world.send(world.user(), 6);  // leaves a gap
@@ -349,9 +343,7 @@ TEST_CASE("channels: queues of which nothing tells the channel any more are remo
   world.begin().open();
   world.send(world.user(), 1);
   world.core().state.channels.remove(Uuid(world.info.id));
-  world.log().request_snapshot();
-  world.settle();
-  world.crash();
+  world.crash_with_snapshot();
   world.advance(3'000);
   CHECK(world.core().state.subscriptions.empty());
 }
@@ -371,9 +363,7 @@ TEST_CASE("channels: what waits for an end that is known no more holds up nothin
     CHECK(world.asks(world.server(), CloseChannel{world.info.id}) == ErrorCode::none);
     world.core().state.channels.find(world.info.id)->from_opener.source = 99;
   }
-  world.log().request_snapshot();
-  world.settle();
-  world.crash();
+  world.crash_with_snapshot();
   world.advance(3'000);
   CHECK(world.channels() == 0);
   CHECK(world.core().state.subscriptions.empty());
