@@ -230,6 +230,42 @@ TEST_CASE("servers: those beside the present one are looked at in turn, if they 
   for (const size_t next : {0u, 3u, 0u}) CHECK(servers.look_around(0) == next);
 }
 
+TEST_CASE("servers: the next one is planned, and until its turn the present one stays who it is") {
+  Servers servers(three_servers());
+  client::DurableState durable = nothing_yet();
+  durable.session.id.emplace();
+  CHECK(servers.next() == 0);
+  auto turn = servers.plan(true, 1'000, 0);  // it was up: the same again
+  CHECK(turn->server == 0);
+  CHECK(turn->not_before_ms == 1'000);
+  CHECK(turn->round_over);
+  turn = servers.plan(true, 1'000, 700);  // also where it wants a pause
+  CHECK(turn->server == 0);
+  CHECK(turn->not_before_ms == 1'700);
+  turn = servers.plan(false, 2'000, 0);
+  CHECK(turn->server == 1);
+  CHECK(servers.next() == 1);
+  CHECK(servers.present() == 0);
+  SUBCASE("it calls meanwhile") {
+    servers.turn_to(0, {}, durable);
+    CHECK(durable.session.id);
+    CHECK(servers.next() == 0);
+  }
+  SUBCASE("the other one's turn comes") {
+    servers.turn_to(servers.next(), {}, durable);
+    CHECK_FALSE(durable.session.id);
+    turn = servers.plan(false, 3'000, 5'000);
+    CHECK(turn->server == 0);
+    servers.turn_to(servers.next(), {}, durable);
+    turn = servers.plan(false, 3'001, 0);  // the other one wants its pause still
+    CHECK(turn->server == 0);
+  }
+  SUBCASE("one that only calls was up") {
+    servers.turn_to(2, {}, durable);
+    CHECK(servers.plan(true, 3'000, 0)->server == 1);
+  }
+}
+
 TEST_CASE("servers: another one is told its own id, and of no session that it did not begin") {
   Servers servers(three_servers());
   client::Identity kept{7, 30, {{"b:2", 31}}};
