@@ -67,19 +67,35 @@ TEST_CASE("batch: with a linger it is answered when everyone has settled every e
   CHECK(world.meter().take_answers() == "k/1+");
 }
 
+namespace {
+
+// A store that has room for small events only.
+struct FullWorld : BatchWorld {
+  FullWorld() {
+    options.bytes_max = 1 << 20;
+    specs[0].in_flight = 4'095;
+    begin();
+    for (uint64_t i = 1; meter().take_answers().find('-') == std::string::npos; ++i) {
+      REQUIRE(i < 100);
+      meter().publish("k0", i, 1, large);
+    }
+  }
+  void drain() {
+    for (int i = 0; i < 20; ++i) {
+      backend().ack_all();
+      advance(200);
+    }
+  }
+  const std::string large = std::string(40'000, 'x');
+};
+
+}  // namespace
+
 // The answer waits until what was taken of the batch is safe.
 TEST_CASE("batch: what a full store has refused of one is waited for until its publisher knows") {
-  BatchWorld world;
-  world.options.bytes_max = 1 << 20;
-  world.specs[0].in_flight = 4'095;
-  world.begin();
-  const std::string large(40'000, 'x');
-  for (uint64_t i = 1; world.meter().take_answers().find('-') == std::string::npos; ++i) {
-    REQUIRE(i < 100);
-    world.meter().publish("k0", i, 1, large);
-  }
+  FullWorld world;
   world.hold_commits = true;
-  world.meter().publish_batch({event("k", 1), {1, 0, "k", 2, world.now.wall_ms, large}});
+  world.meter().publish_batch({event("k", 1), {1, 0, "k", 2, world.now.wall_ms, world.large}});
   SUBCASE("on its connection") {}
   SUBCASE("on its next one") {
     world.meter().connect();
@@ -93,11 +109,25 @@ TEST_CASE("batch: what a full store has refused of one is waited for until its p
   world.hold_commits = false;
   world.settle();
   CHECK(world.meter().take_answers() == "k/1-0101");
-  for (int i = 0; i < 20; ++i) {
-    world.backend().ack_all();
-    world.advance(200);
-  }
-  world.meter().publish("k", 2, 1, large).publish("k", 3);
+  world.drain();
+  world.meter().publish("k", 2, 1, world.large).publish("k", 3);
+  CHECK(world.meter().take_answers() == "k/2+ k/3+");
+}
+
+TEST_CASE("batch: what a full store has refused of one is told to who was away, and waited for") {
+  FullWorld world;
+  world.hold_commits = true;
+  world.meter().publish_batch({event("k", 1), {1, 0, "k", 2, world.now.wall_ms, world.large}});
+  world.meter().drop();
+  world.hold_commits = false;
+  world.advance(20'000);
+  world.meter().connect();
+  REQUIRE(world.meter().welcome->resumed);
+  CHECK(world.meter().take_answers() == "k/1-0101");
+  world.meter().publish("k", 3);
+  CHECK(world.meter().take_answers() == "k/3-01");
+  world.drain();
+  world.meter().publish("k", 2, 1, world.large).publish("k", 3);
   CHECK(world.meter().take_answers() == "k/2+ k/3+");
 }
 
