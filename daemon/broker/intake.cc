@@ -141,10 +141,11 @@ void Intake::accept(Peer& peer, const protocol::EventView& event, protocol::Byte
   const auto older_refused_ms = peer.refused.older_refused_ms(event.event_type_id, event.key,
                                                               event.offset, now_ms);
   if (!room || older_refused_ms) {
+    const bool untold = !room && target.in_batch;
     peer.refused.add(event.event_type_id, event.key, event.offset,
-                     room ? *older_refused_ms : now_ms);
-    if (!room && target.in_batch && !std::exchange(peer.batches[target.message_id].withholds, true))
-      peer.refused.withhold();
+                     room ? *older_refused_ms : now_ms,
+                     untold ? std::optional(target.message_id) : std::nullopt);
+    if (untold) peer.batches[target.message_id].store_was_full = true;
     refuse(peer, target, Refusal::storage_full);
     if (!room && !target.in_batch) ask_for_pong(peer);
     return;
@@ -191,9 +192,10 @@ void Intake::refuse(Peer& peer, const AckTarget& target, Refusal refusal) {
   answer_nack(peer, target.message_id, {&machine, 1}, text_of(refusal));
 }
 
-// It tells when the publisher has read of the refusal in front of it.
+// It tells when the publisher has read of the refusal in front of it. One that is away reads it
+// when its session is resumed.
 void Intake::ask_for_pong(Peer& peer) {
-  if (!peer.closing && peer.refused.expect_pong(core_.now.monotonic_ms))
+  if (peer.refused.expect_pong(core_.now.monotonic_ms) && !peer.closing)
     protocol::append_ping(peer.output.tail());
 }
 
@@ -208,8 +210,8 @@ void Intake::finish_one(Peer& peer, uint16_t message_id) {
   answer_nack(peer, message_id, batch.refusals,
               std::to_string(batch.refused) + " of " + std::to_string(batch.events) +
                   " events were refused, the others are safe");
-  if (!batch.withholds) return;
-  peer.refused.tell();
+  if (!batch.store_was_full) return;
+  peer.refused.tell(message_id);
   ask_for_pong(peer);
 }
 

@@ -31,16 +31,17 @@ class RefusedOffsets {
     unread_since_ms_ = now_ms;
     return true;
   }
-  // A refusal that is a part of an answer which cannot be sent yet: until that is told, nobody can
-  // know of it, and no patience runs out.
-  void withhold() { ++withheld_; }
-  void tell() { --withheld_; }
-
   void on_pong(uint64_t now_ms) {
     if (!unread_) return;
     unread_ = false;
     for (auto& [name, key] : keys_)
-      for (auto& [offset, refused_ms] : key.refused_ms) refused_ms = std::max(refused_ms, now_ms);
+      for (auto& [offset, refusal] : key.refused) refusal.at_ms = std::max(refusal.at_ms, now_ms);
+  }
+  // The answer to this BATCH is about to be sent.
+  void tell(uint16_t batch) {
+    for (auto& [name, key] : keys_)
+      for (auto& [offset, refusal] : key.refused)
+        if (refusal.untold_in == batch) refusal.untold_in.reset();
   }
 
   // When an older event of the key was refused for want of room, if it has not come again since.
@@ -49,55 +50,63 @@ class RefusedOffsets {
     if (keys_.empty()) return std::nullopt;
     const auto found = keys_.find({event_type_id, std::string(key)});
     if (found == keys_.end()) return std::nullopt;
-    Offsets& offsets = found->second.refused_ms;
+    Offsets& offsets = found->second.refused;
     if (unread_ && now_ms >= unread_since_ms_ + kUnreadMaxMs) on_pong(now_ms);
-    if (unread_ || withheld_ > 0) {
+    const Refusal& oldest = offsets.begin()->second;
+    if (unread_ || oldest.untold_in) {
       const bool waits = offsets.begin()->first < offset;
-      return waits ? std::optional(offsets.begin()->second) : std::nullopt;
+      return waits ? std::optional(oldest.at_ms) : std::nullopt;
     }
-    if (!found->second.in_grace && offsets.begin()->second + kPatienceMs <= now_ms) {
+    if (!found->second.in_grace && oldest.at_ms + kPatienceMs <= now_ms) {
       found->second.in_grace = true;
-      for (auto& [refused, refused_ms] : offsets)
-        refused_ms = std::max(refused_ms, now_ms + kGraceMs - kPatienceMs);
+      for (auto& [refused, refusal] : offsets)
+        refusal.at_ms = std::max(refusal.at_ms, now_ms + kGraceMs - kPatienceMs);
     }
-    while (!offsets.empty() && offsets.begin()->second + kPatienceMs <= now_ms) {
+    while (!offsets.empty() && offsets.begin()->second.is_over(now_ms)) {
       offsets.erase(offsets.begin());
       --size_;
     }
     std::optional<uint64_t> refused_ms;
-    if (!offsets.empty() && offsets.begin()->first < offset) refused_ms = offsets.begin()->second;
+    if (!offsets.empty() && offsets.begin()->first < offset)
+      refused_ms = offsets.begin()->second.at_ms;
     if (offsets.empty()) keys_.erase(found);
     return refused_ms;
   }
 
   // An event that is refused only because it waits for an older one inherits that one's time, so
   // that a publisher which gives refused events up is held back for kPatienceMs, not for ever.
-  void add(uint64_t event_type_id, std::string_view key, uint64_t offset,
-           uint64_t refused_ms) {
+  // `untold_in`: the BATCH whose answer will tell of it, and cannot be sent yet. Until tell()
+  // nobody can know of this one, and no patience with it runs out.
+  void add(uint64_t event_type_id, std::string_view key, uint64_t offset, uint64_t refused_ms,
+           std::optional<uint16_t> untold_in = std::nullopt) {
     if (size_ >= kMax) return;
-    auto& offsets = keys_[{event_type_id, std::string(key)}].refused_ms;
-    if (offsets.insert_or_assign(offset, refused_ms).second) ++size_;
+    auto& offsets = keys_[{event_type_id, std::string(key)}].refused;
+    if (offsets.insert_or_assign(offset, Refusal{refused_ms, untold_in}).second) ++size_;
   }
 
   void remove(uint64_t event_type_id, std::string_view key, uint64_t offset) {
     if (keys_.empty()) return;
     const auto found = keys_.find({event_type_id, std::string(key)});
     if (found == keys_.end()) return;
-    size_ -= found->second.refused_ms.erase(offset);
-    if (found->second.refused_ms.empty()) keys_.erase(found);
+    size_ -= found->second.refused.erase(offset);
+    if (found->second.refused.empty()) keys_.erase(found);
   }
 
   size_t size() const { return size_; }
 
  private:
-  using Offsets = std::map<uint64_t, uint64_t>;  // offset -> when it was refused
+  struct Refusal {
+    uint64_t at_ms = 0;
+    std::optional<uint16_t> untold_in;  // message id of a BATCH
+    bool is_over(uint64_t now_ms) const { return !untold_in && at_ms + kPatienceMs <= now_ms; }
+  };
+  using Offsets = std::map<uint64_t, Refusal>;
   struct Key {
-    Offsets refused_ms;  // never empty
+    Offsets refused;  // never empty
     bool in_grace = false;
   };
   std::map<std::pair<uint64_t, std::string>, Key> keys_;
   size_t size_ = 0;
-  size_t withheld_ = 0;  // answers
   bool unread_ = false;
   uint64_t unread_since_ms_ = 0;
 };

@@ -21,7 +21,7 @@ struct OpenBatch {
   uint32_t events = 0;
   uint32_t unanswered = 0;
   uint32_t refused = 0;
-  bool withholds = false;  // one for want of room: RefusedOffsets has yet to tell()
+  bool store_was_full = false;  // for one of the refused
   std::string refusals;  // for the NACK: of each a varint index and the refusal's byte
 };
 

@@ -67,13 +67,16 @@ TEST_CASE("refused offsets: the patience begins when the publisher has read of t
 
 TEST_CASE("refused offsets: as long as the publisher cannot know of the refusal there is patience") {
   RefusedOffsets refused;
-  refused.withhold();
-  refused.add(1, "k", 5, 1'000);
+  refused.add(1, "k", 5, 1'000, 17);
+  refused.add(1, "j", 5, 1'000);  // of this one it knows
   for (uint64_t now_ms = 2'000; now_ms < 60'000; now_ms += 1'000)
     CHECK_FALSE(takes(refused, 6, now_ms));
-  refused.on_pong(60'000);  // of another refusal
+  CHECK(refused.older_refused_ms(1, "j", 6, 58'000));
+  CHECK_FALSE(refused.older_refused_ms(1, "j", 6, 60'000));
+  refused.on_pong(60'000);
+  refused.tell(16);  // another batch
   CHECK_FALSE(takes(refused, 6, 70'000));
-  refused.tell();
+  refused.tell(17);
   CHECK(refused.expect_pong(70'000));
   CHECK_FALSE(takes(refused, 6, 79'000));
   refused.on_pong(80'000);
