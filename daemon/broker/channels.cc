@@ -109,6 +109,11 @@ void Channels::on_committed() {
 
 // ---- closing ---------------------------------------------------------------------------------
 
+Channel* Channels::channel_of(const Client& client, const protocol::Uuid& id) const {
+  Channel* channel = core_.state.channels.find(id);
+  return channel != nullptr && channel->has_end(client.number) ? channel : nullptr;
+}
+
 ControlOutcome Channels::close(const Client& client, const protocol::CloseChannel& request) {
   Channel* channel = channel_of(client, request.id);
   if (channel == nullptr) return no_such_channel();
@@ -213,11 +218,6 @@ void Channels::tell_drained(Channel& channel, ChannelDirection& direction, Clien
 }
 
 // ---- what is lost ----------------------------------------------------------------------------
-
-Channel* Channels::channel_of(const Client& client, const protocol::Uuid& id) const {
-  Channel* channel = core_.state.channels.find(id);
-  return channel != nullptr && channel->has_end(client.number) ? channel : nullptr;
-}
 
 // Nothing is written: with the next message it is, and until then the end says it again.
 ControlOutcome Channels::advance(const Client& client, const protocol::AdvanceChannel& request) {

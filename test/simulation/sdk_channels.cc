@@ -140,8 +140,7 @@ std::optional<uint64_t> SdkChannels::deadline_ms() const {
 
 bool SdkChannels::idle() const {
   bool waits = !listed_ || !exposed_;
-  channels_.for_each(
-      [&](client::Channel& channel) { waits = waits || channel.waiting() > 0; });
+  channels_.for_each([&](client::Channel& channel) { waits = waits || channel.waiting() > 0; });
   return !waits;
 }
 
